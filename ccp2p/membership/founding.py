@@ -1,0 +1,133 @@
+"""How a network begins: epoch record 0, signed by every founder.
+
+Genesis names the first node only. Founders bring keys and evidence; the first node proposes the
+record; each founder checks it with these rules, recomputes the secrets, and signs one record ever.
+Since all must sign, a dishonest founder can prevent a network and cannot split it.
+"""
+
+from collections.abc import Callable, Sequence
+
+from ccp2p.model import hashing, limits
+from ccp2p.model.codec import Wire
+from ccp2p.model.committee import Seat
+from ccp2p.model.epoch import (
+    EpochRecord,
+    SignedEpochRecord,
+    parse_record,
+    record_signed_bytes,
+)
+from ccp2p.model.errors import PeerFault
+from ccp2p.model.genesis import Genesis
+
+VerifyBatch = Callable[[Sequence[tuple[bytes, bytes, bytes]]], list[bool]]
+"""(public key, signature, message) triples to verdicts; handed in by whoever may use crypto."""
+
+
+class FounderRequest(Wire, frozen=True):
+    """What a founder brings. `evidence` is an encoded evidence bundle over these very keys.
+
+    `invite` is the node ticket's secret; the first node blanks it before others see the request.
+    """
+
+    node: bytes
+    sealing: bytes
+    evidence: bytes
+    addresses: tuple[str, ...]
+    client_addresses: tuple[str, ...]
+    invite: bytes
+
+
+def check_request(request: FounderRequest) -> None:
+    """PeerFault when a request is out of bounds; its evidence is judged elsewhere."""
+    if len(request.node) != 32 or len(request.sealing) != 32:
+        raise PeerFault("founding", "a founder's keys have 32 bytes each")
+    if len(request.evidence) > limits.MAX_EVIDENCE_BYTES + limits.MAX_ENDORSEMENT_BYTES:
+        raise PeerFault("founding", "a founder's evidence is too large")
+    addresses = (*request.addresses, *request.client_addresses)
+    if len(addresses) > limits.MAX_ADDRESSES or any(
+        len(address) > limits.MAX_ADDRESS_CHARS for address in addresses
+    ):
+        raise PeerFault("founding", "a founder's addresses are out of bounds")
+
+
+def check_platforms(seats: Sequence[Seat]) -> None:
+    """One platform, one vote: PeerFault when two seats share a platform or one has none."""
+    seen: dict[bytes, int] = {}
+    for index, seat in enumerate(seats):
+        if not seat.platform_id:
+            raise PeerFault("platform", f"founder {index} has no hardware id")
+        if seat.platform_id in seen:
+            raise PeerFault(
+                "platform",
+                f"founders {seen[seat.platform_id]} and {index} run on one platform, "
+                "which has one vote",
+            )
+        seen[seat.platform_id] = index
+
+
+def record_zero(
+    genesis: Genesis,
+    network: bytes,
+    seats: Sequence[Seat],
+    coin_anchor: bytes,
+    epoch_key: bytes,
+    measurements: Sequence[bytes],
+) -> EpochRecord:
+    """The record that the first node proposes."""
+    return EpochRecord(
+        network=network,
+        epoch=0,
+        predecessor=hashing.ZERO_DIGEST,
+        seats=tuple(seats),
+        policy_digest=hashing.digest(hashing.POLICY, genesis.policy.encode()),
+        governors=genesis.governors,
+        measurements=tuple(measurements),
+        coin_anchor=coin_anchor,
+        epoch_key=epoch_key,
+        close_commit=0,
+        close_chain=hashing.ZERO_DIGEST,
+        state_root=hashing.ZERO_DIGEST,
+        outcomes_root=hashing.ZERO_DIGEST,
+        ledger_time_ms=genesis.created_ms,
+        protocol=genesis.parameters.protocol,
+    )
+
+
+def check_record_zero(record: EpochRecord, genesis: Genesis, network: bytes) -> None:
+    """PeerFault when `record` is not a record 0 of this genesis. Signatures are checked apart."""
+    if len(record.seats) != genesis.founders:
+        raise PeerFault(
+            "record", f"{len(record.seats)} founders; the genesis asks for {genesis.founders}"
+        )
+    if record.seats[0].node != genesis.first_node:
+        raise PeerFault("record", "the first seat is not the genesis's first node")
+    expected = record_zero(
+        genesis, network, record.seats, record.coin_anchor, record.epoch_key, record.measurements
+    )
+    if record != expected:
+        raise PeerFault("record", "epoch record 0 does not follow from the genesis")
+    check_platforms(record.seats)
+
+
+def check_signed_by_all(signed: SignedEpochRecord, verify_batch: VerifyBatch) -> EpochRecord:
+    """The record, once every one of its own seats has signed its bytes; else PeerFault."""
+    record = parse_record(signed.record)
+    if [index for index, _ in signed.signatures] != list(range(len(record.seats))):
+        raise PeerFault("record", "epoch record 0 is not signed by all founders")
+    message = record_signed_bytes(signed.record)
+    verdicts = verify_batch(
+        [(record.seats[i].node, signature, message) for i, signature in signed.signatures]
+    )
+    for index, good in enumerate(verdicts):
+        if not good:
+            raise PeerFault("record", f"founder {index}'s signature on epoch record 0 is wrong")
+    return record
+
+
+def check_founding(
+    signed: SignedEpochRecord, genesis: Genesis, network: bytes, verify_batch: VerifyBatch
+) -> EpochRecord:
+    """All rules at once, as a client or a late founder applies them to a finished record 0."""
+    record = check_signed_by_all(signed, verify_batch)
+    check_record_zero(record, genesis, network)
+    return record

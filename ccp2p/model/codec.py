@@ -1,0 +1,77 @@
+"""The one wire format: MessagePack, array-like structs, unknown fields refused.
+
+At the outside every value is `[type, version, body]`; an unknown type or version is refused by
+name. Inside, structs are bare arrays. What is hashed or signed is always the bytes received, and
+headers must re-encode to the same bytes, so nothing has two encodings.
+"""
+
+from typing import Any, TypeVar
+
+import msgspec
+
+from ccp2p.model.errors import Fault, PeerFault
+
+T = TypeVar("T")
+
+_encoder = msgspec.msgpack.Encoder()
+_decoders: dict[Any, msgspec.msgpack.Decoder[Any]] = {}
+
+
+class Wire(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+    """Base of everything that travels or is stored: an immutable array-like struct."""
+
+
+class Outer(Wire, frozen=True):
+    """The outside of a message: what it is, which version, and its body still encoded."""
+
+    type: str
+    version: int
+    body: msgspec.Raw
+
+
+def encode(value: Any) -> bytes:
+    """MessagePack bytes of `value`."""
+    return _encoder.encode(value)
+
+
+def decode(data: bytes, kind: type[T], limit_bytes: int, fault: type[Fault] = PeerFault) -> T:
+    """Decode `data` as `kind`, or raise `fault` (code `oversized` or `malformed`)."""
+    if len(data) > limit_bytes:
+        raise fault(
+            "oversized", f"{kind.__name__} of {len(data)} bytes; the limit is {limit_bytes}"
+        )
+    decoder = _decoders.get(kind)
+    if decoder is None:
+        decoder = _decoders[kind] = msgspec.msgpack.Decoder(kind)
+    try:
+        return decoder.decode(data)  # type: ignore[no-any-return]
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
+        # The library's message names types and positions, never values.
+        raise fault("malformed", f"malformed {kind.__name__}: {error}") from None
+
+
+def decode_canonical(
+    data: bytes, kind: type[T], limit_bytes: int, fault: type[Fault] = PeerFault
+) -> T:
+    """As `decode`, and refuse (`not-canonical`) whatever does not re-encode to the same bytes."""
+    value = decode(data, kind, limit_bytes, fault)
+    if _encoder.encode(value) != data:
+        raise fault("not-canonical", f"{kind.__name__} is not in its canonical encoding")
+    return value
+
+
+def wrap(kind: str, body: bytes, version: int = 1) -> bytes:
+    """`[kind, version, body]` around an encoded body."""
+    return _encoder.encode(Outer(kind, version, msgspec.Raw(body)))
+
+
+def unwrap(
+    data: bytes, kind: str, limit_bytes: int, fault: type[Fault] = PeerFault, version: int = 1
+) -> bytes:
+    """The body of `wrap(kind, body, version)`, or `fault` naming the type or version found."""
+    outer = decode(data, Outer, limit_bytes, fault)
+    if outer.type != kind:
+        raise fault("wrong-type", f"expected {kind}, found {outer.type[:32]!r}")
+    if outer.version != version:
+        raise fault("unknown-version", f"{kind} version {outer.version} is not known here")
+    return bytes(outer.body)

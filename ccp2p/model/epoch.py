@@ -1,0 +1,60 @@
+"""Epoch records: who votes under which keys, signed by the committee that hands over.
+
+Record 0 is signed by all of its committee; its successor by a quorum of its predecessor's.
+"""
+
+from ccp2p.model import codec, hashing, limits
+from ccp2p.model.codec import Wire
+from ccp2p.model.committee import Committee, Seat
+from ccp2p.model.errors import PeerFault
+
+
+class EpochRecord(Wire, frozen=True):
+    """Design section 7. Digests and keys are 32 bytes; `predecessor` is zero for record 0."""
+
+    network: bytes
+    epoch: int
+    predecessor: bytes
+    seats: tuple[Seat, ...]
+    policy_digest: bytes
+    governors: tuple[bytes, ...]
+    measurements: tuple[bytes, ...]
+    coin_anchor: bytes
+    epoch_key: bytes
+    close_commit: int
+    close_chain: bytes
+    state_root: bytes
+    outcomes_root: bytes
+    ledger_time_ms: int
+    protocol: int
+
+    def committee(self) -> Committee:
+        """The committee that votes in this epoch."""
+        return Committee(self.epoch, self.seats)
+
+
+class SignedEpochRecord(Wire, frozen=True):
+    """A record's bytes as signed, and (seat index, signature) pairs."""
+
+    record: bytes
+    signatures: tuple[tuple[int, bytes], ...]
+
+
+def record_digest(record_bytes: bytes) -> bytes:
+    """The digest that a successor and a ticket name."""
+    return hashing.digest(hashing.EPOCH_RECORD, record_bytes)
+
+
+def record_signed_bytes(record_bytes: bytes) -> bytes:
+    """What a seat signs."""
+    return hashing.EPOCH_RECORD + record_digest(record_bytes)
+
+
+def parse_record(record_bytes: bytes) -> EpochRecord:
+    """Read a record; PeerFault when it is malformed. Signatures are another matter."""
+    record = codec.decode_canonical(record_bytes, EpochRecord, limits.MAX_RECORD_BYTES)
+    if not 1 <= len(record.seats) <= limits.MAX_COMMITTEE:
+        raise PeerFault("record", "an epoch record without a possible committee")
+    if len({seat.node for seat in record.seats}) != len(record.seats):
+        raise PeerFault("record", "an epoch record seats one node twice")
+    return record

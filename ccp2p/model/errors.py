@@ -1,0 +1,58 @@
+"""Errors that say whose fault they are.
+
+Three faults, three classes: ours, a peer's, a member's. Each carries a short stable `code`
+(a slug that tests, logs and JSON use) and a message that says what to do. A peer's or a member's
+bytes may raise only their own class, and only up to the edge that read them.
+"""
+
+
+class Fault(Exception):
+    """Base of all ccp2p errors.
+
+    `code` is a stable slug; `str(error)` is for people and never holds plaintext of an event.
+    """
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+class LocalFault(Fault):
+    """This machine, its configuration or its disk is at fault."""
+
+
+class PeerFault(Fault):
+    """Bytes or behaviour of another node are at fault."""
+
+
+class MemberFault(Fault):
+    """Bytes or behaviour of a member (or of the client that speaks for it) are at fault."""
+
+
+class AttestationFault(PeerFault):
+    """Evidence was refused; `reasons` holds every failed check."""
+
+    def __init__(self, message: str, reasons: tuple[str, ...]) -> None:
+        super().__init__("attestation", message)
+        self.reasons = reasons
+
+
+class Unreachable(LocalFault):
+    """No node answered."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__("unreachable", message)
+
+
+class NotCommitted(LocalFault):
+    """The network did not commit an event in the time given; it may still do so."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__("not-committed", message)
+
+
+class Denied(MemberFault):
+    """The network answered, and refused."""
+
+    def __init__(self, message: str, code: str = "denied") -> None:
+        super().__init__(code, message)

@@ -1,0 +1,76 @@
+"""Genesis: what a network is, once and for all. Its hash is the network id."""
+
+from typing import Literal
+
+from ccp2p.model import codec, hashing, limits
+from ccp2p.model.codec import Wire
+from ccp2p.model.errors import MemberFault
+
+
+class Parameters(Wire, frozen=True):
+    """Rules of one network that its nodes must share. Times in milliseconds, depths in rounds."""
+
+    coin_length: int = 1 << 20
+    coin_delay: int = 3
+    commit_waves: tuple[int, ...] = (4, 5)
+    slots_per_round: int = 0  # 0: one slot for every author
+    gc_depth: int = 100
+    min_round_delay_ms: int = 40
+    max_round_delay_ms: int = 1000
+    checkpoint_interval: int = 64  # commits between checkpoint votes
+    aead: Literal["aegis256", "xchacha20"] = "aegis256"
+    at_rest: Literal["self", "group"] = "self"
+    resume: Literal["disks", "governors"] = "disks"
+    protocol: int = 1
+
+
+class Genesis(Wire, frozen=True):
+    """The genesis record. Invites are digests of secrets that tickets carry."""
+
+    name: str
+    kind: Literal["group", "mesh"]
+    app: Literal["rooms", "kv"]
+    policy: str  # TOML, exactly as its digest covers it
+    parameters: Parameters
+    governors: tuple[bytes, ...]
+    governor_threshold: int
+    first_node: bytes
+    founders: int
+    member_invite: bytes
+    node_invite: bytes
+    created_ms: int
+
+
+def network_id(genesis_bytes: bytes) -> bytes:
+    """The network id: the hash of the genesis bytes as published."""
+    return hashing.digest(hashing.GENESIS, genesis_bytes)
+
+
+def parse_genesis(genesis_bytes: bytes) -> Genesis:
+    """Read a genesis record; MemberFault when it is malformed or breaks a rule."""
+    genesis = codec.decode_canonical(genesis_bytes, Genesis, limits.MAX_GENESIS_BYTES, MemberFault)
+    check_parameters(genesis.parameters)
+    if not 1 <= genesis.founders <= limits.MAX_COMMITTEE:
+        raise MemberFault("genesis", f"a network of {genesis.founders} founders is not possible")
+    if not 1 <= len(genesis.name) <= limits.MAX_NAME_CHARS:
+        raise MemberFault("genesis", "a network's name has 1 to 64 characters")
+    return genesis
+
+
+def check_parameters(parameters: Parameters) -> None:
+    """Refuse (MemberFault) parameters under which the protocol's proofs do not hold."""
+    waves = parameters.commit_waves
+    if waves not in ((4, 5), (5,)):
+        raise MemberFault("genesis", f"commit_waves {waves} is not one of (4, 5) and (5,)")
+    if parameters.coin_delay not in (3, 4):
+        raise MemberFault("genesis", f"coin_delay {parameters.coin_delay} is not 3 or 4")
+    if not 1 << 8 <= parameters.coin_length <= 1 << 24:
+        raise MemberFault("genesis", f"coin_length {parameters.coin_length} is not in 2^8..2^24")
+    if not 0 <= parameters.slots_per_round <= limits.MAX_COMMITTEE:
+        raise MemberFault("genesis", "slots_per_round is out of range")
+    if not 10 <= parameters.gc_depth <= 10_000:
+        raise MemberFault("genesis", f"gc_depth {parameters.gc_depth} is not in 10..10000")
+    if not 0 <= parameters.min_round_delay_ms <= parameters.max_round_delay_ms <= 60_000:
+        raise MemberFault("genesis", "round delays must satisfy 0 <= min <= max <= 60000")
+    if not 1 <= parameters.checkpoint_interval <= 100_000:
+        raise MemberFault("genesis", "checkpoint_interval is out of range")

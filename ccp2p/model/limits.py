@@ -1,0 +1,98 @@
+"""Every bound in ccp2p, with its reason. A queue, size or loop without a name here is a bug."""
+
+from typing import Final
+
+# Committee and DAG
+MAX_COMMITTEE: Final = 200  # sampling beyond this buys little (findings: bad-committee odds)
+MAX_PARENTS: Final = MAX_COMMITTEE  # at most one parent per author
+MAX_HEADER_BYTES: Final = 16 * 1024  # 200 parents of 40 bytes fit twice over
+MAX_PAYLOAD_BYTES: Final = 1024 * 1024  # one block stays well under one transport window
+MAX_BLOCK_BYTES: Final = MAX_HEADER_BYTES + MAX_PAYLOAD_BYTES + 1024
+MAX_ENVELOPES_PER_BLOCK: Final = 2048  # bounds the work of one block, whatever the sizes
+MAX_VOTES_PER_BLOCK: Final = 16  # a node votes once a checkpoint; the rest catches up
+MAX_MEMBERSHIP_EVENTS_PER_BLOCK: Final = 16  # rare and large, so few at a time
+MAX_UNSOLICITED_PER_SLOT: Final = 2  # two prove equivocation; more only as an ancestor
+MAX_SUSPENDED_BLOCKS: Final = 4096  # blocks that wait for ancestors; the oldest round is kept
+MAX_ROUNDS_AHEAD: Final = 2000  # a live block further ahead waits for catch-up instead
+MAX_EVIDENCE: Final = 1024  # equivocation proofs kept: one an author is enough
+MAX_FETCH_REFERENCES: Final = 512  # ids in one fetch request
+MAX_FETCH_REPLY_BYTES: Final = 2 * 1024 * 1024  # one reply, so that others get their turn
+FETCH_RETRY_MS: Final = 500  # first the sender, then two others
+FETCH_PEERS: Final = 2
+BULK_FETCH_ROUNDS: Final = 8  # further behind than this, ask for rounds instead of single blocks
+BULK_RETRY_MS: Final = 2000  # a full reply takes a while on a slow line; then another peer
+RESEND_MS: Final = 2000  # our newest block again, while no quorum follows: it may have been lost
+PUSH_ROUNDS: Final = 4  # a peer further behind fetches its history instead of being sent it
+PUSH_BYTES: Final = 16 * 1024  # history sent along with a block, per peer: larger is pulled
+MAX_SUSPENDED_BYTES: Final = 64 * 1024 * 1024  # shared evenly among authors, as the count is
+MAX_TIMESTAMP_MS: Final = 1 << 53  # any sane clock; keeps ledger time a small integer everywhere
+VOTE_QUEUE: Final = 64  # checkpoint votes and membership events that wait for our next blocks
+MEMBERSHIP_QUEUE: Final = 64
+
+# Events
+PADDING_BUCKETS: Final = (256, 1024, 4096, 16_384, 65_536)  # sizes that a host can tell apart
+MAX_EVENT_BYTES: Final = PADDING_BUCKETS[-1] - 4  # the padded event keeps its length in front
+MAX_ENVELOPE_BYTES: Final = PADDING_BUCKETS[-1] + 512
+SEQUENCE_WINDOW: Final = 64  # events held ahead, and outcomes kept behind, per member
+MAX_HELD_BYTES: Final = 256 * 1024  # events held ahead per member
+MAX_OUTCOME_BYTES: Final = 1024  # an outcome is stored 64 deep per member
+MAX_SESSIONS: Final = 65_536  # open sessions an epoch; each indexes 128 tags
+SESSIONS_PER_MEMBER: Final = 4  # a member's devices; the oldest session makes room
+
+# Wire
+MAX_FRAME_BYTES: Final = 4 * 1024 * 1024  # one length-prefixed frame between nodes
+MAX_CLIENT_FRAME_BYTES: Final = 1024 * 1024  # one frame on the client listener
+MAX_EVIDENCE_BYTES: Final = 64 * 1024  # the largest genuine sample is a quarter of this
+MAX_ENDORSEMENT_BYTES: Final = 256 * 1024  # certificate chains, collateral and lists
+MAX_ENDORSEMENTS: Final = 16  # separate certificates, chains, lists and collateral
+MAX_CERTIFICATES: Final = 10  # of one verdict, all endorsements together; genuine ones need 6
+MAX_TICKET_CHARS: Final = 8192
+MAX_POLICY_BYTES: Final = 64 * 1024
+MAX_GENESIS_BYTES: Final = 128 * 1024
+MAX_RECORD_BYTES: Final = 256 * 1024
+MAX_ADDRESSES: Final = 16
+MAX_ADDRESS_CHARS: Final = 256
+MAX_NAME_CHARS: Final = 64
+
+# Queues
+PEER_QUEUE_FRAMES: Final = 1024  # frames waiting for one peer; older blocks are fetched instead
+PEER_QUEUE_BYTES: Final = 32 * 1024 * 1024
+INBOX_FRAMES: Final = 4096  # frames from all peers that wait for the core
+INBOX_BYTES: Final = 256 * 1024 * 1024  # what these frames may weigh together
+PEER_INBOX_FRAMES: Final = 1024  # one peer's share of them, so that none starves the others
+PEER_INBOX_BYTES: Final = 32 * 1024 * 1024
+INBOX_PATIENCE_MS: Final = 2_000  # a full inbox stops the reader so long, then frames are dropped
+ENVELOPE_QUEUE: Final = 16_384  # accepted by the API, waiting for a block
+ENVELOPE_QUEUE_BYTES: Final = 64 * 1024 * 1024
+CLIENT_IN_FLIGHT: Final = 4096  # envelopes of one client connection without an outcome
+MAX_CLIENT_CONNECTIONS: Final = 1024
+MAX_CLIENT_STREAMS: Final = 4  # at once on one client connection; a client needs one
+MAX_PEER_CONNECTIONS: Final = 512
+MAX_HANDSHAKES: Final = 128  # inbound and unfinished: strangers take no place of a peer
+COMMIT_BACKLOG: Final = 256  # commits decided and not yet executed before ordering pauses
+
+# Time
+WRITE_TIMEOUT_MS: Final = 10_000  # a frozen peer is cut after this
+HEARTBEAT_MS: Final = 1_000
+PEER_SILENCE_MS: Final = 10_000  # ten missed heartbeats: reconnect
+HANDSHAKE_TIMEOUT_MS: Final = 10_000
+
+# Execution
+STATE_BUCKETS: Final = 65_536  # leaves of the state tree
+MAX_KEY_BYTES: Final = 512
+MAX_VALUE_BYTES: Final = 128 * 1024
+MAX_QUERY_REPLY_BYTES: Final = 256 * 1024
+MAX_QUERY_ITEMS: Final = 500  # rows of one reply; 500 of the longest names fit
+MAX_TEXT_BYTES: Final = 32 * 1024  # one message of a room, in UTF-8
+MAX_BUCKET_BYTES: Final = 64 * 1024 * 1024  # placement is secret, so none gets near it
+STATE_CACHE_BYTES: Final = 128 * 1024 * 1024  # decoded buckets kept in memory
+MAX_PROVABLE_OUTCOMES: Final = 1 << 16  # executed outcomes kept in memory for receipts
+MAX_OPEN_CHECKPOINTS: Final = 16  # checkpoints that may wait for votes; the oldest are given up
+
+# Storage
+DEFAULT_MAP_BYTES: Final = 16 * 1024 * 1024 * 1024  # address space, not disk
+MAX_PRUNE_RECORDS: Final = 1024  # deletions in one transaction, so that commits are not held up
+READ_CHUNK_RECORDS: Final = 4096  # records opened by one call of the AEAD
+READ_CHUNK_BYTES: Final = 8 * 1024 * 1024
+LOG_RETAINED_ROUNDS: Final = 20_000  # blocks kept behind the newest checkpoint for late peers
+LOG_RETAINED_COMMITS: Final = 200_000  # commit records kept for status and late peers

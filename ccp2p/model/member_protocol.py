@@ -1,0 +1,150 @@
+"""What a client and a node say to each other on the client listener: one message a frame.
+
+The transport protects nothing here; evidence, sessions and signatures do.
+"""
+
+from typing import ClassVar, TypeVar
+
+from ccp2p.model import codec, limits
+from ccp2p.model.codec import Wire
+from ccp2p.model.errors import Fault
+
+M = TypeVar("M")
+
+
+class Hello(Wire, frozen=True):
+    """Client: who are you? `nonce` (32 bytes) must come back inside fresh evidence."""
+
+    kind: ClassVar[str] = "hello"
+    nonce: bytes
+
+
+class Welcome(Wire, frozen=True):
+    """Node: evidence over its keys and the nonce, and what the client checks it against.
+
+    `record` is an encoded SignedEpochRecord, or empty while the network is being founded.
+    """
+
+    kind: ClassVar[str] = "welcome"
+    genesis: bytes
+    record: bytes
+    node: bytes
+    sealing: bytes
+    evidence: bytes
+    node_addresses: tuple[str, ...]
+    client_addresses: tuple[str, ...]
+
+
+class Submit(Wire, frozen=True):
+    """Client: order these encoded envelopes."""
+
+    kind: ClassVar[str] = "submit"
+    envelopes: tuple[bytes, ...]
+
+
+class Refusal(Wire, frozen=True):
+    """Why an envelope, named by its tag, goes nowhere. `code` is stable, `message` for people."""
+
+    tag: bytes
+    code: str
+    message: str
+
+
+class Refused(Wire, frozen=True):
+    """Node: these envelopes were not taken, or were dropped when their turn came."""
+
+    kind: ClassVar[str] = "refused"
+    refusals: tuple[Refusal, ...]
+
+
+class Outcomes(Wire, frozen=True):
+    """Node: (tag, outcome sealed to the member) of envelopes that this client submitted."""
+
+    kind: ClassVar[str] = "outcomes"
+    outcomes: tuple[tuple[bytes, bytes], ...]
+
+
+class Query(Wire, frozen=True):
+    """Client: a read in session `session`, numbered by the client."""
+
+    kind: ClassVar[str] = "query"
+    number: int
+    session: bytes
+    sealed: bytes
+
+
+class Reply(Wire, frozen=True):
+    """Node: the sealed answer to a query, or why there is none (`refusal`, else empty)."""
+
+    kind: ClassVar[str] = "reply"
+    number: int
+    sealed: bytes
+    refusal: str
+
+
+class QueryResult(Wire, frozen=True):
+    """What a reply's seal holds: the app's answer, or its reason code for refusing."""
+
+    refusal: str
+    answer: bytes
+
+
+class GetStatus(Wire, frozen=True):
+    """Client: how far are you? `commit` 0 asks for the newest executed commit."""
+
+    kind: ClassVar[str] = "status?"
+    number: int
+    commit: int
+
+
+class Status(Wire, frozen=True):
+    """Node: roots after `commit`; `commit` is 0 when the one asked for is not known here.
+
+    `connected` counts committee peers with a live attested connection.
+    """
+
+    kind: ClassVar[str] = "status"
+    number: int
+    epoch: int
+    commit: int
+    chain: bytes
+    state_root: bytes
+    ledger_time_ms: int
+    round: int
+    certified: int
+    connected: int
+    floor: str
+
+
+ClientMessage = Hello | Submit | Query | GetStatus
+NodeMessage = Welcome | Refused | Outcomes | Reply | Status
+
+_CLIENT_KINDS: dict[str, type[Wire]] = {k.kind: k for k in (Hello, Submit, Query, GetStatus)}
+_NODE_KINDS: dict[str, type[Wire]] = {
+    k.kind: k for k in (Welcome, Refused, Outcomes, Reply, Status)
+}
+
+
+def encode_message(message: ClientMessage | NodeMessage) -> bytes:
+    """The frame of a message."""
+    return codec.wrap(message.kind, codec.encode(message))
+
+
+def decode_client_message(frame: bytes, fault: type[Fault]) -> ClientMessage:
+    """Read a client's frame, or raise `fault`."""
+    return _decode(frame, _CLIENT_KINDS, fault)  # type: ignore[return-value]
+
+
+def decode_node_message(frame: bytes, fault: type[Fault]) -> NodeMessage:
+    """Read a node's frame, or raise `fault`."""
+    return _decode(frame, _NODE_KINDS, fault)  # type: ignore[return-value]
+
+
+def _decode(frame: bytes, kinds: dict[str, type[Wire]], fault: type[Fault]) -> Wire:
+    outer = codec.decode(frame, codec.Outer, limits.MAX_CLIENT_FRAME_BYTES, fault)
+    kind = kinds.get(outer.type)
+    if kind is None:
+        raise fault("wrong-type", f"unknown message {outer.type[:32]!r}")
+    if outer.version != 1:
+        raise fault("unknown-version", f"{outer.type} version {outer.version} is not known here")
+    return codec.decode(bytes(outer.body), kind, limits.MAX_CLIENT_FRAME_BYTES, fault)

@@ -1,0 +1,286 @@
+"""The open sessions of an epoch, as every replica keeps them.
+
+A commit's envelopes are opened here, all at once, against the tags as of the commit's start;
+openings in the same commit go first. What no session claims is dropped without trace. The result
+depends on the committed order and the state alone, so it is the same on every node.
+"""
+
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+
+from ccp2p.crypto import aead, hpke, signatures
+from ccp2p.model import codec, hashing, limits
+from ccp2p.model.envelope import (
+    Envelope,
+    Event,
+    event_id,
+    event_signed_bytes,
+    parse_envelope,
+    unpad,
+)
+from ccp2p.model.errors import Fault, MemberFault
+from ccp2p.model.outcome import MemberEvent, SessionRecord
+from ccp2p.sealing.session import (
+    SessionContext,
+    SessionKeys,
+    open_opening,
+    session_id,
+)
+
+LastOf = Callable[[bytes], int | None]
+"""A member's last executed sequence number as of the commit's start; None for a stranger."""
+
+_WINDOW = limits.SEQUENCE_WINDOW
+
+
+@dataclass(slots=True)
+class Session:
+    """An open session and the tags that it answers to, for sequences `first_tag` and up."""
+
+    record: SessionRecord
+    keys: SessionKeys
+    first_tag: int = 0
+    tags: deque[bytes] = field(default_factory=deque)
+
+
+@dataclass(slots=True)
+class OpenedCommit:
+    """A commit's events, in order; sessions opened and closed; tags that nobody claimed."""
+
+    events: list[MemberEvent] = field(default_factory=list)
+    opened: list[SessionRecord] = field(default_factory=list)
+    closed: list[bytes] = field(default_factory=list)
+    dropped: list[tuple[bytes, str]] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class _Candidate:
+    """An envelope on its way to becoming an event."""
+
+    envelope: Envelope
+    session: Session | None = None
+    opening: bool = False
+    event: Event | None = None
+    identifier: bytes = b""
+    refusal: str = ""
+
+
+class SessionTable:
+    """Opens what members sealed. `invite` is the digest that a newcomer's secret must have."""
+
+    def __init__(self, context: SessionContext, epoch_key: hpke.PrivateKey, invite: bytes) -> None:
+        self._context = context
+        self._epoch_key = epoch_key
+        self._invite = invite
+        self._sessions: dict[bytes, Session] = {}
+        self._by_member: dict[bytes, list[Session]] = {}
+        self._by_tag: dict[bytes, Session] = {}
+
+    def __len__(self) -> int:
+        return len(self._sessions)
+
+    @property
+    def context(self) -> SessionContext:
+        """Network, epoch and algorithm of every session here."""
+        return self._context
+
+    def restore(self, records: Iterable[SessionRecord], last_of: LastOf) -> None:
+        """Rebuild the table from the replicated state."""
+        for record in sorted(records, key=lambda record: (record.commit, record.session)):
+            session = Session(record, SessionKeys.derive(record.key))
+            self._add(session, last_of(record.member) or 0)
+
+    def find(self, session: bytes) -> Session | None:
+        """The open session with this id."""
+        return self._sessions.get(session)
+
+    def of_tag(self, tag: bytes) -> Session | None:
+        """The session that claims this tag now."""
+        return self._by_tag.get(tag)
+
+    def open_commit(self, commit: int, envelopes: Sequence[bytes], last_of: LastOf) -> OpenedCommit:
+        """Open everything that commit number `commit` carries."""
+        result = OpenedCommit()
+        candidates = self._parse(envelopes, result)
+        self._open_sessions(commit, [c for c in candidates if c.opening], last_of, result)
+        self._open_events([c for c in candidates if not c.opening])
+        for candidate in candidates:
+            event = candidate.event
+            if event is None:
+                result.dropped.append((candidate.envelope.tag, candidate.refusal or "no-session"))
+                continue
+            result.events.append(
+                MemberEvent(
+                    candidate.envelope.tag,
+                    event.member,
+                    event.sequence,
+                    event.body,
+                    candidate.identifier,
+                    candidate.refusal,
+                )
+            )
+        return result
+
+    def advance(self, moved: Iterable[tuple[bytes, int]]) -> None:
+        """Slide the tag windows of members to their new last sequence numbers."""
+        for member, last in moved:
+            for session in self._by_member.get(member, ()):
+                self._slide(session, last)
+
+    def _parse(self, envelopes: Sequence[bytes], result: OpenedCommit) -> list[_Candidate]:
+        candidates = []
+        for data in envelopes:
+            try:
+                envelope = parse_envelope(data)
+            except Fault:
+                continue  # a node packed garbage; nobody waits for its tag
+            if envelope.epoch != self._context.epoch:
+                result.dropped.append((envelope.tag, "wrong-epoch"))
+                continue
+            known = self._sessions.get(session_id(envelope.opening))
+            opening = bool(envelope.opening) and known is None
+            candidates.append(_Candidate(envelope, None, opening))
+        return candidates
+
+    def _open_sessions(
+        self, commit: int, candidates: list[_Candidate], last_of: LastOf, result: OpenedCommit
+    ) -> None:
+        """Accept new sessions; one envelope each, a second of the same id is an ordinary one."""
+        first: dict[bytes, _Candidate] = {}
+        for candidate in candidates:
+            identifier = session_id(candidate.envelope.opening)
+            if identifier in first:
+                candidate.opening = False
+                continue
+            first[identifier] = candidate
+            try:
+                self._propose(candidate, identifier, commit, last_of)
+            except MemberFault as fault:
+                candidate.refusal = fault.code
+        proposed = [c for c in first.values() if c.session is not None]
+        _check_signatures(proposed)
+        for candidate in proposed:
+            session = candidate.session
+            if session is None or candidate.refusal:
+                continue
+            if len(self._sessions) >= limits.MAX_SESSIONS:
+                candidate.refusal = "too-many-sessions"
+                continue
+            self._make_room(session.record.member, result)
+            self._add(session, last_of(session.record.member) or 0)
+            result.opened.append(session.record)
+
+    def _propose(
+        self, candidate: _Candidate, identifier: bytes, commit: int, last_of: LastOf
+    ) -> None:
+        envelope = candidate.envelope
+        opening = open_opening(self._context, self._epoch_key, envelope.opening)
+        keys = SessionKeys.derive(opening.key)
+        associated = self._context.associated(b"event", envelope.tag)
+        plaintext = aead.open_one(self._context.aead, keys.up, envelope.sealed, associated)
+        if plaintext is None:
+            raise MemberFault("sealed", "the first event is not sealed to its session")
+        event = _parse_event(plaintext)
+        if keys.tag_of(event.sequence) != envelope.tag:
+            raise MemberFault("tag", "an envelope's tag is not its event's")
+        record = SessionRecord(identifier, event.member, opening.key, self._context.epoch, commit)
+        candidate.event = event
+        candidate.identifier = event_id(
+            self._context.network, event.member, event.sequence, event.body
+        )
+        candidate.session = Session(record, keys)
+        invited = hashing.digest(hashing.INVITE, opening.invite) == self._invite
+        if last_of(event.member) is None:
+            if not invited:
+                candidate.refusal = "not-invited"
+            elif not signatures.is_admissible_key(event.member):
+                candidate.refusal = "bad-key"
+
+    def _open_events(self, candidates: list[_Candidate]) -> None:
+        for candidate in candidates:
+            candidate.session = self._by_tag.get(candidate.envelope.tag)
+        claimed = [(c, c.session) for c in candidates if c.session is not None]
+        if not claimed:
+            return
+        arena = aead.open_many(
+            self._context.aead,
+            [session.keys.up for _, session in claimed],
+            [self._context.associated(b"event", c.envelope.tag) for c, _ in claimed],
+            [c.envelope.sealed for c, _ in claimed],
+        )
+        opened = []
+        for index, (candidate, session) in enumerate(claimed):
+            if self._accept(candidate, session, arena[index]):
+                opened.append(candidate)
+        _check_signatures(opened)
+
+    def _accept(self, candidate: _Candidate, session: Session, plaintext: bytes | None) -> bool:
+        """Attach the event when the member of the session wrote it under this very tag."""
+        if plaintext is None:
+            candidate.refusal = "sealed"
+            return False
+        try:
+            event = _parse_event(plaintext)
+        except MemberFault as fault:
+            candidate.refusal = fault.code
+            return False
+        if (
+            event.member != session.record.member
+            or session.keys.tag_of(event.sequence) != candidate.envelope.tag
+        ):
+            candidate.refusal = "tag"
+            return False
+        candidate.event = event
+        candidate.identifier = event_id(
+            self._context.network, event.member, event.sequence, event.body
+        )
+        return True
+
+    def _make_room(self, member: bytes, result: OpenedCommit) -> None:
+        sessions = self._by_member.get(member, [])
+        if len(sessions) < limits.SESSIONS_PER_MEMBER:
+            return
+        oldest = min(sessions, key=lambda s: (s.record.commit, s.record.session))
+        sessions.remove(oldest)
+        del self._sessions[oldest.record.session]
+        for tag in oldest.tags:
+            self._by_tag.pop(tag, None)
+        result.closed.append(oldest.record.session)
+
+    def _add(self, session: Session, last: int) -> None:
+        self._sessions[session.record.session] = session
+        self._by_member.setdefault(session.record.member, []).append(session)
+        session.first_tag = max(0, last - _WINDOW + 1)
+        self._slide(session, last)
+
+    def _slide(self, session: Session, last: int) -> None:
+        tags = session.tags
+        for sequence in range(session.first_tag + len(tags), last + _WINDOW + 1):
+            tag = session.keys.tag_of(sequence)
+            tags.append(tag)
+            self._by_tag.setdefault(tag, session)
+        for _ in range(last - _WINDOW + 1 - session.first_tag):
+            tag = tags.popleft()
+            session.first_tag += 1
+            if self._by_tag.get(tag) is session:
+                del self._by_tag[tag]
+
+
+def _parse_event(plaintext: bytes) -> Event:
+    event = codec.decode(unpad(plaintext), Event, limits.MAX_EVENT_BYTES, MemberFault)
+    if not 0 <= event.sequence < 1 << 63:
+        raise MemberFault("sequence", "a sequence number is out of range")
+    return event
+
+
+def _check_signatures(candidates: list[_Candidate]) -> None:
+    """Mark every candidate whose member did not sign its event."""
+    items = [
+        (c.event.member, c.event.signature, event_signed_bytes(c.identifier))
+        for c in candidates
+        if c.event is not None
+    ]
+    for candidate, good in zip(candidates, signatures.verify_batch(items), strict=True):
+        if not good:
+            candidate.refusal = "bad-signature"
