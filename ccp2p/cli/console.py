@@ -1,0 +1,103 @@
+"""How commands run and end: stdout for results, stderr for people, one exit code per end."""
+
+import sys
+from collections.abc import Awaitable, Callable
+from typing import Any, NoReturn
+
+import click
+import msgspec
+
+from ccp2p.model.errors import (
+    AttestationFault,
+    Denied,
+    Fault,
+    MemberFault,
+    NotCommitted,
+    Unreachable,
+)
+
+EXIT_FAILED, EXIT_USAGE, EXIT_UNREACHABLE, EXIT_ATTESTATION = 1, 2, 3, 4
+EXIT_NOT_COMMITTED, EXIT_DENIED = 5, 6
+
+SIMULATED_WARNING = "SIMULATED TEE: NOT CONFIDENTIAL. Whoever runs these machines can read all."
+
+
+def exit_code(fault: Fault) -> int:
+    """The exit code that a fault ends with."""
+    if isinstance(fault, Unreachable):
+        return EXIT_UNREACHABLE
+    if isinstance(fault, AttestationFault):
+        return EXIT_ATTESTATION
+    if isinstance(fault, NotCommitted):
+        return EXIT_NOT_COMMITTED
+    if isinstance(fault, Denied):
+        return EXIT_DENIED
+    return EXIT_USAGE if isinstance(fault, MemberFault) else EXIT_FAILED
+
+
+def run(main: Callable[[], Awaitable[Any]]) -> Any:
+    """Run `main` under trio; a Fault becomes a message on stderr and its exit code."""
+    import trio
+
+    try:
+        return trio.run(main)
+    except Fault as fault:
+        fail(fault)
+    except KeyboardInterrupt:
+        raise SystemExit(130) from None
+    except BaseExceptionGroup as group:
+        if group.split(KeyboardInterrupt)[0] is not None:
+            raise SystemExit(130) from None
+        fault = first_fault(group)
+        if fault is None:
+            raise
+        fail(fault)
+
+
+def first_fault(group: BaseExceptionGroup[BaseException]) -> Fault | None:
+    """The first fault inside a group in which nothing else was raised, or None."""
+    faults, others = group.split(Fault)
+    if others is not None or faults is None:
+        return None
+    found: BaseException = faults
+    while isinstance(found, BaseExceptionGroup):
+        found = found.exceptions[0]
+    return found if isinstance(found, Fault) else None
+
+
+def fail(fault: Fault) -> NoReturn:
+    """Say what is wrong, and end."""
+    say(f"error: {fault}")
+    if isinstance(fault, AttestationFault):
+        for reason in fault.reasons:
+            say(f"  - {reason}")
+    raise SystemExit(exit_code(fault))
+
+
+def say(text: str) -> None:
+    """A line for people."""
+    click.echo(text, err=True)
+
+
+def emit(value: dict[str, Any]) -> None:
+    """One JSON object on one line of stdout; bytes as hexadecimal."""
+    data = msgspec.json.encode(value, enc_hook=_hex)
+    sys.stdout.write(data.decode() + "\n")
+    sys.stdout.flush()
+
+
+def _hex(value: Any) -> str:
+    raise TypeError(f"{type(value).__name__} in JSON output")
+
+
+def read_secret(text: str) -> str:
+    """An argument that may be `-` (stdin) or a file, so that a secret stays out of `ps`."""
+    if text == "-":
+        return click.get_text_stream("stdin").read().strip()
+    if text.startswith("@"):
+        try:
+            with open(text[1:], encoding="utf-8") as file:
+                return file.read().strip()
+        except OSError as error:
+            raise click.BadParameter(f"{text[1:]} cannot be read: {error.strerror}") from None
+    return text

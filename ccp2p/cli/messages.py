@@ -1,0 +1,98 @@
+"""`ccp2p send`, `read` and `tail`: the messages of a room."""
+
+import time
+from typing import Any
+
+import click
+
+from ccp2p.cli import console, session
+
+_TAIL_INTERVAL_S = 0.5
+
+
+@click.command()
+@click.argument("room")
+@click.argument("text", nargs=-1, required=True)
+@session.member_options
+def send(room: str, text: tuple[str, ...], **options: Any) -> None:
+    """Send TEXT to ROOM; `-` reads it from stdin."""
+    console.run(lambda: _send(room, " ".join(text), options))
+
+
+async def _send(room: str, text: str, options: dict[str, Any]) -> None:
+    from ccp2p.client import rooms
+
+    if text == "-":
+        text = click.get_text_stream("stdin").read().rstrip("\n")
+    async with session.open_session(options) as member:
+        position = await rooms.ask_post(member, room, text, session.timeout_ms(options))
+    if options["as_json"]:
+        console.emit({"schema": "send/1", "room": room, "position": position})
+
+
+@click.command()
+@click.argument("room")
+@click.option("--from", "start", type=click.IntRange(0), default=0, help="First position.")
+@session.member_options
+def read(room: str, start: int, **options: Any) -> None:
+    """Print ROOM's messages."""
+    console.run(lambda: _read(room, start, options))
+
+
+async def _read(room: str, start: int, options: dict[str, Any]) -> None:
+    from ccp2p.client import rooms
+
+    async with session.open_session(options) as member:
+        found = [message async for message in rooms.messages(member, room, start)]
+    if options["as_json"]:
+        console.emit({"schema": "read/1", "room": room, "messages": [_as_json(m) for m in found]})
+        return
+    for message in found:
+        click.echo(_line(message))
+
+
+@click.command()
+@click.argument("room")
+@session.member_options
+def tail(room: str, **options: Any) -> None:
+    """Follow ROOM's messages until Ctrl-C."""
+    console.run(lambda: _tail(room, options))
+
+
+async def _tail(room: str, options: dict[str, Any]) -> None:
+    import trio
+
+    from ccp2p.client import rooms
+
+    async with session.open_session(options) as member:
+        position = 0
+        while True:
+            async for message in rooms.messages(member, room, position):
+                if options["as_json"]:
+                    console.emit({"schema": "message/1", "room": room, **_as_json(message)})
+                else:
+                    click.echo(_line(message))
+                position = message.position + 1
+            await trio.sleep(_TAIL_INTERVAL_S)
+
+
+def _as_json(message: Any) -> dict[str, Any]:
+    return {
+        "position": message.position,
+        "member": message.member.hex(),
+        "name": message.name,
+        "text": message.text,
+        "time_ms": message.time_ms,
+    }
+
+
+def _line(message: Any) -> str:
+    at = time.strftime("%H:%M", time.localtime(message.time_ms / 1000))
+    return f"{at} <{_printable(message.name)}> {_printable(message.text)}"
+
+
+def _printable(text: str) -> str:
+    """Other members' text must not steer this terminal."""
+    return "".join(
+        c if c.isprintable() or c in "\t\n" else "\N{REPLACEMENT CHARACTER}" for c in text
+    )

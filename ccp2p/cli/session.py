@@ -1,0 +1,71 @@
+"""What commands that talk to a network share: options, connecting, one open session."""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from ccp2p.client.network import NetworkClient
+    from ccp2p.client.session import MemberSession
+
+DEFAULT_TIMEOUT_S = 20.0
+
+
+def network_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """`--network`, `--allow-simulated`, `--timeout` and `--json`."""
+    for option in (
+        click.option("--network", help="Which joined network. [default: the only one]"),
+        click.option(
+            "--allow-simulated",
+            is_flag=True,
+            envvar="CCP2P_ALLOW_SIMULATED",
+            help="Accept simulated TEEs, which protect nothing.",
+        ),
+        click.option(
+            "--timeout",
+            "timeout_s",
+            type=click.FloatRange(0.1),
+            default=DEFAULT_TIMEOUT_S,
+            show_default=True,
+            help="Seconds to wait for a commit.",
+        ),
+        click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout."),
+    ):
+        command = option(command)
+    return command
+
+
+def member_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """`network_options`, and `--member`."""
+    option = click.option("--member", help="Which of your member keys. [default: me]")
+    return network_options(option(command))
+
+
+@asynccontextmanager
+async def open_network(options: dict[str, Any]) -> AsyncIterator["NetworkClient"]:
+    """A verified connection to the chosen network."""
+    from ccp2p.client.network import open_network as connect
+    from ccp2p.client.profile import Profile, default_folder
+
+    _, ticket = Profile(default_folder()).network(options["network"])
+    async with connect(ticket, allow_simulated=options["allow_simulated"]) as client:
+        yield client
+
+
+@asynccontextmanager
+async def open_session(options: dict[str, Any]) -> AsyncIterator["MemberSession"]:
+    """An open session of the chosen member with the chosen network."""
+    from ccp2p.client.profile import Profile, default_folder
+
+    member = Profile(default_folder()).member(options["member"])
+    async with open_network(options) as client:
+        session = client.session(member)
+        await session.open(timeout_ms(options))
+        yield session
+
+
+def timeout_ms(options: dict[str, Any]) -> int:
+    """The patience that the user asked for."""
+    return int(options["timeout_s"] * 1000)

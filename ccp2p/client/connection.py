@@ -1,0 +1,220 @@
+"""One client connection to one node: verified first, then envelopes out and outcomes back.
+
+Everything a member submits is pipelined; what is queued goes out in as few frames as it fits.
+"""
+
+import os
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+import trio
+
+from ccp2p.client.verification import Expectation, VerifiedNode, verify_welcome
+from ccp2p.model.errors import Fault, LocalFault, PeerFault, Unreachable
+from ccp2p.model.member_protocol import (
+    GetStatus,
+    Hello,
+    NodeMessage,
+    Outcomes,
+    Query,
+    Refused,
+    Reply,
+    Status,
+    Submit,
+    Welcome,
+    decode_node_message,
+    encode_message,
+)
+from ccp2p.network import FrameStream, connect
+
+_FRAME_BYTES = 256 * 1024  # envelopes in one frame; far below the limit, so that others get turns
+_ANSWER_TIMEOUT_S = 15.0
+
+Answer = bytes | Fault
+"""What an envelope came to at this node: a sealed outcome, or why there is none."""
+
+
+class NodeConnection:
+    """A live connection. `on_answer(tag, answer)` is called for every envelope's end."""
+
+    def __init__(self, stream: FrameStream, node: VerifiedNode) -> None:
+        self.node = node
+        self._stream = stream
+        self._waiting: dict[bytes, Callable[[Answer], None]] = {}
+        self._replies: dict[int, _Slot] = {}
+        self._number = 0
+        self._outbox: list[bytes] = []
+        self._outbox_filled = trio.Event()
+        self.lost: Fault | None = None
+
+    def submit(self, tag: bytes, envelope: bytes, on_answer: Callable[[Answer], None]) -> None:
+        """Queue an envelope; its answer comes once. Unreachable when the connection is lost."""
+        if self.lost is not None:
+            raise Unreachable(str(self.lost))
+        self._waiting[tag] = on_answer
+        self._outbox.append(envelope)
+        self._outbox_filled.set()
+
+    def abandon(self, tag: bytes) -> None:
+        """Wait no more for the answer to `tag`."""
+        self._waiting.pop(tag, None)
+
+    async def query(self, session: bytes, seal: Callable[[int], bytes]) -> tuple[int, Reply]:
+        """Send a read; `seal(number)` makes its sealed body. The number and the reply."""
+        number = self._next_number()
+        reply = await self._ask(number, Query(number, session, seal(number)))
+        if not isinstance(reply, Reply):
+            raise PeerFault("protocol", "the node answered a query with something else")
+        return number, reply
+
+    async def status(self, commit: int = 0) -> Status:
+        """How far the node is, or its roots after `commit`."""
+        number = self._next_number()
+        status = await self._ask(number, GetStatus(number, commit))
+        if not isinstance(status, Status):
+            raise PeerFault("protocol", "the node answered a status request with something else")
+        return status
+
+    async def run(self) -> None:
+        """Move frames until the connection ends; then everybody who waits learns why."""
+        try:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._write)
+                await self._read()
+        except* Fault as group:
+            self._lose(_first(group))
+        finally:
+            self._lose(Unreachable("the connection was closed"))
+
+    def _next_number(self) -> int:
+        self._number += 1
+        return self._number
+
+    async def _ask(self, number: int, message: Query | GetStatus) -> Reply | Status:
+        if self.lost is not None:
+            raise Unreachable(str(self.lost))
+        slot = self._replies[number] = _Slot()
+        try:
+            await self._stream.send(encode_message(message))
+            with trio.move_on_after(_ANSWER_TIMEOUT_S):
+                await slot.filled.wait()
+        finally:
+            self._replies.pop(number, None)
+        if isinstance(slot.value, Fault):
+            raise slot.value
+        if slot.value is None:
+            raise Unreachable("the node did not answer in time")
+        return slot.value
+
+    async def _write(self) -> None:
+        while True:
+            await self._outbox_filled.wait()
+            self._outbox_filled = trio.Event()
+            envelopes, self._outbox = self._outbox, []
+            await self._stream.send(*_frames(envelopes))
+
+    async def _read(self) -> None:
+        while True:
+            frame = await self._stream.receive()
+            self._dispatch(decode_node_message(frame, PeerFault))
+
+    def _dispatch(self, message: NodeMessage) -> None:
+        if isinstance(message, Outcomes):
+            for tag, sealed in message.outcomes:
+                self._answer(tag, sealed)
+        elif isinstance(message, Refused):
+            for refusal in message.refusals:
+                fault = LocalFault(refusal.code[:64], refusal.message[:512])
+                self._answer(refusal.tag, fault)
+        elif isinstance(message, Reply | Status):
+            slot = self._replies.get(message.number)
+            if slot is not None:
+                slot.fill(message)
+
+    def _answer(self, tag: bytes, answer: Answer) -> None:
+        on_answer = self._waiting.pop(tag, None)
+        if on_answer is not None:
+            on_answer(answer)
+
+    def _lose(self, fault: Fault) -> None:
+        if self.lost is not None:
+            return
+        self.lost = fault
+        waiting, self._waiting = self._waiting, {}
+        for on_answer in waiting.values():
+            on_answer(Unreachable(f"the connection to the node is lost: {fault}"))
+        for slot in self._replies.values():
+            slot.fill(Unreachable(f"the connection to the node is lost: {fault}"))
+
+
+class _Slot:
+    """Room for one answer."""
+
+    def __init__(self) -> None:
+        self.filled = trio.Event()
+        self.value: Reply | Status | Fault | None = None
+
+    def fill(self, value: Reply | Status | Fault) -> None:
+        self.value = value
+        self.filled.set()
+
+
+@asynccontextmanager
+async def open_connection(
+    address: str, network: bytes, record: bytes, *, allow_simulated: bool, timeout_ms: int = 10_000
+) -> AsyncIterator[NodeConnection]:
+    """Dial a node, verify it, and keep the connection for as long as the context lasts.
+
+    Unreachable when nobody answers; AttestationFault or PeerFault when the node is not trusted.
+    """
+    async with connect(address, timeout_ms=timeout_ms) as stream:
+        nonce = os.urandom(32)
+        welcome = await _greet(stream, nonce, timeout_ms)
+        expected = Expectation(
+            network, record, stream.remote, nonce, int(time.time()), allow_simulated
+        )
+        node = await trio.to_thread.run_sync(verify_welcome, welcome, expected)
+        connection = NodeConnection(stream, node)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(connection.run)
+            try:
+                yield connection
+            finally:
+                nursery.cancel_scope.cancel()
+
+
+async def fetch_genesis(address: str, *, timeout_ms: int = 10_000) -> Welcome:
+    """A node's unverified welcome: a founder needs the genesis before it can judge anybody."""
+    async with connect(address, timeout_ms=timeout_ms) as stream:
+        return await _greet(stream, os.urandom(32), timeout_ms)
+
+
+async def _greet(stream: FrameStream, nonce: bytes, timeout_ms: int) -> Welcome:
+    with trio.move_on_after(timeout_ms / 1000):
+        await stream.send(encode_message(Hello(nonce)))
+        message = decode_node_message(await stream.receive(), PeerFault)
+        if not isinstance(message, Welcome):
+            raise PeerFault("protocol", "the node did not introduce itself")
+        return message
+    raise Unreachable("the node did not introduce itself in time")
+
+
+def _frames(envelopes: list[bytes]) -> list[bytes]:
+    frames, batch, size = [], [], 0
+    for envelope in envelopes:
+        if batch and size + len(envelope) > _FRAME_BYTES:
+            frames.append(encode_message(Submit(tuple(batch))))
+            batch, size = [], 0
+        batch.append(envelope)
+        size += len(envelope)
+    if batch:
+        frames.append(encode_message(Submit(tuple(batch))))
+    return frames
+
+
+def _first(group: BaseExceptionGroup[Fault]) -> Fault:
+    fault: BaseException = group
+    while isinstance(fault, BaseExceptionGroup):
+        fault = fault.exceptions[0]
+    return fault if isinstance(fault, Fault) else LocalFault("unexpected", type(fault).__name__)

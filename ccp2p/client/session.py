@@ -1,0 +1,212 @@
+"""A member's session with a network: sealed, signed, pipelined, and robust against lost nodes.
+
+An event keeps its envelope from first try to last: the tag is the same through whichever node it
+goes, so the network executes it once and every retry finds the same outcome.
+"""
+
+import os
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import trio
+
+from ccp2p.client.connection import Answer, NodeConnection
+from ccp2p.client.verification import VerifiedNode
+from ccp2p.crypto.signatures import SigningKey
+from ccp2p.model import codec, limits
+from ccp2p.model.envelope import Event, event_id, event_signed_bytes
+from ccp2p.model.errors import Denied, Fault, MemberFault, NotCommitted, PeerFault, Unreachable
+from ccp2p.model.member_protocol import QueryResult
+from ccp2p.model.outcome import Outcome
+from ccp2p.sealing import session as sessions
+from ccp2p.sealing.session import SessionContext, SessionKeys
+
+_IN_FLIGHT = limits.SEQUENCE_WINDOW // 2  # half the window, so that retries always fit it
+_RETRY_CODES = frozenset({"busy", "unreachable", "not-founded"})
+RETRY_AFTER_S = 5.0
+
+Done = Callable[[Outcome | Fault], None]
+
+
+@dataclass(slots=True, eq=False)
+class _Pending:
+    tag: bytes
+    envelope: bytes
+    identifier: bytes
+    done: Done
+    sent_at: float = 0.0
+
+
+class MemberSession:
+    """One member's events. `pick()` gives a live connection, preferring the one used before.
+
+    `last` is the member's last used sequence number; `open` learns it from the network.
+    """
+
+    def __init__(
+        self,
+        member: SigningKey,
+        network: VerifiedNode,
+        pick: Callable[[NodeConnection | None], NodeConnection],
+        *,
+        invite: bytes,
+    ) -> None:
+        self.member = member
+        self.last = 0
+        self._network = network.network
+        self._pick = pick
+        parameters = network.genesis.parameters
+        self._context = SessionContext(network.network, network.record.epoch, parameters.aead)
+        key = os.urandom(sessions.KEY_BYTES)
+        self._keys = SessionKeys.derive(key)
+        self._opening = sessions.seal_opening(self._context, network.record.epoch_key, key, invite)
+        self.identifier = sessions.session_id(self._opening)
+        self._connection: NodeConnection | None = None
+        self._queue: deque[_Pending] = deque()
+        self._in_flight: dict[bytes, _Pending] = {}
+
+    async def open(self, timeout_ms: int) -> None:
+        """Open the session; afterwards `last` is what the network knows of this member.
+
+        Denied when the invite or the member is refused; NotCommitted in time's absence.
+        """
+        outcome = await self._await_outcome(self._seal(0, b"", self._opening), timeout_ms)
+        if outcome.status != "ok":
+            raise Denied(_DENIALS.get(outcome.body, outcome.body.decode(errors="replace")))
+        self.last = max(self.last, int.from_bytes(outcome.body, "big"))
+
+    async def submit(self, body: bytes, timeout_ms: int) -> Outcome:
+        """Order one event and wait for its outcome; NotCommitted when time is up."""
+        self.last += 1
+        return await self._await_outcome(self._seal(self.last, body, b""), timeout_ms)
+
+    def post(self, body: bytes, done: Done) -> None:
+        """Order one event; `done` is called once, in this trio run, with what became of it."""
+        self.last += 1
+        pending = self._seal(self.last, body, b"")
+        pending.done = done
+        self._enqueue(pending)
+
+    async def query(self, body: bytes) -> bytes:
+        """Read from the executed state of the node that this session talks to."""
+        connection = self._connection = self._pick(self._connection)
+        number, reply = await connection.query(
+            self.identifier,
+            lambda n: sessions.seal_query(self._context, self._keys, self.identifier, n, body),
+        )
+        if reply.refusal:
+            raise Denied(f"the node refuses the read: {reply.refusal[:64]}", reply.refusal[:64])
+        answer = sessions.open_reply(
+            self._context, self._keys, self.identifier, number, reply.sealed
+        )
+        if answer is None:
+            raise PeerFault("reply", "the node's reply is not sealed to this session")
+        result = codec.decode(answer, QueryResult, limits.MAX_QUERY_REPLY_BYTES + 1024)
+        if result.refusal:
+            raise Denied(f"the network refuses the read: {result.refusal[:64]}", result.refusal)
+        return result.answer
+
+    def retry(self, now: float) -> None:
+        """Send again whatever got no answer within `RETRY_AFTER_S`; call it about once a second."""
+        overdue = [p for p in self._in_flight.values() if now - p.sent_at > RETRY_AFTER_S]
+        if overdue:
+            self._connection = None if len(overdue) > 1 else self._connection
+            for pending in overdue:
+                self._send(pending)
+
+    def _seal(self, sequence: int, body: bytes, opening: bytes) -> _Pending:
+        identifier = event_id(self._network, self.member.public, sequence, body)
+        signature = self.member.sign(event_signed_bytes(identifier))
+        event = Event(self.member.public, sequence, body, signature)
+        envelope = sessions.seal_event(self._context, self._keys, event, opening)
+        return _Pending(envelope.tag, codec.encode(envelope), identifier, lambda _: None)
+
+    async def _await_outcome(self, pending: _Pending, timeout_ms: int) -> Outcome:
+        results: list[Outcome | Fault] = []
+        finished = trio.Event()
+
+        def done(result: Outcome | Fault) -> None:
+            results.append(result)
+            finished.set()
+
+        pending.done = done
+        self._enqueue(pending)
+        with trio.move_on_after(timeout_ms / 1000):
+            await finished.wait()
+        if not results:
+            self._in_flight.pop(pending.tag, None)
+            raise NotCommitted(
+                f"not committed within {timeout_ms / 1000:.0f} s; the network may still do it"
+            )
+        result = results[0]
+        if isinstance(result, Fault):
+            raise result
+        return result
+
+    def _enqueue(self, pending: _Pending) -> None:
+        if len(self._in_flight) >= _IN_FLIGHT:
+            self._queue.append(pending)
+        else:
+            self._send(pending)
+
+    def _send(self, pending: _Pending) -> None:
+        pending.sent_at = trio.current_time()
+        self._in_flight[pending.tag] = pending
+        try:
+            self._connection = self._pick(self._connection)
+            self._connection.submit(
+                pending.tag, pending.envelope, lambda answer: self._answered(pending, answer)
+            )
+        except Unreachable:
+            pass  # no node is up now; `retry` tries again
+
+    def _answered(self, pending: _Pending, answer: Answer) -> None:
+        if self._in_flight.get(pending.tag) is not pending:
+            return
+        if isinstance(answer, Fault):
+            if answer.code == "unreachable":
+                self._send(pending)
+            elif answer.code not in _RETRY_CODES:
+                self._finish(pending, answer)
+            return
+        try:
+            self._finish(pending, self._open(pending, answer))
+        except PeerFault as fault:
+            self._finish(pending, fault)
+
+    def _open(self, pending: _Pending, sealed: bytes) -> Outcome:
+        plaintext = sessions.open_outcome(self._context, self._keys, pending.tag, sealed, PeerFault)
+        outcome = codec.decode(plaintext, Outcome, limits.MAX_OUTCOME_BYTES + 256)
+        if outcome.event != pending.identifier:
+            raise PeerFault("outcome", "the node answered with another event's outcome")
+        return outcome
+
+    def _finish(self, pending: _Pending, result: Outcome | Fault) -> None:
+        del self._in_flight[pending.tag]
+        while self._queue and len(self._in_flight) < _IN_FLIGHT:
+            self._send(self._queue.popleft())
+        pending.done(result)
+
+
+_DENIALS = {
+    b"not-invited": "the network does not know this member, and the ticket's invite is not its own",
+    b"bad-key": "the member's key is not a valid Ed25519 key",
+    b"bad-signature": "the event's signature is wrong",
+}
+
+
+def require_executed(outcome: Outcome) -> bytes:
+    """The body of an executed event; Denied or MemberFault says why there is none."""
+    reason = outcome.body.decode(errors="replace")
+    if outcome.status == "denied":
+        raise Denied(_DENIALS.get(outcome.body, reason))
+    if outcome.status == "rejected":
+        raise Denied(f"the network refused it: {reason}", reason)
+    if outcome.status != "ok":
+        raise MemberFault(
+            outcome.status,
+            "this sequence number was used for something else: is the same member key in use on "
+            "another machine?",
+        )
+    return outcome.body

@@ -1,0 +1,116 @@
+"""What a client checks before it trusts a node: design section 5, step 1.
+
+The ticket's network id pins the genesis, hence policy, app and parameters; the genesis pins the
+first node; record 0 is signed by every founder; evidence binds the node's keys to a fresh nonce.
+"""
+
+from dataclasses import dataclass
+
+from ccp2p.attestation.binding import report_data
+from ccp2p.attestation.bundle import parse_bundle
+from ccp2p.attestation.policy import Policy, parse_policy
+from ccp2p.attestation.verdict import Verdict
+from ccp2p.attestation.verify import verify_bundle
+from ccp2p.crypto import signatures
+from ccp2p.membership.founding import check_founding
+from ccp2p.model import codec, limits
+from ccp2p.model.epoch import EpochRecord, SignedEpochRecord, record_digest
+from ccp2p.model.errors import AttestationFault, PeerFault
+from ccp2p.model.genesis import Genesis, network_id, parse_genesis
+from ccp2p.model.member_protocol import Welcome
+
+
+@dataclass(frozen=True, slots=True)
+class VerifiedNode:
+    """A node whose evidence and records hold, and the network that it is of."""
+
+    node: bytes
+    seat: int
+    network: bytes
+    genesis: Genesis
+    policy: Policy
+    record: EpochRecord
+    record_digest: bytes
+    verdict: Verdict
+    client_addresses: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Expectation:
+    """What the client knows beforehand. An empty `record` pins none yet.
+
+    `remote` is the key that the transport showed; `at` is Unix seconds.
+    """
+
+    network: bytes
+    record: bytes
+    remote: bytes
+    nonce: bytes
+    at: int
+    allow_simulated: bool
+
+
+def verify_welcome(welcome: Welcome, expected: Expectation) -> VerifiedNode:
+    """The node behind a welcome; AttestationFault or PeerFault says why it is not trusted."""
+    genesis = _check_genesis(welcome, expected)
+    policy = parse_policy(genesis.policy)
+    if policy.is_simulated and not expected.allow_simulated:
+        raise AttestationFault(
+            "this network runs on simulated TEEs, which protect nothing: it is NOT confidential. "
+            "Pass --allow-simulated if that is what you want",
+            ("simulated",),
+        )
+    verdict = _check_evidence(welcome, expected, policy)
+    if not welcome.record:
+        raise PeerFault("not-founded", "the network is still being founded: try again later")
+    signed = codec.decode(welcome.record, SignedEpochRecord, limits.MAX_RECORD_BYTES)
+    record = check_founding(signed, genesis, expected.network, signatures.verify_batch)
+    digest = record_digest(signed.record)
+    if expected.record and digest != expected.record:
+        raise AttestationFault(
+            f"two records for epoch 0: this node shows {digest.hex()}, and known before was "
+            f"{expected.record.hex()}. Somebody lies; do not use this network",
+            ("record",),
+        )
+    seat = record.committee().index_of(welcome.node)
+    if seat is None:
+        raise AttestationFault("the node has no seat in epoch 0 of the network", ("seat",))
+    if record.seats[seat].sealing != welcome.sealing:
+        raise AttestationFault("the node's sealing key is not its seat's", ("sealing",))
+    return VerifiedNode(
+        welcome.node,
+        seat,
+        expected.network,
+        genesis,
+        policy,
+        record,
+        digest,
+        verdict,
+        welcome.client_addresses[: limits.MAX_ADDRESSES],
+    )
+
+
+def _check_genesis(welcome: Welcome, expected: Expectation) -> Genesis:
+    if network_id(welcome.genesis) != expected.network:
+        raise AttestationFault(
+            "the node at this address is not of the ticket's network: the ticket is wrong, or "
+            "somebody answers in its place",
+            ("network-id",),
+        )
+    if welcome.node != expected.remote:
+        raise AttestationFault("the node shows another key than its connection", ("node-key",))
+    return parse_genesis(welcome.genesis)
+
+
+def _check_evidence(welcome: Welcome, expected: Expectation, policy: Policy) -> Verdict:
+    if len(welcome.sealing) != 32:
+        raise PeerFault("malformed", "a node's sealing key has 32 bytes")
+    data = report_data(expected.network, welcome.node, welcome.sealing, expected.nonce)
+    verdict = verify_bundle(
+        parse_bundle(welcome.evidence),
+        policy,
+        expected.at,
+        salt=expected.network,
+        report_data=data,
+    )
+    return verdict.require()

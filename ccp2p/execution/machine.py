@@ -1,0 +1,179 @@
+"""The state machine of one network: applies commits, answers queries, knows the roots.
+
+Deterministic: the same commits give every node the same outcomes and roots. `apply` changes only
+memory; the node stores what it returns and then calls `stored`. After a LocalFault the object is
+of no use: the node stops and starts again from its disk.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from ccp2p.execution import apps, member_sequence, outcomes
+from ccp2p.execution.app import DETERMINISTIC_MISTAKES, View
+from ccp2p.execution.outcomes import OutcomeProof, OutcomeTree
+from ccp2p.execution.run import Run
+from ccp2p.execution.state import SYSTEM, State
+from ccp2p.model import codec, limits
+from ccp2p.model.commit import Commit
+from ccp2p.model.errors import Fault, LocalFault, MemberFault
+from ccp2p.model.outcome import MemberEvent, Outcome, SessionRecord
+
+PROTOCOLS: Final = (1,)
+
+_SESSION: Final = SYSTEM + b"s"
+_MAX_SESSION_BYTES: Final = 512
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """What a commit did.
+
+    `outcomes`: (tag, outcome) to answer, also those of repeated events and of held events whose
+    turn came; an event that is held now has none yet. `buckets`: the changed ones, encoded, empty
+    bytes where nothing is left. `advanced`: members with a new or changed record, and their last
+    number. Roots are those after the commit.
+    """
+
+    outcomes: list[tuple[bytes, Outcome]]
+    buckets: dict[int, bytes]
+    state_root: bytes
+    outcomes_root: bytes
+    advanced: list[tuple[bytes, int]]
+
+
+class StateMachine:
+    """An empty machine; `restore` gives it the state of a store.
+
+    `app` is a name in `apps.APPS`, `salt_key` the epoch's secret for salts (32 bytes),
+    `load_bucket` reads a stored bucket, `protocol` is the epoch record's version and
+    `checkpoint_interval` the genesis parameter, in commits.
+    """
+
+    def __init__(
+        self,
+        *,
+        network: bytes,
+        app: str,
+        salt_key: bytes,
+        load_bucket: Callable[[int], bytes | None],
+        protocol: int,
+        checkpoint_interval: int,
+        cache_bytes: int = limits.STATE_CACHE_BYTES,
+    ) -> None:
+        if app not in apps.APPS:
+            raise LocalFault("unknown-app", f"this program has no app called {app!r}: upgrade it")
+        _check_protocol(protocol)
+        self._app = apps.APPS[app]()
+        self._salt_key = salt_key
+        self._state = State(
+            network=network, salt_key=salt_key, load_bucket=load_bucket, cache_bytes=cache_bytes
+        )
+        self._outcomes = OutcomeTree(self._state, salt_key, checkpoint_interval)
+        self._sessions: dict[bytes, SessionRecord] = {}
+
+    @property
+    def state_root(self) -> bytes:
+        """The state's root after the last commit."""
+        return self._state.root
+
+    @property
+    def outcomes_root(self) -> bytes:
+        """The root over the outcomes since the last checkpoint."""
+        return self._outcomes.root
+
+    def restore(
+        self,
+        buckets: Iterable[tuple[int, bytes]],
+        state_root: bytes,
+        fault: type[Fault] = LocalFault,
+    ) -> None:
+        """Take up a stored state; once, on a new machine.
+
+        Raises `fault` (LocalFault for our disk, PeerFault for buckets that a peer sent) with code
+        `malformed` or `state-mismatch`.
+        """
+        found = self._state.restore(buckets, state_root, (_SESSION, outcomes.KEY), fault)
+        self._outcomes.resume(found.pop(outcomes.KEY, None))
+        for key, data in found.items():
+            record = codec.decode(data, SessionRecord, _MAX_SESSION_BYTES, fault)
+            self._sessions[key] = record
+
+    def begin_epoch(self, salt_key: bytes, protocol: int) -> None:
+        """Go on under another epoch's secret and rules; the state stays."""
+        _check_protocol(protocol)
+        self._salt_key = salt_key
+        self._state.set_salt_key(salt_key)
+        self._outcomes.set_salt_key(salt_key)
+
+    def apply(
+        self,
+        commit: Commit,
+        events: Sequence[MemberEvent],
+        opened: Sequence[SessionRecord] = (),
+        closed: Sequence[bytes] = (),
+    ) -> Applied:
+        """Execute a commit: its events in order, and the sessions that it opened and closed."""
+        if commit.index == 1:
+            self._end_sessions(commit.epoch)
+        self._keep_sessions(opened, closed)
+        run = Run(self._app, self._state, self._salt_key, commit)
+        for event in events:
+            run.take(event)
+        advanced = run.sequences.write()
+        self._outcomes.apply(commit.epoch, commit.index, run.executed)
+        buckets = self._state.flush(commit.epoch, commit.index)
+        return Applied(run.outcomes, buckets, self._state.root, self._outcomes.root, advanced)
+
+    def stored(self, epoch: int, commit: int) -> None:
+        """The buckets of this commit and all before are on disk; until then memory holds them."""
+        self._state.stored(epoch, commit)
+
+    def query(self, member: bytes, body: bytes) -> bytes:
+        """Answer `member` from the state after the last commit; MemberFault says why not."""
+        try:
+            return self._app.query(View(self._state), member, body)
+        except DETERMINISTIC_MISTAKES as mistake:
+            raise MemberFault("app-mistake", "the app failed on this query") from mistake
+
+    def last_of(self, member: bytes) -> int | None:
+        """The last executed number of a member; None when it is unknown."""
+        record = member_sequence.read(self._state, member)
+        return None if record is None else record.last
+
+    def session_records(self) -> list[SessionRecord]:
+        """The open sessions, in no particular order."""
+        return list(self._sessions.values())
+
+    def outcome_proof(self, event: bytes) -> OutcomeProof | None:
+        """See `OutcomeTree.prove`."""
+        return self._outcomes.prove(event)
+
+    def bucket_proof(self, key: bytes) -> tuple[int, tuple[bytes, ...]]:
+        """The bucket of a state key, and its path to the state root."""
+        return self._state.proof(key)
+
+    def _keep_sessions(self, opened: Sequence[SessionRecord], closed: Sequence[bytes]) -> None:
+        """Openings first: a commit may open a session and close it again."""
+        for record in opened:
+            key = _SESSION + record.session
+            self._sessions[key] = record
+            self._state.put(key, codec.encode(record))
+        for session in closed:
+            del self._sessions[_SESSION + session]
+            self._state.delete(_SESSION + session)
+        if len(self._sessions) > limits.MAX_SESSIONS:
+            raise LocalFault("sessions", "more sessions than an epoch may have were let in")
+
+    def _end_sessions(self, epoch: int) -> None:
+        """Sessions die with their epoch, and their keys with them."""
+        for key in [key for key, record in self._sessions.items() if record.epoch < epoch]:
+            del self._sessions[key]
+            self._state.delete(key)
+
+
+def _check_protocol(protocol: int) -> None:
+    if protocol not in PROTOCOLS:
+        raise LocalFault(
+            "newer-version", f"the network runs protocol {protocol}, unknown here: upgrade"
+        )

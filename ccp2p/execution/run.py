@@ -1,0 +1,95 @@
+"""One commit on its way through the state machine: events executed, held, answered or refused."""
+
+from ccp2p.execution.app import DETERMINISTIC_MISTAKES, App, Context
+from ccp2p.execution.member_sequence import MemberSequence, MemberSequences
+from ccp2p.execution.state import State
+from ccp2p.model import codec, limits
+from ccp2p.model.commit import Commit
+from ccp2p.model.errors import MemberFault
+from ccp2p.model.outcome import MemberEvent, Outcome, Status
+
+
+class Run:
+    """Collects the `outcomes` to answer, with their tags, and those `executed`, encoded.
+
+    An outcome's position is its index in `outcomes`.
+    """
+
+    def __init__(self, app: App, state: State, seed_key: bytes, commit: Commit) -> None:
+        self._app = app
+        self._state = state
+        self._seed_key = seed_key
+        self._commit = commit
+        self.sequences = MemberSequences(state, commit.epoch)
+        self.outcomes: list[tuple[bytes, Outcome]] = []
+        self.executed: list[tuple[bytes, bytes]] = []
+
+    def take(self, event: MemberEvent) -> None:
+        """Bring one event to its outcome, or hold it."""
+        if event.refusal:
+            self._refuse(event, "denied", event.refusal)
+            return
+        numbers = self.sequences.of(event.member)
+        ahead = event.sequence - numbers.last
+        if event.sequence == 0:
+            self._greet(numbers, event)
+        elif ahead == 1:
+            self._execute(numbers, event.member, event.tag, event.identifier, event.body)
+            while held := numbers.take_next():
+                self._execute(numbers, event.member, held.tag, held.identifier, held.body)
+        elif ahead > 1:
+            self._hold(numbers, event)
+        else:
+            self._repeat(numbers, event)
+
+    def _greet(self, numbers: MemberSequence, event: MemberEvent) -> None:
+        """Number 0 executes nothing: it makes a member known and tells its last number."""
+        numbers.changed = True
+        place = len(self.outcomes)
+        body = numbers.last.to_bytes(8, "big")
+        outcome = Outcome(event.identifier, "ok", self._commit.index, place, body)
+        self.outcomes.append((event.tag, outcome))
+
+    def _hold(self, numbers: MemberSequence, event: MemberEvent) -> None:
+        reason = numbers.hold(event, self._commit.epoch)
+        if reason == "conflict":
+            self._refuse(event, "conflict", "")
+        elif reason:
+            self._refuse(event, "denied", reason)
+
+    def _repeat(self, numbers: MemberSequence, event: MemberEvent) -> None:
+        known = numbers.past(event)
+        if isinstance(known, Outcome):
+            self.outcomes.append((event.tag, known))
+        else:
+            self._refuse(event, known, "")
+
+    def _execute(
+        self, numbers: MemberSequence, member: bytes, tag: bytes, identifier: bytes, body: bytes
+    ) -> None:
+        status, answer = self._run_app(member, body)
+        outcome = Outcome(identifier, status, self._commit.index, len(self.outcomes), answer)
+        encoded = codec.encode(outcome)
+        numbers.executed(encoded)
+        self.outcomes.append((tag, outcome))
+        self.executed.append((identifier, encoded))
+
+    def _run_app(self, member: bytes, body: bytes) -> tuple[Status, bytes]:
+        """The app on one event: all of its writes, or none."""
+        context = Context(self._state, self._commit, self._seed_key, member, len(self.outcomes))
+        try:
+            answer = self._app.apply(context, body)
+        except MemberFault as fault:
+            return "rejected", fault.code.encode()
+        except DETERMINISTIC_MISTAKES:
+            return "rejected", b"app-mistake"
+        if len(answer) > limits.MAX_OUTCOME_BYTES:
+            return "rejected", b"answer-oversized"
+        context.keep()
+        return "ok", answer
+
+    def _refuse(self, event: MemberEvent, status: Status, reason: str) -> None:
+        body = reason.encode()[: limits.MAX_OUTCOME_BYTES]
+        place = len(self.outcomes)
+        outcome = Outcome(event.identifier, status, self._commit.index, place, body)
+        self.outcomes.append((event.tag, outcome))

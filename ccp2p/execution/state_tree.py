@@ -1,0 +1,81 @@
+"""The Merkle tree over the hashes of the state's 65,536 buckets, kept in memory.
+
+Sixteen children a node: an update then hashes 4 nodes of 512 bytes (four BLAKE2b blocks each)
+where a binary tree hashes 16 of 64 bytes, and the fixed cost of a call outweighs the blocks; the
+price is a proof of 2 KiB. A node without content is all zeros, so empty subtrees cost nothing.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from ccp2p.model import limits
+from ccp2p.model.hashing import DIGEST_BYTES, TREE, ZERO_DIGEST, digest
+
+_ARITY: Final = 16
+_DEPTH: Final = 4
+_GROUP_BYTES: Final = _ARITY * DIGEST_BYTES
+_EMPTY_GROUP: Final = bytes(_GROUP_BYTES)
+
+
+class StateTree:
+    """All nodes below the root, one flat array a level, leaves first."""
+
+    def __init__(self) -> None:
+        self._levels = [
+            bytearray(limits.STATE_BUCKETS // _ARITY**level * DIGEST_BYTES)
+            for level in range(_DEPTH)
+        ]
+        self.root = ZERO_DIGEST
+
+    def leaf(self, index: int) -> bytes:
+        """The hash of bucket `index`; ZERO_DIGEST when it is empty."""
+        return bytes(self._levels[0][index * DIGEST_BYTES : (index + 1) * DIGEST_BYTES])
+
+    def update(self, leaves: Mapping[int, bytes]) -> None:
+        """Set bucket hashes and everything above them; a shared node is hashed once."""
+        changed: Mapping[int, bytes] = leaves
+        for nodes in self._levels:
+            for index, value in changed.items():
+                nodes[index * DIGEST_BYTES : (index + 1) * DIGEST_BYTES] = value
+            groups = {index // _ARITY for index in changed}
+            changed = {group: _node(self._group(nodes, group)) for group in groups}
+        self.root = changed.get(0, self.root)
+
+    def occupied(self) -> list[int]:
+        """The buckets that are not empty, ascending."""
+        found = []
+        for group in range(limits.STATE_BUCKETS // _ARITY):
+            if self._group(self._levels[0], group) != _EMPTY_GROUP:
+                first = group * _ARITY
+                indices = range(first, first + _ARITY)
+                found += [index for index in indices if self.leaf(index) != ZERO_DIGEST]
+        return found
+
+    def proof(self, index: int) -> tuple[bytes, ...]:
+        """The groups of sixteen on the way from bucket `index` to the root, lowest first."""
+        return tuple(
+            self._group(nodes, index // _ARITY ** (level + 1))
+            for level, nodes in enumerate(self._levels)
+        )
+
+    @staticmethod
+    def _group(nodes: bytearray, group: int) -> bytes:
+        return bytes(nodes[group * _GROUP_BYTES : (group + 1) * _GROUP_BYTES])
+
+
+def verify_proof(root: bytes, index: int, leaf: bytes, proof: Sequence[bytes]) -> bool:
+    """Whether `proof` shows that bucket `index` has the hash `leaf` under `root`."""
+    if not 0 <= index < limits.STATE_BUCKETS or len(proof) != _DEPTH:
+        return False
+    value = leaf
+    for group in proof:
+        start = index % _ARITY * DIGEST_BYTES
+        if len(group) != _GROUP_BYTES or group[start : start + DIGEST_BYTES] != value:
+            return False
+        value = _node(group)
+        index //= _ARITY
+    return value == root
+
+
+def _node(group: bytes) -> bytes:
+    return ZERO_DIGEST if group == _EMPTY_GROUP else digest(TREE, group)

@@ -1,0 +1,106 @@
+"""Multiaddresses of TCP listeners: `/ip4/192.0.2.1/tcp/4001/p2p/12D3KooW...`.
+
+Pure, and light: reading an address must not load libp2p. Only Ed25519 identities exist here; their
+peer id is the base58 form of the whole public key (libp2p peer-ids specification).
+"""
+
+import ipaddress
+from dataclasses import dataclass
+from typing import Final
+
+from ccp2p.model import limits
+from ccp2p.model.errors import MemberFault
+
+# Multihash code "identity", 36 bytes, then a protobuf PublicKey: type Ed25519, 32 bytes of data.
+_IDENTITY_PREFIX: Final = bytes.fromhex("002408011220")
+_KEY_BYTES: Final = 32
+_ALPHABET: Final = "123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz"
+_HOST_KINDS: Final = ("ip4", "ip6", "dns", "dns4", "dns6")
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Where to dial, and whose key must answer (None: not said)."""
+
+    host: str
+    port: int
+    node: bytes | None
+
+
+def parse_address(text: str) -> Address:
+    """Read a multiaddress; MemberFault (code `address`) says what is wrong with it."""
+    parts = text.split("/")
+    if len(text) > limits.MAX_ADDRESS_CHARS or len(parts) not in (5, 7) or parts[0]:
+        raise _bad(text, "expected /ip4/HOST/tcp/PORT, with or without /p2p/PEER")
+    kind, host, transport, port_text = parts[1:5]
+    if kind not in _HOST_KINDS or not _is_host(kind, host):
+        raise _bad(text, f"{kind}/{host} is not a host")
+    if transport != "tcp" or not port_text.isascii() or not port_text.isdigit():
+        raise _bad(text, "only TCP is spoken here")
+    port = int(port_text)
+    if port > 65_535:
+        raise _bad(text, "the port is out of range")
+    if len(parts) == 5:
+        return Address(host, port, None)
+    if parts[5] not in ("p2p", "ipfs"):
+        raise _bad(text, f"{parts[5]} is not p2p")
+    return Address(host, port, node_of_peer_id(parts[6]))
+
+
+def format_address(host: str, port: int, node: bytes) -> str:
+    """The multiaddress of a listener on an IP address, with its `/p2p/` id."""
+    kind = "ip6" if ":" in host else "ip4"
+    return f"/{kind}/{host}/tcp/{port}/p2p/{peer_id_of_node(node)}"
+
+
+def peer_id_of_node(node: bytes) -> str:
+    """The libp2p peer id (`12D3KooW...`) of an Ed25519 public key of 32 bytes."""
+    return _base58(_IDENTITY_PREFIX + node)
+
+
+def node_of_peer_id(text: str) -> bytes:
+    """The Ed25519 public key inside a peer id; MemberFault when it holds none."""
+    number = 0
+    for character in text[: limits.MAX_ADDRESS_CHARS]:
+        digit = _ALPHABET.find(character)
+        if digit < 0:
+            raise _bad(text, "not a base58 peer id")
+        number = number * 58 + digit
+    # The leading zero byte of an identity multihash is the leading "1".
+    size_bytes = len(_IDENTITY_PREFIX) + _KEY_BYTES
+    if not text.startswith("1") or number.bit_length() > (size_bytes - 1) * 8:
+        raise _bad(text, "not the peer id of an Ed25519 key")
+    return node_of_identity(number.to_bytes(size_bytes, "big"))
+
+
+def node_of_identity(identity: bytes) -> bytes:
+    """The Ed25519 public key inside the bytes of a peer id; MemberFault when it holds none."""
+    prefix, node = identity[: len(_IDENTITY_PREFIX)], identity[len(_IDENTITY_PREFIX) :]
+    if prefix != _IDENTITY_PREFIX or len(node) != _KEY_BYTES:
+        raise _bad("", "not the peer id of an Ed25519 key")
+    return node
+
+
+def _base58(data: bytes) -> str:
+    number = int.from_bytes(data, "big")
+    digits = ""
+    while number:
+        number, digit = divmod(number, 58)
+        digits = _ALPHABET[digit] + digits
+    zeros = len(data) - len(data.lstrip(b"\0"))
+    return "1" * zeros + digits
+
+
+def _is_host(kind: str, host: str) -> bool:
+    if kind.startswith("dns"):
+        return host.isascii() and all(
+            label.isalnum() for label in host.replace("-", "x").split(".")
+        )
+    try:
+        return ipaddress.ip_address(host).version == int(kind[2:])
+    except ValueError:
+        return False
+
+
+def _bad(text: str, reason: str) -> MemberFault:
+    return MemberFault("address", f"{text[:80]!r} is not a usable address: {reason}")

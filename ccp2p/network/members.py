@@ -1,0 +1,223 @@
+"""The member protocol's transport: ordinary libp2p (TCP, Noise, Yamux), one stream of frames.
+
+A node listens for members apart from its peers; whoever speaks libp2p may connect. Members get
+their confidentiality from the session above, not from here. Rules: whatever a client sends ends at
+most its own connection, and so does an exception of our handler.
+"""
+
+import math
+import os
+from collections import deque
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
+from typing import TYPE_CHECKING, Final
+
+import structlog
+import trio
+
+from ccp2p.model import limits
+from ccp2p.model.errors import Fault, LocalFault, MemberFault, PeerFault, Unreachable
+from ccp2p.network import framing
+from ccp2p.network.addresses import parse_address
+from ccp2p.network.session import ConnectionLost
+from ccp2p.network.sockets import addresses_of, dial_tcp, keep_alive, listen_tcp
+from ccp2p.network.yamux import StreamEnded, YamuxStream
+
+if TYPE_CHECKING:
+    from ccp2p.network.link import Identity, Link
+
+_log = structlog.get_logger()
+
+MEMBER_PROTOCOL: Final = "/ccp2p/member/1"
+_WINDOW_BYTES: Final = 256 * 1024
+
+
+class EndOfStream(PeerFault):
+    """The other side closed the stream, or the connection is gone."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__("end-of-stream", message)
+
+
+class FrameStream:
+    """Frames both ways; `remote` is the other side's Ed25519 key (a client's is ephemeral)."""
+
+    def __init__(self, stream: YamuxStream, remote: bytes, write_timeout_ms: int) -> None:
+        self.remote = remote
+        self._stream = stream
+        self._write_timeout_s = write_timeout_ms / 1000
+        self._parser = framing.FrameParser(limits.MAX_CLIENT_FRAME_BYTES)
+        self._received: deque[bytes] = deque()
+        self._sending = trio.Lock()
+
+    async def send(self, *frames: bytes) -> None:
+        """Send frames with one write; EndOfStream, or PeerFault `write-timeout`."""
+        for frame in frames:
+            if len(frame) > limits.MAX_CLIENT_FRAME_BYTES:
+                raise LocalFault("oversized", f"a frame of {len(frame)} bytes is too large")
+        with trio.move_on_after(self._write_timeout_s) as scope:
+            try:
+                async with self._sending:
+                    await self._write(framing.encode(frames))
+            except ConnectionLost as error:
+                raise EndOfStream(str(error)) from None
+        if scope.cancelled_caught:
+            raise PeerFault("write-timeout", "the other side does not read")
+
+    async def receive(self) -> bytes:
+        """The next frame; EndOfStream, or PeerFault (`oversized`, `truncated`)."""
+        while not self._received:
+            try:
+                self._received.extend(self._parser.feed(await self._stream.read()))
+            except StreamEnded:
+                if self._parser.is_between_frames:
+                    raise EndOfStream("the other side closed the stream") from None
+                raise PeerFault("truncated", "the stream ended inside a frame") from None
+            except ConnectionLost as error:
+                raise EndOfStream(str(error)) from None
+        return self._received.popleft()
+
+    async def _write(self, data: bytes) -> None:
+        try:
+            await self._stream.write(data)
+        except trio.Cancelled:
+            # Part of a frame may be gone out, and nothing can follow it.
+            self._stream.reset()
+            raise
+
+    async def aclose(self) -> None:
+        """Say that no more frames come."""
+        await self._stream.close()
+
+
+class ClientListener:
+    """Where members reach a node; `run` it in a nursery."""
+
+    def __init__(
+        self,
+        *,
+        key_seed: bytes,
+        listen: str = "/ip4/127.0.0.1/tcp/0",
+        handler: Callable[[FrameStream], Awaitable[None]],
+        max_connections: int = limits.MAX_CLIENT_CONNECTIONS,
+        handshake_timeout_ms: int = limits.HANDSHAKE_TIMEOUT_MS,
+        write_timeout_ms: int = limits.WRITE_TIMEOUT_MS,
+    ) -> None:
+        """`handler` serves one stream; the stream is closed when it returns or raises."""
+        self.addresses: tuple[str, ...] = ()
+        self.connections = 0
+        self._key_seed = key_seed
+        self._listen = parse_address(listen)
+        self._handler = handler
+        self._max_connections = max_connections
+        self._handshake_timeout_ms = handshake_timeout_ms
+        self._write_timeout_ms = write_timeout_ms
+        self._identity: Identity | None = None
+
+    async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Serve until cancelled."""
+        from ccp2p.network.link import Identity
+
+        self._identity = Identity(self._key_seed)
+        listeners = await listen_tcp(self._listen)
+        self.addresses = addresses_of(listeners, self._identity.node)
+        task_status.started()
+        await trio.serve_listeners(self._accept, listeners)
+
+    async def _accept(self, stream: trio.SocketStream) -> None:
+        if self.connections >= self._max_connections:
+            await trio.aclose_forcefully(stream)
+            return
+        self.connections += 1
+        try:
+            keep_alive(stream)
+            await self._serve(stream)
+        except Fault as fault:
+            _log.debug("client connection ended", code=fault.code)
+        except Exception as error:
+            _log.error("client connection failed", error=type(error).__name__)
+        finally:
+            self.connections -= 1
+
+    async def _serve(self, stream: trio.SocketStream) -> None:
+        from ccp2p.network.link import link
+
+        if self._identity is None:
+            raise LocalFault("stopped", "the listener is not running")
+        async with (
+            link(
+                stream,
+                self._identity,
+                is_initiator=False,
+                timeout_ms=self._handshake_timeout_ms,
+                window_bytes=_WINDOW_BYTES,
+                max_streams=limits.MAX_CLIENT_STREAMS,
+            ) as established,
+            trio.open_nursery() as nursery,
+        ):
+            with suppress(ConnectionLost):
+                await self._serve_streams(established, nursery)
+            nursery.cancel_scope.cancel()
+
+    async def _serve_streams(self, established: "Link", nursery: trio.Nursery) -> None:
+        """Handle each stream, until the connection ends or is idle without any."""
+        while True:
+            idle_s = math.inf if nursery.child_tasks else self._handshake_timeout_ms / 1000
+            with trio.move_on_after(idle_s) as scope:
+                stream = await established.accept(MEMBER_PROTOCOL, self._handshake_timeout_ms)
+            if scope.cancelled_caught:
+                return
+            if stream is not None:
+                frames = FrameStream(stream, established.node, self._write_timeout_ms)
+                nursery.start_soon(self._handle, frames)
+
+    async def _handle(self, frames: FrameStream) -> None:
+        try:
+            await self._handler(frames)
+        except EndOfStream:
+            pass
+        except Fault as fault:
+            _log.debug("client stream ended", code=fault.code)
+        except Exception as error:
+            # The exception may hold what a member said, so only its type is told.
+            _log.error("client handler failed", error=type(error).__name__)
+        finally:
+            await frames.aclose()
+
+
+@asynccontextmanager
+async def connect(address: str, *, timeout_ms: int) -> AsyncIterator[FrameStream]:
+    """A member's connection to the client listener at `address`, under a fresh identity.
+
+    The node must prove the key that `/p2p/` names. Unreachable when nobody answers within
+    `timeout_ms` or the connection is cut, PeerFault when somebody or something else answers.
+    """
+    from ccp2p.network.link import Identity, link
+
+    target = parse_address(address)
+    if target.node is None:
+        raise MemberFault("address", "this address does not name its node: /p2p/ is missing")
+    deadline = trio.current_time() + timeout_ms / 1000
+    stream = await dial_tcp(target, timeout_ms)
+    keep_alive(stream)
+    async with link(
+        stream,
+        Identity(os.urandom(32)),
+        is_initiator=True,
+        node=target.node,
+        timeout_ms=max(1, int((deadline - trio.current_time()) * 1000)),
+        window_bytes=_WINDOW_BYTES,
+        max_streams=limits.MAX_CLIENT_STREAMS,
+    ) as established:
+        with trio.move_on_at(deadline) as scope:
+            try:
+                opened = await established.open(MEMBER_PROTOCOL)
+            except ConnectionLost as error:
+                raise Unreachable(f"{address} closed the connection: {error}") from None
+        if scope.cancelled_caught:
+            raise Unreachable(f"{address} does not answer")
+        frames = FrameStream(opened, established.node, limits.WRITE_TIMEOUT_MS)
+        try:
+            yield frames
+        finally:
+            await frames.aclose()

@@ -1,0 +1,328 @@
+"""The network between nodes: attested links, one for each peer, kept up and watched.
+
+Rules: a connection exists for the node only after both sides accepted each other's evidence; there
+is at most one for each peer; nothing a peer sends or withholds ends the run, grows memory beyond a
+named limit or blocks the others. When two nodes dial each other at once, the one with the smaller
+key decides: it refuses the second link while the first is alive.
+"""
+
+import random
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import partial
+from typing import TYPE_CHECKING, Final
+
+import structlog
+import trio
+
+from ccp2p.model import limits
+from ccp2p.model.errors import Fault, LocalFault, PeerFault, Unreachable
+from ccp2p.network.addresses import Address, parse_address
+from ccp2p.network.contract import Attestor, Connected, Disconnected, PeerStatus
+from ccp2p.network.inbox import Inbox
+from ccp2p.network.peer import Peer, Timing
+from ccp2p.network.proof import Exchange
+from ccp2p.network.session import ConnectionLost
+from ccp2p.network.sockets import addresses_of, dial_tcp, listen_tcp
+
+if TYPE_CHECKING:
+    from ccp2p.network.link import Identity, Link
+    from ccp2p.network.yamux import YamuxStream
+
+_log = structlog.get_logger()
+
+FRAMES_PROTOCOL: Final = "/ccp2p/frames/1"
+_WINDOW_BYTES: Final = 1024 * 1024  # in flight to us from one peer
+_MAX_STREAMS: Final = 1  # at once on one link: the frames
+_FIRST_RETRY_MS: Final = 250
+_LAST_RETRY_MS: Final = 10_000
+_ALIVE_HEARTBEATS: Final = 2.5  # a link heard of in this time is not replaced
+
+
+@dataclass(slots=True)
+class _Kept:
+    """A peer to stay connected to."""
+
+    target: Address
+    address: str
+    failure: str = ""
+    scope: trio.CancelScope = field(default_factory=trio.CancelScope)
+
+
+class PeerNetwork:
+    """Our node among others: `run` it in a nursery, read `events`, `send`."""
+
+    def __init__(
+        self,
+        *,
+        key_seed: bytes,
+        attestor: Attestor,
+        listen: str = "/ip4/127.0.0.1/tcp/0",
+        network_id: bytes,
+        timing: Timing | None = None,
+        randomness: random.Random | None = None,
+    ) -> None:
+        """`key_seed` is the Ed25519 seed of `attestor.node`; `listen` a multiaddress of ours."""
+        self.node = attestor.node
+        self.addresses: tuple[str, ...] = ()
+        self.events = Inbox()
+        self.refusals: Counter[str] = Counter()  # inbound, by code
+        self._listen = parse_address(listen)
+        self._key_seed = key_seed
+        self._attestor = attestor
+        self._network_id = network_id
+        self._timing = timing or Timing()
+        self._random = randomness or random.Random()
+        self._identity: Identity | None = None
+        self._nursery: trio.Nursery | None = None
+        self._peers: dict[bytes, Peer] = {}
+        self._pending: set[bytes] = set()
+        self._handshakes = 0
+        self._kept: dict[bytes, _Kept] = {}
+        self._connected = trio.Event()
+
+    async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Listen, keep up the kept peers and serve, until cancelled."""
+        from ccp2p.network.link import Identity
+
+        self._identity = Identity(self._key_seed)
+        if self._identity.node != self.node:
+            raise LocalFault("key", "the key seed is not the attestor's node key")
+        listeners = await listen_tcp(self._listen)
+        self.addresses = addresses_of(listeners, self.node)
+        try:
+            async with trio.open_nursery() as nursery:
+                self._nursery = nursery
+                for node, kept in self._kept.items():
+                    nursery.start_soon(self._keep_up, node, kept)
+                task_status.started()
+                await trio.serve_listeners(self._accept, listeners, handler_nursery=nursery)
+        finally:
+            self._nursery = None
+
+    async def dial(self, address: str) -> bytes:
+        """Connect to the node at `address`, unless we are; returns its key.
+
+        Unreachable, AttestationFault (by either side), or PeerFault.
+        """
+        return await self._dial(parse_address(address), address)
+
+    def keep(self, node: bytes, address: str) -> None:
+        """Stay connected to `node`: dial it again, ever less often, until `forget`."""
+        target = parse_address(address)
+        if target.node not in (None, node):
+            raise LocalFault("address", "this address is another node's")
+        self.forget(node)
+        kept = self._kept[node] = _Kept(Address(target.host, target.port, node), address)
+        if self._nursery is not None:
+            self._nursery.start_soon(self._keep_up, node, kept)
+
+    def forget(self, node: bytes) -> None:
+        """Dial `node` no more; a connection that stands is left alone."""
+        kept = self._kept.pop(node, None)
+        if kept is not None:
+            kept.scope.cancel()
+
+    def disconnect(self, node: bytes, reason: str) -> None:
+        """End the connection with `node`, if there is one."""
+        peer = self._peers.get(node)
+        if peer is not None:
+            peer.end(reason)
+
+    def send(self, node: bytes, frame: bytes) -> bool:
+        """Queue a frame for `node`; False when it is not connected or its queue is full."""
+        if len(frame) > limits.MAX_FRAME_BYTES:
+            raise LocalFault("oversized", f"a frame of {len(frame)} bytes is too large to send")
+        peer = self._peers.get(node)
+        return peer is not None and peer.send(frame)
+
+    def peers(self) -> dict[bytes, PeerStatus]:
+        """Connected peers, and those that `keep` is still trying to reach."""
+        statuses = {
+            node: PeerStatus(connected=False, address=kept.address, failure=kept.failure)
+            for node, kept in self._kept.items()
+        }
+        statuses.update((node, peer.status()) for node, peer in self._peers.items())
+        return statuses
+
+    async def _dial(self, target: Address, address: str) -> bytes:
+        if target.node is not None and target.node in self._peers:
+            return target.node
+        if self._nursery is None:
+            raise LocalFault("stopped", "the network is not running")
+        try:
+            node: bytes = await self._nursery.start(self._run_dialed, target, address)
+        except PeerFault as fault:
+            if fault.code != "duplicate" or target.node is None:
+                raise
+            return await self._wait_for_rival(target.node, fault)
+        return node
+
+    async def _wait_for_rival(self, node: bytes, fault: PeerFault) -> bytes:
+        """The peer has another link with us; it is here soon, or it is a dead one of ours."""
+        with trio.move_on_after(2 * self._timing.heartbeat_ms / 1000):
+            while node not in self._peers:
+                await self._connected.wait()
+            return node
+        raise fault
+
+    async def _keep_up(self, node: bytes, kept: _Kept) -> None:
+        delay_ms = _FIRST_RETRY_MS
+        with kept.scope:
+            while True:
+                try:
+                    await self._dial(kept.target, kept.address)
+                    lived_ms = await self._outlive(node)
+                    kept.failure = ""
+                    if lived_ms > _LAST_RETRY_MS:
+                        delay_ms = _FIRST_RETRY_MS
+                except Fault as fault:
+                    kept.failure = str(fault)
+                await trio.sleep(delay_ms * self._random.uniform(0.5, 1.5) / 1000)
+                delay_ms = min(2 * delay_ms, _LAST_RETRY_MS)
+
+    async def _outlive(self, node: bytes) -> float:
+        """Wait until the connection with `node` ended; how long we did, in milliseconds."""
+        began = trio.current_time()
+        peer = self._peers.get(node)
+        if peer is not None:
+            await peer.ended.wait()
+        return (trio.current_time() - began) * 1000
+
+    async def _run_dialed(
+        self,
+        target: Address,
+        address: str,
+        task_status: trio.TaskStatus[bytes] = trio.TASK_STATUS_IGNORED,
+    ) -> None:
+        started = False
+
+        def start(node: bytes) -> None:
+            nonlocal started
+            started = True
+            task_status.started(node)
+
+        stream = await dial_tcp(target, self._timing.handshake_timeout_ms)
+        try:
+            await self._run_link(stream, address, target.node, True, start)
+        except Fault:
+            if not started:
+                raise
+        except Exception as error:
+            if not started:
+                raise
+            _log.error("connection failed", error=type(error).__name__)
+
+    async def _accept(self, stream: trio.SocketStream) -> None:
+        is_waiting = self._handshakes < limits.MAX_HANDSHAKES
+        if not is_waiting or len(self._peers) >= limits.MAX_PEER_CONNECTIONS:
+            self.refusals["full"] += 1
+            await trio.aclose_forcefully(stream)
+            return
+        self._handshakes += 1
+
+        def start(_node: bytes) -> None:
+            nonlocal is_waiting
+            is_waiting = False
+            self._handshakes -= 1
+
+        try:
+            await self._run_link(stream, "", None, False, start)
+        except Fault as fault:
+            self.refusals[fault.code] += 1
+            _log.debug("inbound connection refused", code=fault.code)
+        except Exception as error:
+            self.refusals["error"] += 1
+            _log.error("inbound connection failed", error=type(error).__name__)
+        finally:
+            if is_waiting:
+                self._handshakes -= 1
+
+    async def _run_link(
+        self,
+        stream: trio.SocketStream,
+        address: str,
+        node: bytes | None,
+        is_initiator: bool,
+        start: Callable[[bytes], None],
+    ) -> None:
+        """One connection from its handshake to its end; `start` is called once it is up."""
+        from ccp2p.network.link import link
+
+        if self._identity is None:
+            raise LocalFault("stopped", "the network is not running")
+        held: list[bytes] = []
+        exchange = Exchange(self._attestor, self._network_id, partial(self._admit, held))
+        timeout_ms = self._timing.handshake_timeout_ms
+        try:
+            async with link(
+                stream,
+                self._identity,
+                exchange.run,
+                is_initiator=is_initiator,
+                node=node,
+                timeout_ms=timeout_ms,
+                window_bytes=_WINDOW_BYTES,
+                max_streams=_MAX_STREAMS,
+            ) as established:
+                frames = await _frame_stream(established, timeout_ms)
+                peer = Peer(established.node, address, frames, established.connection)
+                await self._make_place(peer.node)
+                self._peers[peer.node] = peer
+                self._pending.difference_update(held)
+                await self._run_peer(peer, established, start)
+        finally:
+            self._pending.difference_update(held)
+
+    async def _run_peer(self, peer: Peer, link: "Link", start: Callable[[bytes], None]) -> None:
+        reason = "stopped"
+        self.events.note(Connected(peer.node, link.verdict))
+        self._connected.set()
+        self._connected = trio.Event()
+        try:
+            start(peer.node)
+            reason = await peer.run(self.events, self._timing)
+        finally:
+            del self._peers[peer.node]
+            self.events.note(Disconnected(peer.node, reason))
+            peer.ended.set()
+
+    async def _make_place(self, node: bytes) -> None:
+        """End an older connection with this node; PeerFault while the node cannot keep up."""
+        if self.events.is_full:
+            raise PeerFault("busy", "too much waits for this node already")
+        while node in self._peers:
+            older = self._peers[node]
+            older.end("replaced")
+            await older.ended.wait()
+
+    def _admit(self, held: list[bytes], node: bytes) -> str:
+        """Refuse a second link with a node whose first is alive, if it is ours to decide."""
+        if self.node > node:
+            return ""
+        alive_s = _ALIVE_HEARTBEATS * self._timing.heartbeat_ms / 1000
+        peer = self._peers.get(node)
+        if node in self._pending:
+            return "duplicate"
+        if peer is not None and trio.current_time() - peer.last_heard < alive_s:
+            return "duplicate"
+        self._pending.add(node)
+        held.append(node)
+        return ""
+
+
+async def _frame_stream(established: "Link", timeout_ms: int) -> "YamuxStream":
+    """The one stream of a link: opened by who dialed, accepted by the other."""
+    try:
+        with trio.fail_after(timeout_ms / 1000):
+            if established.connection.is_initiator:
+                return await established.open(FRAMES_PROTOCOL)
+            while True:
+                stream = await established.accept(FRAMES_PROTOCOL, timeout_ms)
+                if stream is not None:
+                    return stream
+    except trio.TooSlowError:
+        raise Unreachable("the peer opened no stream in time") from None
+    except ConnectionLost as error:
+        raise PeerFault("handshake", f"the connection was cut short: {error}") from None

@@ -1,0 +1,1 @@
+"""One node: `core` joins consensus, sealing and execution without IO; `node` drives it."""

@@ -1,0 +1,237 @@
+"""What members may ask of a node, on the client listener.
+
+Sizes, epoch and rate are checked here, once; everything accepted waits in a bounded queue for the
+next block. Answers go to whoever submitted the envelope, and only the member can read them.
+"""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import structlog
+import trio
+
+from ccp2p.model import limits
+from ccp2p.model.envelope import parse_envelope
+from ccp2p.model.errors import Fault, MemberFault
+from ccp2p.model.member_protocol import (
+    GetStatus,
+    Hello,
+    NodeMessage,
+    Outcomes,
+    Query,
+    Refusal,
+    Refused,
+    Reply,
+    Status,
+    Submit,
+    Welcome,
+    decode_client_message,
+    encode_message,
+)
+
+_log = structlog.get_logger()
+
+_OUTBOX_FRAMES = 1024  # answers that wait for a slow client before it is cut
+
+
+class FrameStream(Protocol):
+    """A client's connection: whole frames both ways."""
+
+    async def send(self, *frames: bytes) -> None:
+        """Send frames together."""
+
+    async def receive(self) -> bytes:
+        """The next frame."""
+
+    async def aclose(self) -> None:
+        """Close the connection."""
+
+
+class Backend(Protocol):
+    """What the API needs of its node."""
+
+    epoch: int | None
+
+    def welcome(self, nonce: bytes) -> Welcome:
+        """Fresh evidence."""
+
+    def submit(self, envelopes: list[bytes]) -> int:
+        """Queue envelopes for a block; the number taken, in order."""
+
+    async def query(self, query: Query) -> Reply:
+        """Answer a member's read."""
+
+    def status(self, query: GetStatus) -> Status:
+        """How far this node is."""
+
+
+@dataclass(slots=True, eq=False)
+class _Client:
+    outbox: trio.MemorySendChannel[NodeMessage]
+    waiting: set[bytes] = field(default_factory=set)
+
+
+class ClientApi:
+    """Serves every client connection of a node."""
+
+    def __init__(self, backend: Backend) -> None:
+        self._backend = backend
+        self._waiting: dict[bytes, list[_Client]] = {}
+
+    def waits_for(self, tag: bytes) -> bool:
+        """Whether a client of this node waits for the outcome of `tag`."""
+        return tag in self._waiting
+
+    async def serve(self, stream: FrameStream) -> None:
+        """Run one client's connection to its end. A member's fault ends only this connection."""
+        send, receive = trio.open_memory_channel[NodeMessage](_OUTBOX_FRAMES)
+        client = _Client(send)
+        try:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._write, stream, receive)
+                await self._read(stream, client)
+                nursery.cancel_scope.cancel()
+        except* Fault as group:
+            _log.info("client left", reason=_first_code(group))
+        finally:
+            self._forget(client)
+            await stream.aclose()
+
+    def deliver(
+        self, outcomes: list[tuple[bytes, bytes]], dropped: list[tuple[bytes, str]]
+    ) -> None:
+        """Give sealed outcomes, and words for dropped envelopes, to the clients that wait."""
+        by_client: dict[_Client, list[tuple[bytes, bytes]]] = {}
+        for tag, sealed in outcomes:
+            for client in self._take(tag):
+                by_client.setdefault(client, []).append((tag, sealed))
+        for client, sealed_outcomes in by_client.items():
+            self._put(client, Outcomes(tuple(sealed_outcomes)))
+        for tag, code in dropped:
+            refusal = Refusal(tag, code, _DROPPED.get(code, "the network dropped this envelope"))
+            for client in self._take(tag):
+                self._put(client, Refused((refusal,)))
+
+    async def _read(self, stream: FrameStream, client: _Client) -> None:
+        while True:
+            frame = await stream.receive()
+            message = decode_client_message(frame, MemberFault)
+            answer = await self._answer(message, client)
+            if answer is not None:
+                self._put(client, answer)
+
+    async def _answer(
+        self, message: Hello | Submit | Query | GetStatus, client: _Client
+    ) -> NodeMessage | None:
+        if isinstance(message, Submit):
+            return self._submit(message, client)
+        if isinstance(message, Query):
+            return await self._backend.query(message)
+        if isinstance(message, GetStatus):
+            return self._backend.status(message)
+        if len(message.nonce) != 32:
+            raise MemberFault("nonce", "a nonce has 32 bytes")
+        return self._backend.welcome(message.nonce)
+
+    def _submit(self, message: Submit, client: _Client) -> Refused | None:
+        refusals, accepted, tags = [], [], []
+        for data in message.envelopes:
+            try:
+                envelope = parse_envelope(data)
+                self._check_epoch(envelope.epoch)
+            except MemberFault as fault:
+                refusals.append(Refusal(_tag_of(data), fault.code, str(fault)))
+            else:
+                accepted.append(data)
+                tags.append(envelope.tag)
+        room = max(0, limits.CLIENT_IN_FLIGHT - len(client.waiting))
+        for tag in tags[:room]:
+            self._wait(client, tag)
+        taken = self._backend.submit(accepted[:room])
+        for tag in tags[taken:]:
+            self._take_one(client, tag)
+            refusals.append(Refusal(tag, "busy", "the node's queue is full; send it again later"))
+        return Refused(tuple(refusals)) if refusals else None
+
+    def _check_epoch(self, epoch: int) -> None:
+        if self._backend.epoch is None:
+            raise MemberFault("not-founded", "the network is still being founded")
+        if epoch != self._backend.epoch:
+            raise MemberFault(
+                "wrong-epoch",
+                f"this envelope is sealed for epoch {epoch}; the network is in epoch "
+                f"{self._backend.epoch}: open a new session",
+            )
+
+    def _wait(self, client: _Client, tag: bytes) -> None:
+        if tag not in client.waiting:
+            client.waiting.add(tag)
+            self._waiting.setdefault(tag, []).append(client)
+
+    def _take(self, tag: bytes) -> list[_Client]:
+        clients = self._waiting.pop(tag, [])
+        for client in clients:
+            client.waiting.discard(tag)
+        return clients
+
+    def _take_one(self, client: _Client, tag: bytes) -> None:
+        clients = self._waiting.get(tag)
+        if clients is not None and client in clients:
+            clients.remove(client)
+            client.waiting.discard(tag)
+            if not clients:
+                del self._waiting[tag]
+
+    def _forget(self, client: _Client) -> None:
+        for tag in sorted(client.waiting):
+            self._take_one(client, tag)
+
+    def _put(self, client: _Client, message: NodeMessage) -> None:
+        try:
+            client.outbox.send_nowait(message)
+        except trio.WouldBlock:
+            client.outbox.close()  # it does not read its answers: the writer ends the connection
+        except (trio.ClosedResourceError, trio.BrokenResourceError):
+            pass
+
+    async def _write(
+        self, stream: FrameStream, receive: trio.MemoryReceiveChannel[NodeMessage]
+    ) -> None:
+        async for message in receive:
+            frames = [encode_message(message)]
+            while True:
+                try:
+                    frames.append(encode_message(receive.receive_nowait()))
+                except (trio.WouldBlock, trio.EndOfChannel):
+                    break
+            await stream.send(*frames)
+        raise MemberFault("slow-client", "the client does not read its answers")
+
+
+_DROPPED = {
+    "no-session": "no open session claims this envelope: open a session first",
+    "wrong-epoch": "the envelope is sealed for another epoch",
+    "sealed": "the envelope does not open under its session's key",
+    "bad-signature": "the event inside is not signed by the member",
+    "not-invited": "the member is not known and the invite is not this network's",
+    "opening": "the session opening is not sealed to this epoch's key",
+    "too-many-sessions": "the network holds as many sessions as it may",
+}
+
+
+def _tag_of(data: bytes) -> bytes:
+    """What names an envelope that does not parse: the start of its bytes' digest."""
+    from ccp2p.model import hashing
+
+    return hashing.digest(hashing.ENVELOPE, data)[:16]
+
+
+def _first_code(group: BaseExceptionGroup[Fault]) -> str:
+    fault: BaseException = group
+    while isinstance(fault, BaseExceptionGroup):
+        fault = fault.exceptions[0]
+    return fault.code if isinstance(fault, Fault) else type(fault).__name__
+
+
+Handler = Callable[[FrameStream], Awaitable[None]]

@@ -1,0 +1,142 @@
+"""The ordering side of a node without IO: consensus, the restart floor, and what to tell whom.
+
+Every method takes the time and returns a Step. The driver's duty is the order: persist a step's
+blocks, then send its messages, then apply its commits.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from ccp2p.consensus.coin import Coin
+from ccp2p.consensus.core import Consensus
+from ccp2p.consensus.messages import (
+    BlocksReceived,
+    CommittedBlocks,
+    Equivocation,
+    Output,
+    PayloadOffered,
+    Push,
+    Recovered,
+    Resumed,
+    Tick,
+)
+from ccp2p.model.block import BlockReference, VerifiedBlock
+from ccp2p.model.committee import Committee
+from ccp2p.model.errors import PeerFault
+from ccp2p.model.genesis import Parameters
+from ccp2p.node.floor import Floor, FloorAnswer, FloorSearch
+from ccp2p.node.messages import Blocks, FetchBlocks, PeerMessage
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """What one input made necessary. `to` is a seat index, or None for every other seat."""
+
+    persist: tuple[VerifiedBlock, ...]
+    send: tuple[tuple[int | None, PeerMessage], ...]
+    commits: tuple[CommittedBlocks, ...]
+    evidence: tuple[Equivocation, ...]
+    faults: tuple[tuple[int | None, PeerFault], ...]
+    wake_ms: int | None
+    refused: int
+    floor: Floor | None
+
+
+class NodeCore:
+    """One seat's ordering. `coin_limit` is the last round this epoch's coin chain may serve."""
+
+    def __init__(
+        self,
+        *,
+        network: bytes,
+        committee: Committee,
+        me: int,
+        parameters: Parameters,
+        coin: Coin,
+        sign: Callable[[bytes], bytes],
+        recovered: Recovered | None,
+    ) -> None:
+        self.committee = committee
+        self.me = me
+        self.consensus = Consensus(
+            network=network,
+            committee=committee,
+            me=me,
+            parameters=parameters,
+            coin=coin,
+            sign=sign,
+            recovered=recovered,
+            may_propose=False,
+        )
+        own = self.consensus.own_newest
+        self.search: FloorSearch | None = FloorSearch(
+            committee.size,
+            committee.faulty,
+            me,
+            own.round if own else 0,
+            parameters.resume == "disks",
+        )
+        self.coin_limit = parameters.coin_length * 4 // 5
+
+    @property
+    def starting(self) -> bool:
+        """Until the floor is found, this node follows without proposing."""
+        return self.search is not None
+
+    @property
+    def coin_ends(self) -> bool:
+        """Whether the epoch must close: 80% of the coin chain is used."""
+        return self.consensus.round >= self.coin_limit
+
+    def admitted(self, reference: BlockReference) -> bool:
+        """Whether a shown block is in the DAG or below what the DAG still holds."""
+        return self.consensus.is_admitted(reference) or reference.round <= self.consensus.gc_round
+
+    def receive(
+        self, sender: int | None, blocks: tuple[VerifiedBlock, ...], solicited: bool, now_ms: int
+    ) -> Step:
+        """Verified blocks from a seat."""
+        return self._step(BlocksReceived(sender, blocks, solicited), now_ms)
+
+    def offer(self, envelopes: tuple[bytes, ...], votes: tuple[bytes, ...], now_ms: int) -> Step:
+        """Payload for our next blocks."""
+        return self._step(PayloadOffered(envelopes=envelopes, votes=votes), now_ms)
+
+    def floor_answer(self, peer: int, answer: FloorAnswer, now_ms: int) -> Step:
+        """A peer's answer to this start's question; its blocks were received before."""
+        if self.search is not None:
+            self.search.add(peer, answer)
+        return self.tick(now_ms)
+
+    def tick(self, now_ms: int) -> Step:
+        """Time passed."""
+        return self._step(Tick(), now_ms)
+
+    def _step(self, event: BlocksReceived | PayloadOffered | Tick, now_ms: int) -> Step:
+        outputs = [self.consensus.handle(event, now_ms)]
+        floor = self.search.decide(self.admitted) if self.search is not None else None
+        if floor is not None:
+            self.search = None
+            outputs.append(self.consensus.handle(Resumed(floor.round), now_ms))
+        return _merge(outputs, floor)
+
+
+def _merge(outputs: list[Output], floor: Floor | None) -> Step:
+    send: list[tuple[int | None, PeerMessage]] = []
+    for output in outputs:
+        send.extend((push.peer, _blocks(push)) for push in output.send)
+        send.extend((f.peer, FetchBlocks(f.references, f.above)) for f in output.fetch)
+    return Step(
+        persist=tuple(block for output in outputs for block in output.persist),
+        send=tuple(send),
+        commits=tuple(commit for output in outputs for commit in output.commits),
+        evidence=tuple(pair for output in outputs for pair in output.evidence),
+        faults=tuple(fault for output in outputs for fault in output.faults),
+        wake_ms=outputs[-1].wake_ms,
+        refused=sum(output.refused for output in outputs),
+        floor=floor,
+    )
+
+
+def _blocks(push: Push) -> Blocks:
+    return Blocks(tuple(block.to_bytes() for block in push.blocks))

@@ -1,0 +1,160 @@
+"""From commits to sealed state: opens whole commits, applies them, votes on the roots.
+
+Runs in a worker thread beside the event loop and touches no IO: what must be persisted comes back
+as one value, and only the driver acknowledges it.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from ccp2p.consensus.messages import CommittedBlocks
+from ccp2p.crypto import signatures
+from ccp2p.execution.checkpoints import Certified, Diverged, Tally, checkpoint_of
+from ccp2p.execution.machine import StateMachine
+from ccp2p.model import codec, limits
+from ccp2p.model.checkpoint import Checkpoint, CheckpointVote
+from ccp2p.model.codec import Wire
+from ccp2p.model.commit import Commit
+from ccp2p.model.committee import Committee
+from ccp2p.model.errors import LocalFault, PeerFault
+from ccp2p.model.outcome import Outcome
+from ccp2p.sealing import session as sessions
+from ccp2p.sealing.table import SessionTable
+
+
+class CommitRecord(Wire, frozen=True):
+    """A commit as the log keeps it, with the roots after it."""
+
+    commit: Commit
+    state_root: bytes
+    outcomes_root: bytes
+
+
+@dataclass(slots=True)
+class Executed:
+    """The effect of some commits, in order: persist `records` and `buckets` as one, then answer.
+
+    `outcomes` are (tag, sealed outcome) for whoever waits; `dropped` are (tag, reason code).
+    """
+
+    records: list[tuple[int, bytes]] = field(default_factory=list)
+    buckets: dict[int, bytes] = field(default_factory=dict)
+    outcomes: list[tuple[bytes, bytes]] = field(default_factory=list)
+    dropped: list[tuple[bytes, str]] = field(default_factory=list)
+    votes: list[bytes] = field(default_factory=list)
+    faults: list[tuple[int, PeerFault]] = field(default_factory=list)
+    events: int = 0
+
+
+class Executor:
+    """Owns the state machine and the session table; one caller at a time.
+
+    `waits_for(tag)` says whether a client of this node waits for an outcome: only those are
+    sealed. `interval` is the number of commits between checkpoint votes.
+    """
+
+    def __init__(
+        self,
+        *,
+        network: bytes,
+        committee: Committee,
+        me: int,
+        sign: Callable[[bytes], bytes],
+        machine: StateMachine,
+        table: SessionTable,
+        interval: int,
+        waits_for: Callable[[bytes], bool],
+    ) -> None:
+        self._network = network
+        self._committee = committee
+        self._me = me
+        self._sign = sign
+        self.machine = machine
+        self.table = table
+        self._interval = interval
+        self._waits_for = waits_for
+        self._tally = Tally(network, committee)
+
+    @property
+    def certified(self) -> int:
+        """The newest commit whose checkpoint has Q ordered votes, or 0."""
+        newest = self._tally.newest
+        return newest.checkpoint.commit if newest else 0
+
+    def execute(self, commits: Sequence[CommittedBlocks]) -> Executed:
+        """Apply `commits`; LocalFault `diverged` when Q others found other roots than ours."""
+        executed = Executed()
+        for committed in commits:
+            self._execute_one(committed, executed)
+        return executed
+
+    def _execute_one(self, committed: CommittedBlocks, executed: Executed) -> None:
+        commit = committed.commit
+        envelopes = [e for block in committed.blocks for e in block.payload.envelopes]
+        opened = self.table.open_commit(commit.index, envelopes, self.machine.last_of)
+        applied = self.machine.apply(commit, opened.events, opened.opened, opened.closed)
+        self._answer(applied.outcomes, opened.dropped, executed)
+        self.table.advance(applied.advanced)
+        record = CommitRecord(commit, applied.state_root, applied.outcomes_root)
+        executed.records.append((commit.index, codec.encode(record)))
+        executed.buckets.update(applied.buckets)
+        executed.events += len(opened.events)
+        if commit.index % self._interval == 0:
+            executed.votes.append(self._vote(checkpoint_of(self._network, commit, applied)))
+        self._count_votes(committed, executed)
+
+    def _answer(
+        self,
+        outcomes: Sequence[tuple[bytes, Outcome]],
+        dropped: Sequence[tuple[bytes, str]],
+        executed: Executed,
+    ) -> None:
+        """Seal outcomes that somebody here waits for, before the tag windows move on."""
+        for tag, outcome in outcomes:
+            session = self.table.of_tag(tag) if self._waits_for(tag) else None
+            if session is not None:
+                sealed = sessions.seal_outcome(
+                    self.table.context, session.keys, tag, codec.encode(outcome)
+                )
+                executed.outcomes.append((tag, sealed))
+        executed.dropped.extend((tag, code) for tag, code in dropped if self._waits_for(tag))
+
+    def _vote(self, checkpoint: Checkpoint) -> bytes:
+        _stop_if_diverged(self._tally.executed(checkpoint))
+        signature = self._sign(checkpoint.signed_bytes())
+        return codec.encode(CheckpointVote(checkpoint, self._me, signature))
+
+    def _count_votes(self, committed: CommittedBlocks, executed: Executed) -> None:
+        votes = []
+        for block in committed.blocks:
+            for data in block.payload.votes:
+                try:
+                    vote = codec.decode(data, CheckpointVote, limits.MAX_HEADER_BYTES)
+                except PeerFault as fault:
+                    executed.faults.append((block.header.author, fault))
+                    continue
+                if vote.author == block.header.author and vote.checkpoint.network == self._network:
+                    votes.append(vote)
+        verdicts = signatures.verify_batch(
+            [
+                (self._committee.seats[v.author].node, v.signature, v.checkpoint.signed_bytes())
+                for v in votes
+            ]
+        )
+        for vote, good in zip(votes, verdicts, strict=True):
+            if not good:
+                fault = PeerFault("vote", "a checkpoint vote's signature is wrong")
+                executed.faults.append((vote.author, fault))
+            else:
+                _stop_if_diverged(self._tally.add(vote))
+
+
+def _stop_if_diverged(found: Certified | Diverged | None) -> None:
+    if isinstance(found, Diverged):
+        raise LocalFault(
+            "diverged",
+            f"after commit {found.theirs.commit} a quorum of other nodes has state root "
+            f"{found.theirs.state_root.hex()[:16]}, and this node has "
+            f"{found.ours.state_root.hex()[:16]}. It stops so as not to serve a wrong state: keep "
+            "its data folder for a report, and start it again from an empty one",
+        )

@@ -1,0 +1,80 @@
+"""The restart floor: where a starting node may propose again (design section 9).
+
+The host can restore an old disk, so at every start a node asks its peers, over connections made
+after the start, for their newest blocks and the newest they hold of it. A reply counts once the
+blocks that it shows are admitted to the DAG. Pure: the driver sends, times and feeds.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from ccp2p.model.block import BlockReference
+
+RESUME_DISTANCE = 3  # F+3: with the early certificate, F+2 was seen to diverge
+
+
+@dataclass(frozen=True, slots=True)
+class FloorAnswer:
+    """One peer's reply. None stands for "no block"."""
+
+    own: BlockReference | None
+    yours: BlockReference | None
+    starting: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Floor:
+    """The first round at which this node may propose, and by which of the two rules."""
+
+    round: int
+    by: str
+
+
+class FloorSearch:
+    """Collects the answers of one start. `faulty` is f; `disk_round` our newest block's round."""
+
+    def __init__(
+        self, size: int, faulty: int, me: int, disk_round: int, resume_from_disks: bool
+    ) -> None:
+        self._size = size
+        self._faulty = faulty
+        self._me = me
+        self._disk_round = disk_round
+        self._resume_from_disks = resume_from_disks
+        self._answers: dict[int, FloorAnswer] = {}
+
+    def add(self, peer: int, answer: FloorAnswer) -> None:
+        """Keep the newest answer of a peer."""
+        if peer != self._me and 0 <= peer < self._size:
+            self._answers[peer] = answer
+
+    def missing(self) -> list[int]:
+        """Peers that have not answered, or that were starting when they did: ask them again."""
+        return [
+            peer
+            for peer in range(self._size)
+            if peer != self._me and (peer not in self._answers or self._answers[peer].starting)
+        ]
+
+    def decide(self, admitted: Callable[[BlockReference], bool]) -> Floor | None:
+        """The floor, once enough answers count; None until then."""
+        counted = [
+            answer
+            for _, answer in sorted(self._answers.items())
+            if all(admitted(shown) for shown in (answer.own, answer.yours) if shown is not None)
+        ]
+        running = [answer for answer in counted if not answer.starting]
+        if len(running) >= 2 * self._faulty + 1 and self._size > 1 and self._faulty > 0:
+            highest = max([self._disk_round, *(_round(answer) for answer in running)])
+            return Floor(highest + RESUME_DISTANCE, "peers")
+        if not self._resume_from_disks and self._size > 1 and self._disk_round > 0:
+            return None
+        if len(counted) < self._size - 1:
+            return None
+        if any(a.yours is not None and a.yours.round > self._disk_round for a in counted):
+            return None
+        return Floor(self._disk_round + 1, "disks" if self._disk_round else "start")
+
+
+def _round(answer: FloorAnswer) -> int:
+    return max(shown.round if shown else 0 for shown in (answer.own, answer.yours))

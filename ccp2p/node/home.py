@@ -1,0 +1,102 @@
+"""A node's folder: its sealed identity, its listen ports and its network's database.
+
+Everything that names people or keys is sealed by the TEE; what is readable names neither.
+"""
+
+import os
+from pathlib import Path
+
+from ccp2p.model import codec
+from ccp2p.model.codec import Wire
+from ccp2p.model.errors import LocalFault
+from ccp2p.node.attestor import Platform
+from ccp2p.sealing.identity import Identity
+
+_IDENTITY = "identity.sealed"
+_LISTEN = "listen"
+_SIGNED = "founding-signed"
+_NETWORKS = "networks"
+
+
+class Listen(Wire, frozen=True):
+    """TCP ports of the node and client listeners; 0 lets the system choose."""
+
+    host: str = "127.0.0.1"
+    node_port: int = 0
+    client_port: int = 0
+
+
+class NodeHome:
+    """Reads and writes one node's folder."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        try:
+            directory.mkdir(parents=True, exist_ok=True)
+            directory.chmod(0o700)
+        except OSError as error:
+            raise LocalFault(
+                "data-folder", f"{directory} cannot be used: {error.strerror}"
+            ) from None
+
+    @property
+    def platform_directory(self) -> Path:
+        """Where a simulated chip keeps its secret."""
+        return self.directory / "platform"
+
+    def store_path(self, network: bytes) -> Path:
+        """The database of one network."""
+        return self.directory / _NETWORKS / network.hex()
+
+    def networks(self) -> list[bytes]:
+        """Ids of the networks that this folder holds."""
+        folder = self.directory / _NETWORKS
+        return sorted(bytes.fromhex(path.name) for path in folder.glob("[0-9a-f]*"))
+
+    def identity(self, platform: Platform) -> Identity:
+        """The node's keys: unsealed, or made on first use."""
+        sealing_key = platform.sealing_key(b"identity")
+        path = self.directory / _IDENTITY
+        if path.exists():
+            return Identity.unseal(sealing_key, path.read_bytes())
+        identity = Identity(os.urandom(32), os.urandom(32))
+        _write(path, identity.seal(sealing_key))
+        return identity
+
+    def listen(self, wanted: Listen) -> Listen:
+        """The ports used last time, where `wanted` leaves them open."""
+        path = self.directory / _LISTEN
+        if not path.exists():
+            return wanted
+        kept = codec.decode(path.read_bytes(), Listen, 1024, LocalFault)
+        return Listen(
+            wanted.host or kept.host,
+            wanted.node_port or kept.node_port,
+            wanted.client_port or kept.client_port,
+        )
+
+    def keep_listen(self, listen: Listen) -> None:
+        """Remember the ports, so that peers find this node where it was."""
+        _write(self.directory / _LISTEN, codec.encode(listen))
+
+    def mark_signed(self, network: bytes, digest: bytes) -> None:
+        """Remember which record 0 this node signed; LocalFault when it signed another one."""
+        path = self.directory / _SIGNED
+        mark = network + digest
+        if path.exists() and path.read_bytes() != mark:
+            raise LocalFault(
+                "founding",
+                f"this node already signed another founding; give it an empty folder ({path})",
+            )
+        _write(path, mark)
+
+
+def _write(path: Path, data: bytes) -> None:
+    """Replace a small file so that a crash leaves the old one or the new one."""
+    draft = path.with_name(path.name + ".new")
+    descriptor = os.open(draft, os.O_CREAT | os.O_TRUNC | os.O_WRONLY, 0o600)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+    draft.replace(path)

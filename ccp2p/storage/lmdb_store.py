@@ -1,0 +1,297 @@
+"""A store in one LMDB environment: sealed, one process at a time, every write one fsynced commit.
+
+Databases: `log` and `references` (key: sequence number), `commits` (key: epoch and index),
+`buckets` and `meta` (blinded keys), and `header`, whose two fixed keys hold the format version in
+clear and the sealed network id. A host sees how many records there are and how long they are.
+
+LocalFault codes: `missing`, `in-use`, `wrong-key`, `wrong-network`, `newer-version`, `corrupt`,
+`disk-full` (nothing of the failed batch is stored, all before it is), `disk-failed` (open again)
+and `closed`.
+"""
+
+import struct
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+
+from ccp2p.model import codec, limits
+from ccp2p.model.block import BlockReference
+from ccp2p.model.codec import Wire
+from ccp2p.model.errors import LocalFault
+from ccp2p.storage.environment import Environment
+from ccp2p.storage.log_index import Entry, LogIndex
+from ccp2p.storage.sealer import Sealer
+from ccp2p.storage.store import Batch
+
+FORMAT_VERSION = 1
+
+_DATABASES = ("header", "log", "references", "commits", "buckets", "meta")
+_MAX_REFERENCE_BYTES = 128
+_sequence_key = struct.Struct(">Q")
+_commit_key = struct.Struct(">QQ")
+_bucket_key = struct.Struct(">I")
+_place = struct.Struct(">QQ")
+
+
+class _LoggedReference(Wire, frozen=True):
+    epoch: int
+    reference: BlockReference
+
+
+# A row to write: database, key on disk, associated data, value.
+_Row = tuple[str, bytes, bytes, bytes]
+
+
+class LmdbStore:
+    """Opens the store in the folder `path`, or makes it when `create`.
+
+    `key` has 32 bytes, `network` is the network id, `algorithm` one of `crypto.aead`, `map_bytes`
+    the most that the file may grow to.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        key: bytes,
+        network: bytes,
+        algorithm: str,
+        map_bytes: int,
+        create: bool,
+    ) -> None:
+        self._path = path
+        self._network = network
+        self._sealer = Sealer(key, network, algorithm)
+        self._index = LogIndex()
+        self._environment = Environment(path, _DATABASES, map_bytes=map_bytes, create=create)
+        try:
+            self._check_header(create)
+            self._load_index()
+        except BaseException:
+            self.close()
+            raise
+
+    def write(self, batch: Batch) -> None:
+        """See `Store.write`."""
+        entries = self._index.number((reference for reference, _ in batch.blocks), batch.epoch)
+        rows = [
+            *self._log_rows(entries, dict(batch.blocks)),
+            *self._commit_rows(batch),
+            *self._bucket_rows(batch),
+            *self._meta_rows(batch),
+        ]
+        emptied = [self._bucket(index) for index, data in batch.buckets.items() if not data]
+        sealed = self._sealer.seal([row[2] for row in rows], [row[3] for row in rows])
+        databases = self._environment.databases
+        with self._environment.transaction(write=True) as transaction:
+            for (database, key, _, _), value in zip(rows, sealed, strict=True):
+                transaction.put(key, value, db=databases[database])
+            for key in emptied:
+                transaction.delete(key, db=databases["buckets"])
+        self._index.add(entries)
+
+    def blocks(self, epoch: int) -> Iterator[tuple[int, bytes]]:
+        """See `Store.blocks`."""
+        return self._read_log(self._index.of_epoch(epoch), limits.READ_CHUNK_BYTES)
+
+    def block(self, reference: BlockReference) -> bytes | None:
+        """See `Store.block`."""
+        entry = self._index.find(reference)
+        if entry is None:
+            return None
+        return next((block for _, block in self._read_log([entry], 0)), None)
+
+    def blocks_above(self, epoch: int, rounds: Sequence[int], limit_bytes: int) -> list[bytes]:
+        """See `Store.blocks_above`."""
+        found: list[bytes] = []
+        total = 0
+        for _, block in self._read_log(self._index.above(epoch, rounds), limit_bytes):
+            total += len(block)
+            if found and total > limit_bytes:
+                break
+            found.append(block)
+        return found
+
+    def commit(self, epoch: int, index: int) -> bytes | None:
+        """See `Store.commit`."""
+        key = _commit_key.pack(epoch, index)
+        return self._open_one("commits", key, self._environment.get("commits", key))
+
+    def commits(self, epoch: int, first: int, last: int) -> Iterator[tuple[int, bytes]]:
+        """See `Store.commits`."""
+        bounds = (_commit_key.pack(epoch, first), _commit_key.pack(epoch, last))
+        for rows in self._environment.rows("commits", *bounds):
+            for key, value in self._open_rows("commits", rows):
+                yield _commit_key.unpack(key)[1], value
+
+    def newest_commit(self, epoch: int) -> int:
+        """See `Store.newest_commit`."""
+        with self._environment.transaction() as transaction:
+            cursor = transaction.cursor(db=self._environment.databases["commits"])
+            beyond = cursor.set_range(_commit_key.pack(epoch + 1, 0))
+            if not (cursor.prev() if beyond else cursor.last()):
+                return 0
+            held, index = _commit_key.unpack(cursor.key())
+        return int(index) if held == epoch else 0
+
+    def bucket(self, index: int) -> bytes | None:
+        """See `Store.bucket`."""
+        sealed = self._environment.get("buckets", self._bucket(index))
+        return self._open_one("buckets", _bucket_key.pack(index), sealed)
+
+    def buckets(self) -> Iterator[tuple[int, bytes]]:
+        """See `Store.buckets`; walks the file in its own order, which is kind to cold disks."""
+        clear = {
+            self._bucket(index): _bucket_key.pack(index) for index in range(limits.STATE_BUCKETS)
+        }
+        for rows in self._environment.rows("buckets"):
+            # A key that no bucket has belongs to another store: its value will not open.
+            named = [(clear.get(key, b""), value) for key, value in rows]
+            for key, value in self._open_rows("buckets", named):
+                yield _bucket_key.unpack(key)[0], value
+
+    def meta(self, name: str) -> bytes | None:
+        """See `Store.meta`."""
+        clear = name.encode()
+        sealed = self._environment.get("meta", self._sealer.blind("meta", clear))
+        return self._open_one("meta", clear, sealed)
+
+    def prune(self, epoch: int, below_round: int, below_commit: int) -> int:
+        """See `Store.prune`."""
+        entries = self._index.below(epoch, below_round, limits.MAX_PRUNE_RECORDS)
+        databases = self._environment.databases
+        commits = 0
+        with self._environment.transaction(write=True) as transaction:
+            for _, _, sequence in entries:
+                key = _sequence_key.pack(sequence)
+                transaction.delete(key, db=databases["log"])
+                transaction.delete(key, db=databases["references"])
+            cursor = transaction.cursor(db=databases["commits"])
+            more = cursor.first()
+            while more and commits < limits.MAX_PRUNE_RECORDS:
+                if _commit_key.unpack(cursor.key()) >= (epoch, below_commit):
+                    break
+                more = cursor.delete() and bool(cursor.key())
+                commits += 1
+        self._index.remove(reference for reference, _, _ in entries)
+        return len(entries) + commits
+
+    def close(self) -> None:
+        """See `Store.close`."""
+        self._environment.close()
+
+    def _check_header(self, create: bool) -> None:
+        version = self._environment.get("header", b"format")
+        identity = self._environment.get("header", b"identity")
+        if version is None and identity is None and self._environment.is_empty():
+            if not create:
+                raise LocalFault("missing", f"the store in {self._path} was never finished")
+            self._write_header()
+            return
+        found = int.from_bytes(version or b"", "big")
+        if found > FORMAT_VERSION:
+            raise LocalFault(
+                "newer-version",
+                f"{self._path} has format {found}, this program knows {FORMAT_VERSION}: upgrade it",
+            )
+        if found < FORMAT_VERSION or identity is None:
+            raise LocalFault("corrupt", f"the header of the store in {self._path} is damaged")
+        network = self._sealer.try_open([b"identity"], [identity])[0]
+        if network is None:
+            raise LocalFault("wrong-key", f"this key does not open the store in {self._path}")
+        if network != self._network:
+            raise LocalFault("wrong-network", f"the store in {self._path} is another network's")
+
+    def _write_header(self) -> None:
+        (identity,) = self._sealer.seal([b"identity"], [self._network])
+        with self._environment.transaction(write=True) as transaction:
+            header = self._environment.databases["header"]
+            transaction.put(b"format", FORMAT_VERSION.to_bytes(4, "big"), db=header)
+            transaction.put(b"identity", identity, db=header)
+
+    def _load_index(self) -> None:
+        for rows in self._environment.rows("references"):
+            opened = self._open_rows("references", rows)
+            self._index.add(_entry(key, value) for key, value in opened)
+
+    def _log_rows(
+        self, entries: Sequence[Entry], blocks: dict[BlockReference, bytes]
+    ) -> Iterator[_Row]:
+        for reference, epoch, sequence in entries:
+            key = _sequence_key.pack(sequence)
+            logged = codec.encode(_LoggedReference(epoch, reference))
+            yield "references", key, self._sealer.bind("references", key), logged
+            yield "log", key, self._bind_block(key, reference), blocks[reference]
+
+    def _commit_rows(self, batch: Batch) -> Iterator[_Row]:
+        for index, data in batch.commits:
+            key = _commit_key.pack(batch.epoch, index)
+            yield "commits", key, self._sealer.bind("commits", key), data
+
+    def _bucket_rows(self, batch: Batch) -> Iterator[_Row]:
+        for index, data in batch.buckets.items():
+            if data:
+                bound = self._sealer.bind("buckets", _bucket_key.pack(index))
+                yield "buckets", self._bucket(index), bound, data
+
+    def _meta_rows(self, batch: Batch) -> Iterator[_Row]:
+        for name, data in batch.meta.items():
+            clear = name.encode()
+            blinded = self._sealer.blind("meta", clear)
+            yield "meta", blinded, self._sealer.bind("meta", clear), data
+
+    def _bucket(self, index: int) -> bytes:
+        return self._sealer.blind("buckets", _bucket_key.pack(index))
+
+    def _bind_block(self, key: bytes, reference: BlockReference) -> bytes:
+        place = _place.pack(reference.round, reference.author)
+        return self._sealer.bind("log", b"".join((key, place, reference.digest)))
+
+    def _open_one(self, database: str, clear: bytes, sealed: bytes | None) -> bytes | None:
+        if sealed is None:
+            return None
+        return next(self._sealer.open([self._sealer.bind(database, clear)], [sealed]))
+
+    def _open_rows(
+        self, database: str, rows: Sequence[tuple[bytes, bytes]]
+    ) -> Iterator[tuple[bytes, bytes]]:
+        bound = [self._sealer.bind(database, key) for key, _ in rows]
+        values = self._sealer.open(bound, [value for _, value in rows])
+        return zip((key for key, _ in rows), values, strict=True)
+
+    def _read_log(self, entries: Iterable[Entry], chunk_bytes: int) -> Iterator[tuple[int, bytes]]:
+        """Blocks of `entries`, read and opened about `chunk_bytes` at a time."""
+        pending = iter(entries)
+        chunk_bytes = min(chunk_bytes, limits.READ_CHUNK_BYTES)
+        while True:
+            sequences, bound, sealed = self._log_chunk(pending, chunk_bytes)
+            if not sequences:
+                return
+            yield from zip(sequences, self._sealer.open(bound, sealed), strict=True)
+
+    def _log_chunk(
+        self, pending: Iterator[Entry], chunk_bytes: int
+    ) -> tuple[list[int], list[bytes], list[bytes]]:
+        sequences: list[int] = []
+        bound: list[bytes] = []
+        sealed: list[bytes] = []
+        total = 0
+        with self._environment.transaction() as transaction:
+            for reference, _, sequence in pending:
+                key = _sequence_key.pack(sequence)
+                value = transaction.get(key, db=self._environment.databases["log"])
+                if value is None:
+                    if reference not in self._index:
+                        continue  # pruned since the index was read
+                    raise LocalFault("corrupt", "the log lost a block: restore or refetch it")
+                sequences.append(sequence)
+                bound.append(self._bind_block(key, reference))
+                sealed.append(bytes(value))
+                total += len(value)
+                if total >= chunk_bytes:
+                    break
+        return sequences, bound, sealed
+
+
+def _entry(key: bytes, value: bytes) -> Entry:
+    logged = codec.decode(value, _LoggedReference, _MAX_REFERENCE_BYTES, LocalFault)
+    return logged.reference, logged.epoch, int(_sequence_key.unpack(key)[0])

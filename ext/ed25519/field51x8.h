@@ -1,0 +1,189 @@
+/* The field of 2^255 - 19 in eight lanes of AVX-512 IFMA: five limbs of radix 2^51, multiplied by
+ * vpmadd52lo and vpmadd52hi, which read only the low 52 bits of each factor.
+ *
+ * So every factor must stay below 2^52, and add and sub carry at once: here each level of bounds
+ * is tight, limbs below 2^51 + 2^17. For mul and sq: 52-bit halves sum at most five times in a
+ * column, and the high half counts twice (2^52 = 2 * 2^51): a column is below 5 * 2^52 + 2 * 5 *
+ * 2^52 < 2^56; folding ten columns to five multiplies the upper ones by 19, so what is carried is
+ * below 20 * 2^56 < 2^60.4. Its carry is below 2^9.4, times 19 below 2^13.7: tight. After add (or
+ * sub with 2p) a limb is below 2^51 + 2^52 + 2^18, its carry at most 3, and the result tight. */
+#ifndef CCP2P_ED25519_FIELD51X8_H
+#define CCP2P_ED25519_FIELD51X8_H
+
+#include "vectors.h"
+
+#define LANES 8
+#define ROW_WORDS 24
+#define UNROLL _Pragma("GCC unroll 10")
+
+typedef vec8 vec;
+typedef struct {
+    vec v[LIMBS51];
+} fe;
+
+#if defined(__AVX512IFMA__)
+#include <immintrin.h>
+static inline vec madd_low(vec sum, vec a, vec b)
+{
+    return (vec)_mm512_madd52lo_epu64((__m512i)sum, (__m512i)a, (__m512i)b);
+}
+static inline vec madd_high(vec sum, vec a, vec b)
+{
+    return (vec)_mm512_madd52hi_epu64((__m512i)sum, (__m512i)a, (__m512i)b);
+}
+#else
+/* The same two instructions written out, so that this backend's logic runs on any CPU. */
+#define MASK52 ((1ULL << 52) - 1)
+static inline vec madd_low(vec sum, vec a, vec b)
+{
+    for (int lane = 0; lane < LANES; lane++)
+        sum[lane] += (u64)((u128)(a[lane] & MASK52) * (b[lane] & MASK52)) & MASK52;
+    return sum;
+}
+static inline vec madd_high(vec sum, vec a, vec b)
+{
+    for (int lane = 0; lane < LANES; lane++)
+        sum[lane] += (u64)((u128)(a[lane] & MASK52) * (b[lane] & MASK52) >> 52);
+    return sum;
+}
+#endif
+
+static inline void fe_check(const fe *a)
+{
+    for (int i = 0; i < LIMBS51; i++)
+        for (int lane = 0; lane < LANES; lane++)
+            CHECK_BOUND(a->v[i][lane] < (1ULL << 51) + (1ULL << 17));
+    (void)a;
+}
+
+static inline void fe_tighten(fe *r, const fe *a)
+{
+    vec carry[LIMBS51];
+    UNROLL for (int i = 0; i < LIMBS51; i++) carry[i] = a->v[i] >> 51;
+    vec top = carry[4];
+    r->v[0] = (a->v[0] & MASK51) + (top << 4) + (top << 1) + top;
+    UNROLL for (int i = 1; i < LIMBS51; i++) r->v[i] = (a->v[i] & MASK51) + carry[i - 1];
+    fe_check(r);
+}
+
+static inline void fe_narrow(fe *r, const fe *a)
+{
+    *r = *a;
+}
+
+static inline void fe_add(fe *r, const fe *a, const fe *b)
+{
+    fe sum;
+    UNROLL for (int i = 0; i < LIMBS51; i++) sum.v[i] = a->v[i] + b->v[i];
+    fe_tighten(r, &sum);
+}
+
+static inline void fe_sub(fe *r, const fe *a, const fe *b)
+{
+    fe sum;
+    fe_check(b);
+    sum.v[0] = a->v[0] + ((1ULL << 52) - 38) - b->v[0];
+    UNROLL for (int i = 1; i < LIMBS51; i++)
+        sum.v[i] = a->v[i] + ((1ULL << 52) - 2) - b->v[i];
+    fe_tighten(r, &sum);
+}
+
+/* Ten columns become five, the upper ones times 19 (2^255 = 19). */
+static inline void fe_columns_reduce(fe *r, const vec z[2 * LIMBS51])
+{
+    fe sum;
+    UNROLL for (int i = 0; i < LIMBS51; i++) {
+        vec upper = z[i + LIMBS51];
+        sum.v[i] = z[i] + (upper << 4) + (upper << 1) + upper;
+        for (int lane = 0; lane < LANES; lane++) CHECK_BOUND(sum.v[i][lane] < 1ULL << 61);
+    }
+    fe_tighten(r, &sum);
+}
+
+static inline void fe_mul(fe *r, const fe *a, const fe *b)
+{
+    fe_check(a);
+    fe_check(b);
+    vec low[2 * LIMBS51] = {{0}}, high[2 * LIMBS51] = {{0}};
+    UNROLL for (int i = 0; i < LIMBS51; i++)
+        UNROLL for (int j = 0; j < LIMBS51; j++) {
+            low[i + j] = madd_low(low[i + j], a->v[i], b->v[j]);
+            high[i + j + 1] = madd_high(high[i + j + 1], a->v[i], b->v[j]);
+        }
+    UNROLL for (int i = 0; i < 2 * LIMBS51; i++) low[i] += high[i] + high[i];
+    fe_columns_reduce(r, low);
+}
+
+/* Products of two different limbs are summed apart and doubled after: a doubled limb could pass
+ * 52 bits. At most two such products meet in a column, so it stays below mul's bound. */
+static inline void fe_sq(fe *r, const fe *a)
+{
+    fe_check(a);
+    vec low[2 * LIMBS51] = {{0}}, high[2 * LIMBS51] = {{0}};
+    UNROLL for (int i = 0; i < LIMBS51; i++)
+        UNROLL for (int j = i + 1; j < LIMBS51; j++) {
+            low[i + j] = madd_low(low[i + j], a->v[i], a->v[j]);
+            high[i + j + 1] = madd_high(high[i + j + 1], a->v[i], a->v[j]);
+        }
+    UNROLL for (int i = 0; i < 2 * LIMBS51; i++) {
+        low[i] += low[i];
+        high[i] += high[i];
+    }
+    UNROLL for (int i = 0; i < LIMBS51; i++) {
+        low[2 * i] = madd_low(low[2 * i], a->v[i], a->v[i]);
+        high[2 * i + 1] = madd_high(high[2 * i + 1], a->v[i], a->v[i]);
+    }
+    UNROLL for (int i = 0; i < 2 * LIMBS51; i++) low[i] += high[i] + high[i];
+    fe_columns_reduce(r, low);
+}
+
+static inline void fe_select(fe *r, const fe *a, const fe *b, vec mask)
+{
+    UNROLL for (int i = 0; i < LIMBS51; i++) r->v[i] = (a->v[i] & ~mask) | (b->v[i] & mask);
+}
+
+static inline void fe_broadcast(fe *r, const u64 word[LIMBS51])
+{
+    UNROLL for (int i = 0; i < LIMBS51; i++) r->v[i] = (vec){0} + word[i];
+}
+
+/* Rows are read and written to a multiple of eight words: their padding. */
+static inline void fe_load_rows(fe *r, int elements, const u64 *const rows[LANES])
+{
+    vec words[ROW_WORDS];
+    UNROLL for (int i = 0; i < LIMBS51 * elements; i += LANES) {
+        vec in[LANES];
+        UNROLL for (int lane = 0; lane < LANES; lane++)
+            memcpy(&in[lane], rows[lane] + i, sizeof in[lane]);
+        transpose8(words + i, in);
+    }
+    memcpy(r, words, (size_t)elements * sizeof *r);
+}
+
+static inline void fe_store_rows(u64 *const rows[LANES], const fe *a, int elements)
+{
+    vec words[ROW_WORDS] = {{0}};
+    memcpy(words, a, (size_t)elements * sizeof *a);
+    UNROLL for (int i = 0; i < LIMBS51 * elements; i += LANES) {
+        vec out[LANES];
+        transpose8(out, words + i);
+        UNROLL for (int lane = 0; lane < LANES; lane++)
+            memcpy(rows[lane] + i, &out[lane], sizeof out[lane]);
+    }
+}
+
+static inline vec lane_signs(const int16_t *digits)
+{
+    digits8 packed;
+    memcpy(&packed, digits, sizeof packed);
+    return (vec)(__builtin_convertvector(packed, signed8) < 0);
+}
+
+static inline vec lane_load(const u64 *words)
+{
+    vec out;
+    memcpy(&out, words, sizeof out);
+    return out;
+}
+
+#endif

@@ -1,0 +1,37 @@
+/* A bounded cache of decompressed public keys: a node meets the same few authors again and again,
+ * and decompression is a third of a signature's cost. Set-associative, the least recently used of
+ * a set leaves. Slots are chosen by a secret seed, so that nobody can grind keys into one set. Not
+ * thread-safe: callers hold the GIL. */
+#ifndef CCP2P_ED25519_KEYS_H
+#define CCP2P_ED25519_KEYS_H
+
+#include "common.h"
+
+#define CACHE_SETS 1024
+#define CACHE_WAYS 4
+#define SEED_WORDS 4
+
+struct cached_key {
+    struct affine point;
+    u8 encoding[KEY_BYTES];
+    u64 used;
+};
+
+struct key_cache {
+    u64 seed[SEED_WORDS];
+    u64 clock;
+    struct cached_key key[CACHE_SETS][CACHE_WAYS];
+};
+
+/* Mixes 32 bytes under a secret seed. */
+u64 key_hash(const u64 seed[SEED_WORDS], const u8 encoding[KEY_BYTES]);
+
+/* NULL when memory is short. */
+struct key_cache *key_cache_new(const u8 seed[8 * SEED_WORDS]);
+
+const struct affine *key_cache_find(struct key_cache *cache, const u8 encoding[KEY_BYTES]);
+
+void key_cache_insert(
+    struct key_cache *cache, const u8 encoding[KEY_BYTES], const struct affine *point);
+
+#endif

@@ -1,0 +1,325 @@
+/* See verify.h. The steps: refuse S >= L; hash; decompress; one batch equation with random
+ * coefficients; and if that fails, the exact equation of each signature. */
+#include "verify.h"
+
+#include <stdlib.h>
+
+#include "scalar.h"
+
+#define NO_KEY UINT32_MAX
+#define MIN_WIDTH 4
+#define MAX_WIDTH 9
+
+struct verification {
+    const struct item *items;
+    size_t count;
+    /* Distinct keys: where their bytes are, their points, whether those exist and were cached. */
+    size_t key_count;
+    const u8 **key_encodings;
+    struct affine *keys;
+    u8 *key_ok;
+    u8 *key_cached;
+    /* For each item: its key, and while `live` its R, k and S. */
+    uint32_t *key_of;
+    u8 *live;
+    struct affine *commitments;
+    struct scalar *challenges;
+    struct scalar *responses;
+    /* Lists built for one call of a backend. */
+    uint32_t *listed;
+    const u8 **encodings;
+    struct affine *points;
+    u8 *ok;
+    u8 *scratch;
+};
+
+/* Scratch, by turns: hashes; exact singles; terms, scalars and digits of the batch. */
+static size_t scratch_bytes(size_t count)
+{
+    size_t terms = 2 * count + 1;
+    size_t batch = terms
+        * (sizeof(struct term) + sizeof(struct scalar) + sizeof(int16_t[MAX_WINDOWS])
+           + sizeof(struct affine *));
+    size_t exact = count * sizeof(struct single);
+    return batch > exact ? batch : exact;
+}
+
+static void *take(u8 **memory, size_t bytes)
+{
+    void *taken = *memory;
+    *memory += (bytes + 63) / 64 * 64;
+    return taken;
+}
+
+/* Hands out the arrays from `memory`, or with a NULL base just measures them. */
+static size_t lay_out(struct verification *v, u8 *memory, size_t count)
+{
+    u8 *start = memory;
+    v->key_encodings = take(&memory, count * sizeof *v->key_encodings);
+    v->keys = take(&memory, count * sizeof *v->keys);
+    v->key_ok = take(&memory, count);
+    v->key_cached = take(&memory, count);
+    v->key_of = take(&memory, count * sizeof *v->key_of);
+    v->live = take(&memory, count);
+    v->commitments = take(&memory, count * sizeof *v->commitments);
+    v->challenges = take(&memory, count * sizeof *v->challenges);
+    v->responses = take(&memory, count * sizeof *v->responses);
+    v->listed = take(&memory, 2 * count * sizeof *v->listed);
+    v->encodings = take(&memory, 2 * count * sizeof *v->encodings);
+    v->points = take(&memory, 2 * count * sizeof *v->points);
+    v->ok = take(&memory, 2 * count);
+    v->scratch = take(&memory, scratch_bytes(count));
+    return (size_t)(memory - start);
+}
+
+struct verification *verification_new(const struct item *items, size_t count)
+{
+    struct verification sizes;
+    size_t head = (sizeof sizes + 63) / 64 * 64;
+    static u8 anchor[1];
+    size_t bytes = head + lay_out(&sizes, anchor, count);
+    u8 *memory = aligned_alloc(64, bytes);
+    if (memory == NULL) return NULL;
+    struct verification *v = (struct verification *)memory;
+    lay_out(v, memory + head, count);
+    v->items = items;
+    v->count = count;
+    v->key_count = 0;
+    return v;
+}
+
+void verification_free(struct verification *v)
+{
+    free(v);
+}
+
+/* The index of the item's key among the distinct ones, found or added by open addressing. */
+static uint32_t key_index(
+    struct verification *v, uint32_t *slots, size_t slot_count, const u64 *seed, const u8 *encoding)
+{
+    size_t slot = key_hash(seed, encoding) & (slot_count - 1);
+    while (slots[slot] != NO_KEY) {
+        if (memcmp(v->key_encodings[slots[slot]], encoding, KEY_BYTES) == 0) return slots[slot];
+        slot = (slot + 1) & (slot_count - 1);
+    }
+    slots[slot] = (uint32_t)v->key_count++;
+    v->key_encodings[slots[slot]] = encoding;
+    return slots[slot];
+}
+
+void verification_prepare(
+    struct verification *v, struct key_cache *cache, const u64 seed[SEED_WORDS])
+{
+    uint32_t slots[2 * MAX_BATCH];
+    size_t slot_count = 2;
+    while (slot_count < 2 * v->count) slot_count *= 2;
+    for (size_t i = 0; i < slot_count; i++) slots[i] = NO_KEY;
+    for (size_t i = 0; i < v->count; i++) {
+        const u8 *encoding = v->items[i].public_key;
+        v->key_of[i] = encoding == NULL ? NO_KEY : key_index(v, slots, slot_count, seed, encoding);
+    }
+    for (size_t i = 0; i < v->key_count; i++) {
+        const struct affine *known =
+            cache == NULL ? NULL : key_cache_find(cache, v->key_encodings[i]);
+        v->key_cached[i] = v->key_ok[i] = known != NULL;
+        if (known != NULL) v->keys[i] = *known;
+    }
+}
+
+void verification_remember(
+    struct verification *v, struct key_cache *cache, const u8 *verdicts)
+{
+    for (size_t i = 0; i < v->count; i++) {
+        uint32_t key = v->key_of[i];
+        if (!verdicts[i] || v->key_cached[key]) continue;
+        key_cache_insert(cache, v->key_encodings[key], &v->keys[key]);
+        v->key_cached[key] = 1;
+    }
+}
+
+/* Reads every S; what is not below the order, or was refused before, is not live. */
+static void read_responses(struct verification *v)
+{
+    for (size_t i = 0; i < v->count; i++) {
+        v->live[i] = 0;
+        if (v->key_of[i] == NO_KEY) continue;
+        scalar_of_bytes(&v->responses[i], v->items[i].signature + 32);
+        v->live[i] = (u8)scalar_is_reduced(&v->responses[i]);
+    }
+}
+
+/* Decompresses the keys that the cache did not know and every live R, in one list. */
+static void read_points(struct verification *v, const struct backend *backend)
+{
+    size_t keys = 0, listed;
+    for (size_t i = 0; i < v->key_count; i++) {
+        if (v->key_cached[i]) continue;
+        v->encodings[keys] = v->key_encodings[i];
+        v->listed[keys++] = (uint32_t)i;
+    }
+    listed = keys;
+    for (size_t i = 0; i < v->count; i++) {
+        if (!v->live[i]) continue;
+        v->encodings[listed] = v->items[i].signature;
+        v->listed[listed++] = (uint32_t)i;
+    }
+    backend->decompress(v->points, v->ok, v->encodings, listed);
+    for (size_t j = 0; j < keys; j++) {
+        v->keys[v->listed[j]] = v->points[j];
+        v->key_ok[v->listed[j]] = v->ok[j];
+    }
+    for (size_t j = keys; j < listed; j++) {
+        uint32_t i = v->listed[j];
+        v->commitments[i] = v->points[j];
+        v->live[i] = v->ok[j] && v->key_ok[v->key_of[i]];
+    }
+}
+
+/* Lists the live items; returns how many. */
+static size_t list_live(struct verification *v)
+{
+    size_t live = 0;
+    for (size_t i = 0; i < v->count; i++)
+        if (v->live[i]) v->listed[live++] = (uint32_t)i;
+    return live;
+}
+
+#define HASH_MANY 64
+
+static void hash_live(struct verification *v, const struct backend *backend, size_t live)
+{
+    for (size_t start = 0; start < live; start += HASH_MANY) {
+        u8 digests[HASH_MANY][64];
+        const struct item *items[HASH_MANY];
+        size_t count = live - start < HASH_MANY ? live - start : HASH_MANY;
+        for (size_t j = 0; j < count; j++) items[j] = &v->items[v->listed[start + j]];
+        backend->hash(digests, items, count);
+        for (size_t j = 0; j < count; j++)
+            scalar_of_hash(&v->challenges[v->listed[start + j]], digests[j]);
+    }
+}
+
+/* The terms of sum(z R) + sum(z k) A - sum(z S) B: B and the keys first, since only their scalars
+ * are long; one term for each key, whatever the number of its signatures. */
+static size_t batch_terms(
+    struct verification *v, size_t live, const struct affine *base, const u8 *coefficients,
+    const struct affine **points, struct scalar *scalars)
+{
+    size_t long_count = v->key_count + 1;
+    memset(scalars, 0, long_count * sizeof *scalars);
+    points[0] = base;
+    for (size_t i = 0; i < v->key_count; i++) points[1 + i] = &v->keys[i];
+    for (size_t j = 0; j < live; j++) {
+        uint32_t i = v->listed[j];
+        struct scalar *z = &scalars[long_count + j], product;
+        coefficient_of_bytes(z, coefficients + COEFFICIENT_BYTES * i);
+        points[long_count + j] = &v->commitments[i];
+        scalar_mul_coefficient(&product, z, &v->responses[i]);
+        scalar_add(&scalars[0], &product);
+        scalar_mul_coefficient(&product, z, &v->challenges[i]);
+        scalar_add(&scalars[1 + v->key_of[i]], &product);
+    }
+    scalar_negate(&scalars[0]);
+    return long_count;
+}
+
+/* The window width with the fewest point additions for so many terms in so many lanes. */
+static int best_width(size_t long_count, size_t short_count, size_t lanes)
+{
+    int best = MIN_WIDTH;
+    size_t best_cost = SIZE_MAX;
+    for (int width = MIN_WIDTH; width <= MAX_WIDTH; width++) {
+        size_t long_groups = (SCALAR_WINDOWS(width) + lanes - 1) / lanes;
+        size_t short_groups = (COEFFICIENT_WINDOWS(width) + lanes - 1) / lanes;
+        size_t collect = long_groups * ((size_t)5 << (width - 1)) / 2;
+        size_t cost = long_groups * long_count + short_groups * short_count + collect;
+        if (cost < best_cost) {
+            best_cost = cost;
+            best = width;
+        }
+    }
+    return best;
+}
+
+static int pippenger_holds(
+    const struct backend *backend, const struct affine **points, const struct scalar *scalars,
+    size_t count, size_t long_count, u8 *memory)
+{
+    int width = best_width(long_count, count - long_count, (size_t)backend->lanes);
+    int windows = SCALAR_WINDOWS(width), short_windows = COEFFICIENT_WINDOWS(width), holds;
+    int16_t(*digits)[MAX_WINDOWS] = take(&memory, count * sizeof *digits);
+    struct term *terms = take(&memory, count * sizeof *terms);
+    struct extended sums[MAX_WINDOWS];
+    void *buckets = aligned_alloc(64, (backend->bucket_bytes(width) + 63) / 64 * 64);
+    if (buckets == NULL) return 0; /* the exact check still decides */
+    for (size_t i = 0; i < count; i++) {
+        memset(digits[i], 0, sizeof digits[i]);
+        scalar_recode(digits[i], &scalars[i], width, i < long_count ? windows : short_windows);
+        terms[i] = (struct term){points[i], digits[i]};
+    }
+    backend->window_sums(
+        sums, terms, count, long_count, width, windows, short_windows, buckets);
+    holds = window_sums_vanish(sums, windows, width);
+    free(buckets);
+    return holds;
+}
+
+static int straus_holds(
+    const struct affine **points, const struct scalar *scalars, size_t count)
+{
+    void *workspace = aligned_alloc(64, (straus_bytes(count) + 63) / 64 * 64);
+    if (workspace == NULL) return 0;
+    int holds = straus_vanishes(points, scalars, count, workspace);
+    free(workspace);
+    return holds;
+}
+
+/* Below this many terms one lane is faster with Straus's method than with Pippenger's. */
+#define STRAUS_TERMS 200
+
+static int batch_holds(
+    struct verification *v, const struct backend *backend, const struct affine *base,
+    const u8 *coefficients, size_t live)
+{
+    size_t count = v->key_count + 1 + live;
+    u8 *memory = v->scratch;
+    struct scalar *scalars = take(&memory, count * sizeof *scalars);
+    const struct affine **points = take(&memory, count * sizeof *points);
+    size_t long_count = batch_terms(v, live, base, coefficients, points, scalars);
+    if (backend->lanes == 1 && count < STRAUS_TERMS) return straus_holds(points, scalars, count);
+    return pippenger_holds(backend, points, scalars, count, long_count, memory);
+}
+
+static void check_singles(
+    struct verification *v, const struct backend *backend, const struct affine *base, size_t live,
+    u8 *verdicts)
+{
+    struct single *singles = (struct single *)v->scratch;
+    /* A few signatures leave most lanes idle. */
+    if (live * 2 < (size_t)backend->lanes) backend = &backend_portable;
+    for (size_t j = 0; j < live; j++) {
+        uint32_t i = v->listed[j];
+        singles[j].key = &v->keys[v->key_of[i]];
+        singles[j].commitment = &v->commitments[i];
+        scalar_recode(singles[j].challenge, &v->challenges[i], 4, MAX_WINDOWS);
+        scalar_recode(singles[j].response, &v->responses[i], 8, MAX_WINDOWS / 2);
+    }
+    backend->singles(v->ok, singles, live, base);
+    for (size_t j = 0; j < live; j++) verdicts[v->listed[j]] = v->ok[j];
+}
+
+void verification_run(
+    struct verification *v, const struct backend *backend, const struct affine *base,
+    const u8 *coefficients, u8 *verdicts)
+{
+    memset(verdicts, 0, v->count);
+    read_responses(v);
+    read_points(v, backend);
+    size_t live = list_live(v);
+    hash_live(v, backend, live);
+    if (live >= backend->batch_from && batch_holds(v, backend, &base[1], coefficients, live)) {
+        for (size_t j = 0; j < live; j++) verdicts[v->listed[j]] = 1;
+        return;
+    }
+    check_singles(v, backend, base, live, verdicts);
+}
