@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 
+from ccp2p.client.connection import NodeConnection
 from ccp2p.client.session import MemberSession, require_executed
 from ccp2p.execution.apps import rooms_protocol as rooms
 from ccp2p.model import codec, limits
@@ -42,13 +43,17 @@ async def ask_post(session: MemberSession, room: str, text: str, timeout_ms: int
 
 
 async def messages(
-    session: MemberSession, room: str, start: int = 0, page: int = 500
+    session: MemberSession,
+    room: str,
+    start: int = 0,
+    page: int = 500,
+    via: NodeConnection | None = None,
 ) -> AsyncIterator[rooms.Message]:
-    """Every message of a room from `start` to its end as of the first page."""
+    """Every message of a room from `start` to its end as of the first page; `via` one node."""
     end = None
     while end is None or start < end:
         query = codec.encode(rooms.Query(rooms.Read(room, start, page)))
-        reply = codec.decode(await session.query(query), rooms.Messages, _REPLY_BYTES)
+        reply = codec.decode(await session.query(query, via), rooms.Messages, _REPLY_BYTES)
         end = reply.end if end is None else end
         for message in reply.messages:
             if message.position < end:

@@ -88,9 +88,11 @@ class MemberSession:
         pending.done = done
         self._enqueue(pending)
 
-    async def query(self, body: bytes) -> bytes:
-        """Read from the executed state of the node that this session talks to."""
-        connection = self._connection = self._pick(self._connection)
+    async def query(self, body: bytes, via: NodeConnection | None = None) -> bytes:
+        """Read from the executed state of one node: `via`, or the one this session talks to."""
+        connection = via
+        if connection is None:
+            connection = self._connection = self._pick(self._connection)
         number, reply = await connection.query(
             self.identifier,
             lambda n: sessions.seal_query(self._context, self._keys, self.identifier, n, body),

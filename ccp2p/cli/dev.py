@@ -1,0 +1,198 @@
+"""`ccp2p dev`: a whole network on this machine, to try out or to drive with real logs."""
+
+import tempfile
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ccp2p.cli import console
+
+if TYPE_CHECKING:
+    from ccp2p.client.network import NetworkClient
+    from ccp2p.devnet.network import LocalNetwork
+    from ccp2p.devnet.replay import Measured, Replay
+
+
+@click.command()
+@click.option("--nodes", type=click.IntRange(1, 32), default=4, show_default=True)
+@click.option("--data", type=click.Path(path_type=Path), help="Keep the network in this folder.")
+@click.option(
+    "--replay",
+    "logs",
+    multiple=True,
+    type=click.Path(exists=True, path_type=Path),
+    help="Replay an IRC log; may be given several times.",
+)
+@click.option("--transcripts", type=click.Path(path_type=Path), help="Write what each node tells.")
+@click.option("--crash", type=click.IntRange(0), default=0, help="Kill that many nodes midway.")
+@click.option(
+    "--in-flight",
+    type=click.IntRange(1, 4096),
+    default=512,
+    show_default=True,
+    help="Messages without an outcome at any time.",
+)
+@click.option("--stay", is_flag=True, help="Keep the network running afterwards.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object at the end.")
+def dev(**options: Any) -> None:
+    """Start real node processes as one network.
+
+    Without --replay: a short guided conversation, and what a host sees of it. Simulated TEEs: NOT
+    confidential.
+    """
+    if options["crash"] >= options["nodes"]:
+        raise click.UsageError("--crash must leave a node alive")
+    console.say(console.SIMULATED_WARNING)
+    console.run(lambda: _dev(options))
+
+
+async def _dev(options: dict[str, Any]) -> None:
+    from ccp2p.devnet.network import Plan, run_network
+
+    with _folder(options["data"]) as folder:
+        plan = Plan(folder, options["nodes"])
+        async with run_network(plan, console.say) as network, _client(network) as client:
+            if options["logs"]:
+                await _replay(network, client, options)
+            else:
+                from ccp2p.cli.dev_tour import tour
+
+                await tour(network, client)
+            if options["stay"] or not options["logs"]:
+                await _stay(network)
+
+
+@contextmanager
+def _folder(wanted: Path | None):
+    if wanted is not None:
+        yield wanted
+        return
+    with tempfile.TemporaryDirectory(prefix="ccp2p-dev-") as folder:
+        yield Path(folder)
+
+
+@asynccontextmanager
+async def _client(network: "LocalNetwork") -> "AsyncIterator[NetworkClient]":
+    from ccp2p.client.network import open_network
+
+    async with open_network(network.ticket, allow_simulated=True, every_node=True) as client:
+        yield client
+
+
+async def _stay(network: "LocalNetwork") -> None:
+    import trio
+
+    from ccp2p.model.ticket import format_ticket
+
+    console.say("\nThe network stays up until Ctrl-C. Join it from another terminal:")
+    console.say(f"  ccp2p net join --allow-simulated {format_ticket(network.ticket)}")
+    await trio.sleep_forever()
+
+
+async def _replay(
+    network: "LocalNetwork", client: "NetworkClient", options: dict[str, Any]
+) -> None:
+    from ccp2p.devnet.chat_log import interleave, read_log
+    from ccp2p.devnet.replay import Replay
+
+    messages = interleave([read_log(path) for path in options["logs"]])
+    nicks = {message.nick for message in messages}
+    console.say(f"replaying {len(messages)} messages of {len(nicks)} nicks")
+    replay = Replay(client, network.member_seed(), messages, options["in_flight"])
+    with _progress() as advance:
+        await replay.prepare(advance)
+        crash = _crash(network, options["crash"]) if options["crash"] else None
+        measured = await replay.run(advance, crash=crash)
+    await _report(network, client, replay, measured, options)
+
+
+def _crash(network: "LocalNetwork", number: int) -> "Callable[[], None]":
+    def kill() -> None:
+        for node in network.nodes[-number:]:
+            console.say(f"killing node {node.number} (SIGKILL)")
+            node.kill()
+
+    return kill
+
+
+async def _report(
+    network: "LocalNetwork",
+    client: "NetworkClient",
+    replay: "Replay",
+    measured: "Measured",
+    options: dict[str, Any],
+) -> None:
+    from ccp2p.crypto import aead
+    from ccp2p.devnet import transcripts
+    from ccp2p.devnet.replay import percentiles
+
+    live = {node.node: node for node in network.live()}
+    connections = [c for c in client.live() if c.node.node in live]
+    connections.sort(key=lambda c: live[c.node.node].number)
+    common = await transcripts.wait_for_commit(connections, measured.highest_commit)
+    if options["transcripts"]:
+        for connection in connections:
+            number = live[connection.node.node].number
+            path = options["transcripts"] / f"node-{number}.jsonl"
+            await transcripts.write_transcript(replay, connection, path)
+    elapsed_s = measured.elapsed_s
+    result = {
+        "schema": "dev/1",
+        "nodes": options["nodes"],
+        "tee": "simulated",
+        "events": {
+            "submitted": measured.submitted,
+            "committed": measured.committed,
+            "rejected": measured.rejected,
+        },
+        "state_roots": await transcripts.state_roots(connections, common),
+        "elapsed_s": round(elapsed_s, 3),
+        "events_per_s": round(measured.committed / elapsed_s, 1) if elapsed_s else None,
+        "latency_ms": percentiles(measured.latencies_ms),
+        "latency_after_crash_ms": percentiles(measured.after_crash_ms),
+        "rss_mb": [round(node.peak_rss_mb(), 1) for node in network.nodes],
+        "native": aead.NATIVE,
+    }
+    if options["as_json"]:
+        console.emit(result)
+    else:
+        _print(result)
+
+
+def _print(result: dict[str, Any]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(title="replay (simulated TEEs: NOT confidential)", show_header=False, box=None)
+    events = result["events"]
+    table.add_row("messages", f"{events['committed']} of {events['submitted']} committed")
+    table.add_row("rate", f"{result['events_per_s']} messages/s in {result['elapsed_s']} s")
+    for key, title in (("latency_ms", "latency"), ("latency_after_crash_ms", "after the crash")):
+        if result[key]:
+            shown = ", ".join(f"{name} {value} ms" for name, value in result[key].items())
+            table.add_row(title, shown)
+    roots = result["state_roots"]
+    agree = "equal" if len(set(roots)) == 1 else "DIFFERENT"
+    table.add_row("state roots", f"{agree} on {len(roots)} live nodes: {roots[0][:32]}...")
+    table.add_row("memory", ", ".join(f"{mb:.0f} MB" for mb in result["rss_mb"]))
+    Console().print(table)
+
+
+@contextmanager
+def _progress():
+    """A bar for each stage on stderr; silent where stderr is no terminal."""
+    from rich.console import Console
+    from rich.progress import Progress, TaskID
+
+    bars: dict[str, TaskID] = {}
+    with Progress(console=Console(stderr=True), transient=True) as progress:
+
+        def advance(what: str, done: int, total: int) -> None:
+            if what not in bars:
+                bars[what] = progress.add_task(what, total=total)
+            progress.update(bars[what], completed=done)
+
+        yield advance

@@ -1,0 +1,49 @@
+"""Reads rooms back through the client path of each node, and compares what the nodes executed."""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import msgspec
+import trio
+
+from ccp2p.client import rooms
+from ccp2p.client.connection import NodeConnection
+from ccp2p.devnet.replay import Replay
+from ccp2p.model.errors import LocalFault
+
+_CATCH_UP_TIMEOUT_S = 60.0
+_POLL_S = 0.05
+
+
+async def wait_for_commit(connections: Iterable[NodeConnection], commit: int) -> int:
+    """Wait until every node executed `commit`; the newest commit that all of them executed."""
+    reached = []
+    for connection in connections:
+        with trio.move_on_after(_CATCH_UP_TIMEOUT_S):
+            while (status := await connection.status()).commit < commit:
+                await trio.sleep(_POLL_S)
+            reached.append(status.commit)
+            continue
+        raise LocalFault("behind", f"seat {connection.node.seat} did not reach commit {commit}")
+    return min(reached)
+
+
+async def state_roots(connections: Iterable[NodeConnection], commit: int) -> list[str]:
+    """Each node's state root after `commit`, in hexadecimal."""
+    return [(await connection.status(commit)).state_root.hex() for connection in connections]
+
+
+async def write_transcript(replay: Replay, connection: NodeConnection, path: Path) -> None:
+    """Every room as one node tells it: one JSON object a line."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("wb") as file:
+        for room in replay.room_names:
+            reader = replay.reader(room)
+            async for message in rooms.messages(reader, room, via=connection):
+                line = {
+                    "room": room,
+                    "position": message.position,
+                    "member": message.name,
+                    "text": message.text,
+                }
+                file.write(msgspec.json.encode(line) + b"\n")
