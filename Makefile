@@ -1,0 +1,65 @@
+# ccp2p: `make run` shows a network, `make test` proves it. Both prepare everything they need.
+# Each suite stops at its budget in minutes (run on two cores); none of them asserts a speed.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+NATIVE := $(wildcard ext/*.pyx ext/*.pxd ext/*.h ext/*.c ext/*/*)
+
+MINUTES_consensus := 4
+MINUTES_network := 3
+MINUTES_attestation := 3
+MINUTES_crypto := 3
+MINUTES_units := 3
+MINUTES_whole := 6
+
+UNITS := tests/model tests/sealing tests/membership tests/execution tests/storage tests/devnet
+WHOLE := tests/node tests/client tests/cli tests/e2e
+
+.PHONY: run test install system lint types imports lock clean suites
+
+run: install
+	$(BIN)/ccp2p dev --nodes 4
+
+test: install lint types imports suites
+
+install: system $(VENV)/installed
+
+# Compiler, Python headers and libgmp (for libp2p's fastecdsa): installed where apt and the right to
+# use it are there, named otherwise.
+system:
+	@PYTHON="$(PYTHON)" sh ext/system-packages.sh
+
+$(VENV)/installed: requirements.txt pyproject.toml setup.py $(NATIVE)
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --require-hashes --requirement requirements.txt
+	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
+	@$(BIN)/python -c "from ccp2p.crypto import aead; assert aead.NATIVE, 'the native core is missing'"
+	@touch $@
+
+lint:
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types:
+	$(BIN)/mypy
+
+imports:
+	$(BIN)/lint-imports --no-cache
+
+suites:
+	timeout $(MINUTES_units)m $(BIN)/pytest $(UNITS)
+	timeout $(MINUTES_crypto)m $(BIN)/pytest tests/crypto
+	timeout $(MINUTES_consensus)m $(BIN)/pytest tests/consensus
+	timeout $(MINUTES_attestation)m $(BIN)/pytest tests/attestation
+	timeout $(MINUTES_network)m $(BIN)/pytest tests/network
+	timeout $(MINUTES_whole)m $(BIN)/pytest $(WHOLE)
+
+# The lock: every dependency with hashes. Needs pip-tools.
+lock:
+	pip-compile --quiet --generate-hashes --allow-unsafe --strip-extras --no-header --no-annotate \
+		--no-emit-index-url --no-emit-trusted-host --no-emit-find-links \
+		--extra build --extra test --output-file requirements.txt pyproject.toml
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info ccp2p/crypto/*.so
