@@ -28,6 +28,15 @@ _REMEMBERED: Final = 256  # a genuine chain has five links, so this holds dozens
 _PEM_START: Final = b"-----BEGIN"
 _KNOWN_CRITICAL: Final = (ExtensionOID.BASIC_CONSTRAINTS, ExtensionOID.KEY_USAGE)
 
+_MALFORMED: Final = (
+    ValueError,
+    TypeError,
+    UnsupportedAlgorithm,
+    x509.InvalidVersion,
+    x509.DuplicateExtension,
+    x509.UnsupportedGeneralNameType,
+)
+
 # Every AMD chip certificate has serial number zero.
 warnings.filterwarnings(
     "ignore", message="Parsed a serial number", category=CryptographyDeprecationWarning
@@ -38,7 +47,7 @@ def parse(der: bytes) -> x509.Certificate:
     """One DER certificate, whole; PeerFault (code `certificate`) otherwise."""
     try:
         return x509.load_der_x509_certificate(der)
-    except (ValueError, TypeError, UnsupportedAlgorithm):
+    except _MALFORMED:
         raise PeerFault("certificate", "a certificate is malformed") from None
 
 
@@ -48,7 +57,7 @@ def parse_pem(pem: bytes) -> list[x509.Certificate]:
         raise PeerFault("oversized", "more certificates than any genuine chain has")
     try:
         return x509.load_pem_x509_certificates(pem)
-    except (ValueError, TypeError, UnsupportedAlgorithm):
+    except _MALFORMED:
         raise PeerFault("certificate", "a PEM certificate chain is malformed") from None
 
 
@@ -58,7 +67,7 @@ def parse_revocation_list(data: bytes) -> x509.CertificateRevocationList:
         if data.startswith(_PEM_START):
             return x509.load_pem_x509_crl(data)
         return x509.load_der_x509_crl(data)
-    except (ValueError, TypeError, UnsupportedAlgorithm):
+    except _MALFORMED:
         raise PeerFault("certificate", "a revocation list is malformed") from None
 
 
@@ -67,7 +76,7 @@ def is_issued_by(certificate: x509.Certificate, issuer: x509.Certificate) -> boo
     """Whether `issuer` is named in `certificate` and its key signed it."""
     try:
         certificate.verify_directly_issued_by(issuer)
-    except (ValueError, TypeError, InvalidSignature, UnsupportedAlgorithm):
+    except (*_MALFORMED, InvalidSignature):
         return False
     return True
 
@@ -113,7 +122,7 @@ def is_elliptic(certificate: x509.Certificate) -> bool:
 def _public_key(certificate: x509.Certificate) -> CertificatePublicKeyTypes:
     try:
         return certificate.public_key()
-    except (ValueError, TypeError, UnsupportedAlgorithm):
+    except _MALFORMED:
         raise PeerFault("certificate", "a certificate's key is malformed") from None
 
 
@@ -140,7 +149,7 @@ def extensions(certificate: x509.Certificate) -> x509.Extensions:
     """The extensions; PeerFault when malformed, or critical and unknown here."""
     try:
         found = certificate.extensions
-    except (ValueError, TypeError, x509.DuplicateExtension, UnsupportedAlgorithm):
+    except _MALFORMED:
         raise PeerFault("certificate", "a certificate's extensions are malformed") from None
     if any(extension.critical and extension.oid not in _KNOWN_CRITICAL for extension in found):
         raise PeerFault("certificate", "a certificate has an unknown critical extension")
@@ -210,5 +219,5 @@ def _is_list_by(revocations: x509.CertificateRevocationList, issuer: x509.Certif
         return False
     try:
         return revocations.is_signature_valid(key)
-    except (ValueError, TypeError, UnsupportedAlgorithm):
+    except _MALFORMED:
         return False

@@ -98,4 +98,5 @@ def _list_window(data: bytes) -> tuple[int, int]:
     until = revocations.next_update_utc
     if until is None:
         raise PeerFault("endorsements", "a revocation list in the collateral never ends")
-    return int(revocations.last_update_utc.timestamp()), int(until.timestamp())
+    # The quote library takes the second of nextUpdate as stale already.
+    return int(revocations.last_update_utc.timestamp()), int(until.timestamp()) - 1

@@ -14,6 +14,7 @@ from ccp2p.model.errors import (
     MemberFault,
     NotCommitted,
     Unreachable,
+    fault_in,
 )
 
 EXIT_FAILED, EXIT_USAGE, EXIT_UNREACHABLE, EXIT_ATTESTATION = 1, 2, 3, 4
@@ -41,28 +42,15 @@ def run(main: Callable[[], Awaitable[Any]]) -> Any:
 
     try:
         return trio.run(main)
-    except Fault as fault:
-        fail(fault)
     except KeyboardInterrupt:
         raise SystemExit(130) from None
-    except BaseExceptionGroup as group:
-        if group.split(KeyboardInterrupt)[0] is not None:
+    except (Fault, BaseExceptionGroup) as error:
+        if isinstance(error, BaseExceptionGroup) and error.split(KeyboardInterrupt)[0]:
             raise SystemExit(130) from None
-        fault = first_fault(group)
+        fault = fault_in(error)
         if fault is None:
             raise
         fail(fault)
-
-
-def first_fault(group: BaseExceptionGroup[BaseException]) -> Fault | None:
-    """The first fault inside a group in which nothing else was raised, or None."""
-    faults, others = group.split(Fault)
-    if others is not None or faults is None:
-        return None
-    found: BaseException = faults
-    while isinstance(found, BaseExceptionGroup):
-        found = found.exceptions[0]
-    return found if isinstance(found, Fault) else None
 
 
 def fail(fault: Fault) -> NoReturn:

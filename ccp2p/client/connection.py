@@ -11,7 +11,7 @@ from contextlib import asynccontextmanager
 import trio
 
 from ccp2p.client.verification import Expectation, VerifiedNode, verify_welcome
-from ccp2p.model.errors import Fault, LocalFault, PeerFault, Unreachable
+from ccp2p.model.errors import Fault, LocalFault, PeerFault, Unreachable, fault_in
 from ccp2p.model.member_protocol import (
     GetStatus,
     Hello,
@@ -83,7 +83,7 @@ class NodeConnection:
                 nursery.start_soon(self._write)
                 await self._read()
         except* Fault as group:
-            self._lose(_first(group))
+            self._lose(fault_in(group) or Unreachable("the connection failed"))
         finally:
             self._lose(Unreachable("the connection was closed"))
 
@@ -211,10 +211,3 @@ def _frames(envelopes: list[bytes]) -> list[bytes]:
     if batch:
         frames.append(encode_message(Submit(tuple(batch))))
     return frames
-
-
-def _first(group: BaseExceptionGroup[Fault]) -> Fault:
-    fault: BaseException = group
-    while isinstance(fault, BaseExceptionGroup):
-        fault = fault.exceptions[0]
-    return fault if isinstance(fault, Fault) else LocalFault("unexpected", type(fault).__name__)

@@ -12,7 +12,7 @@ from ccp2p.client.connection import NodeConnection, open_connection
 from ccp2p.client.session import MemberSession
 from ccp2p.client.verification import VerifiedNode
 from ccp2p.crypto.signatures import SigningKey
-from ccp2p.model.errors import AttestationFault, Fault, Unreachable
+from ccp2p.model.errors import AttestationFault, Fault, Unreachable, fault_in
 from ccp2p.model.ticket import Ticket
 
 _RETRY_INTERVAL_S = 1.0
@@ -21,8 +21,12 @@ _RETRY_INTERVAL_S = 1.0
 class NetworkClient:
     """Connections to nodes of one network, and the sessions that use them."""
 
-    def __init__(self, ticket: Ticket, connections: list[NodeConnection]) -> None:
+    def __init__(
+        self, ticket: Ticket, connections: list[NodeConnection], refused: dict[str, Fault]
+    ) -> None:
+        """`refused` says why addresses were not used."""
         self.ticket = ticket
+        self.refused = refused
         self.connections = connections
         self._sessions: list[MemberSession] = []
 
@@ -80,7 +84,7 @@ async def open_network(
     """
     wanted = list(addresses or ticket.addresses)
     connections: list[NodeConnection] = []
-    faults: list[Fault] = []
+    refused: dict[str, Fault] = {}
     tried: set[str] = set()
     async with AsyncExitStack() as stack:
         while wanted:
@@ -98,8 +102,8 @@ async def open_network(
                         timeout_ms=timeout_ms,
                     )
                 )
-            except Fault as fault:
-                faults.append(fault)
+            except (Fault, ExceptionGroup) as error:
+                refused[address] = _fault(error)
                 continue
             if any(c.node.node == connection.node.node for c in connections):
                 continue
@@ -108,14 +112,21 @@ async def open_network(
                 break
             wanted.extend(connection.node.client_addresses)
         if not connections:
-            raise _gravest(faults)
-        client = NetworkClient(ticket, connections)
+            raise _gravest(list(refused.values()))
+        client = NetworkClient(ticket, connections, refused)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(client.run)
             try:
                 yield client
             finally:
                 nursery.cancel_scope.cancel()
+
+
+def _fault(error: Fault | ExceptionGroup[Exception]) -> Fault:
+    fault = fault_in(error)
+    if fault is None:
+        raise error
+    return fault
 
 
 def _gravest(faults: list[Fault]) -> Fault:

@@ -15,9 +15,11 @@ from typing import Final
 
 from nacl import bindings
 
-from ccp2p.crypto import _ed25519_pure as _core
-from ccp2p.crypto._choice import PURE
+
+from ccp2p.crypto._choice import PURE, choose
 from ccp2p.crypto.arena import Arena
+
+_core = choose("ed25519")
 
 NATIVE: Final = not PURE
 KEY_BYTES: Final = 32

@@ -56,3 +56,12 @@ class Denied(MemberFault):
 
     def __init__(self, message: str, code: str = "denied") -> None:
         super().__init__(code, message)
+
+
+def fault_in(error: BaseException) -> Fault | None:
+    """The first fault in `error` (a fault, or a group of nothing but faults); else None."""
+    while isinstance(error, BaseExceptionGroup):
+        if error.split(Fault)[1] is not None:
+            return None
+        error = error.exceptions[0]
+    return error if isinstance(error, Fault) else None

@@ -40,6 +40,7 @@ TICKET: Final = b"ccp2p.ticket"
 STORAGE: Final = b"ccp2p.storage"
 REPORT_DATA: Final = b"ccp2p.reportdata"
 SIMULATED: Final = b"ccp2p.simulated"
+SEALING: Final = b"ccp2p.sealing"
 
 
 def digest(domain: bytes, *parts: bytes) -> bytes:

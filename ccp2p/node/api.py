@@ -4,16 +4,15 @@ Sizes, epoch and rate are checked here, once; everything accepted waits in a bou
 next block. Answers go to whoever submitted the envelope, and only the member can read them.
 """
 
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Protocol
 
 import structlog
 import trio
 
-from ccp2p.model import limits
+from ccp2p.model import hashing, limits
 from ccp2p.model.envelope import parse_envelope
-from ccp2p.model.errors import Fault, MemberFault
+from ccp2p.model.errors import Fault, MemberFault, fault_in
 from ccp2p.model.member_protocol import (
     GetStatus,
     Hello,
@@ -93,7 +92,8 @@ class ClientApi:
                 await self._read(stream, client)
                 nursery.cancel_scope.cancel()
         except* Fault as group:
-            _log.info("client left", reason=_first_code(group))
+            fault = fault_in(group)
+            _log.info("client left", code=fault.code if fault else "unknown")
         finally:
             self._forget(client)
             await stream.aclose()
@@ -222,16 +222,4 @@ _DROPPED = {
 
 def _tag_of(data: bytes) -> bytes:
     """What names an envelope that does not parse: the start of its bytes' digest."""
-    from ccp2p.model import hashing
-
     return hashing.digest(hashing.ENVELOPE, data)[:16]
-
-
-def _first_code(group: BaseExceptionGroup[Fault]) -> str:
-    fault: BaseException = group
-    while isinstance(fault, BaseExceptionGroup):
-        fault = fault.exceptions[0]
-    return fault.code if isinstance(fault, Fault) else type(fault).__name__
-
-
-Handler = Callable[[FrameStream], Awaitable[None]]

@@ -32,7 +32,9 @@ class Intake:
 class BlockIntake:
     """Turns deliveries into verified blocks. `known` tells blocks that need no second look."""
 
-    def __init__(self, rules: Rules, committee: Committee, known: Callable[[BlockReference], bool]) -> None:
+    def __init__(
+        self, rules: Rules, committee: Committee, known: Callable[[BlockReference], bool]
+    ) -> None:
         self._rules = rules
         self._seats = committee.seats
         self._known = known

@@ -10,6 +10,7 @@ and `closed`.
 """
 
 import struct
+import threading
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
@@ -62,6 +63,7 @@ class LmdbStore:
         self._network = network
         self._sealer = Sealer(key, network, algorithm)
         self._index = LogIndex()
+        self._writing = threading.Lock()
         self._environment = Environment(path, _DATABASES, map_bytes=map_bytes, create=create)
         try:
             self._check_header(create)
@@ -72,22 +74,8 @@ class LmdbStore:
 
     def write(self, batch: Batch) -> None:
         """See `Store.write`."""
-        entries = self._index.number((reference for reference, _ in batch.blocks), batch.epoch)
-        rows = [
-            *self._log_rows(entries, dict(batch.blocks)),
-            *self._commit_rows(batch),
-            *self._bucket_rows(batch),
-            *self._meta_rows(batch),
-        ]
-        emptied = [self._bucket(index) for index, data in batch.buckets.items() if not data]
-        sealed = self._sealer.seal([row[2] for row in rows], [row[3] for row in rows])
-        databases = self._environment.databases
-        with self._environment.transaction(write=True) as transaction:
-            for (database, key, _, _), value in zip(rows, sealed, strict=True):
-                transaction.put(key, value, db=databases[database])
-            for key in emptied:
-                transaction.delete(key, db=databases["buckets"])
-        self._index.add(entries)
+        with self._writing:
+            self._write(batch)
 
     def blocks(self, epoch: int) -> Iterator[tuple[int, bytes]]:
         """See `Store.blocks`."""
@@ -157,7 +145,42 @@ class LmdbStore:
 
     def prune(self, epoch: int, below_round: int, below_commit: int) -> int:
         """See `Store.prune`."""
-        entries = self._index.below(epoch, below_round, limits.MAX_PRUNE_RECORDS)
+        with self._writing:
+            entries = self._index.below(epoch, below_round, limits.MAX_PRUNE_RECORDS)
+            # Forgotten first, so that no reader looks for a record that is already gone.
+            self._index.remove(entries)
+            try:
+                return len(entries) + self._delete(
+                    entries, _commit_key.pack(epoch, max(0, below_commit))
+                )
+            except LocalFault:
+                self._index.add(entries)
+                raise
+
+    def close(self) -> None:
+        """See `Store.close`."""
+        self._environment.close()
+
+    def _write(self, batch: Batch) -> None:
+        entries = self._index.number((reference for reference, _ in batch.blocks), batch.epoch)
+        rows = [
+            *self._log_rows(entries, dict(batch.blocks)),
+            *self._commit_rows(batch),
+            *self._bucket_rows(batch),
+            *self._meta_rows(batch),
+        ]
+        emptied = [self._bucket(index) for index, data in batch.buckets.items() if not data]
+        sealed = self._sealer.seal([row[2] for row in rows], [row[3] for row in rows])
+        databases = self._environment.databases
+        with self._environment.transaction(write=True) as transaction:
+            for (database, key, _, _), value in zip(rows, sealed, strict=True):
+                transaction.put(key, value, db=databases[database])
+            for key in emptied:
+                transaction.delete(key, db=databases["buckets"])
+        self._index.add(entries)
+
+    def _delete(self, entries: Iterable[Entry], below_commit: bytes) -> int:
+        """Delete blocks and a bounded number of commits below a key; how many commits."""
         databases = self._environment.databases
         commits = 0
         with self._environment.transaction(write=True) as transaction:
@@ -167,17 +190,10 @@ class LmdbStore:
                 transaction.delete(key, db=databases["references"])
             cursor = transaction.cursor(db=databases["commits"])
             more = cursor.first()
-            while more and commits < limits.MAX_PRUNE_RECORDS:
-                if _commit_key.unpack(cursor.key()) >= (epoch, below_commit):
-                    break
+            while more and commits < limits.MAX_PRUNE_RECORDS and cursor.key() < below_commit:
                 more = cursor.delete() and bool(cursor.key())
                 commits += 1
-        self._index.remove(reference for reference, _, _ in entries)
-        return len(entries) + commits
-
-    def close(self) -> None:
-        """See `Store.close`."""
-        self._environment.close()
+        return commits
 
     def _check_header(self, create: bool) -> None:
         version = self._environment.get("header", b"format")

@@ -84,7 +84,7 @@ class MemoryStore:
         entries = self._index.below(epoch, below_round, limits.MAX_PRUNE_RECORDS)
         behind = sorted(key for key in self._commits if key < (epoch, below_commit))
         behind = behind[: limits.MAX_PRUNE_RECORDS]
-        self._index.remove(reference for reference, _, _ in entries)
+        self._index.remove(entries)
         for _, _, sequence in entries:
             del self._log[sequence]
         for key in behind:

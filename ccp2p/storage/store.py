@@ -1,8 +1,8 @@
 """The interface of a store, and the batch that is its only way to write.
 
 A batch is stored whole or not at all, and is durable when `write` returns. Rounds and commit
-indices start again in every epoch, so the log and the commits are kept by epoch. One thread may
-write while others read.
+indices start again in every epoch, so the log and the commits are kept by epoch. Threads may read
+while one writes; writers take turns.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -40,7 +40,7 @@ class Store(Protocol):
         """The bytes of a block in the log, or None."""
 
     def blocks_above(self, epoch: int, rounds: Sequence[int], limit_bytes: int) -> list[bytes]:
-        """For a peer that is behind: blocks of `epoch` in admission order.
+        """For a peer that is behind: blocks of `epoch`, lowest rounds first, so parents first.
 
         `rounds[author]` is the newest round that the peer has of each author; an author beyond
         the list counts as 0. Stops before `limit_bytes`, but yields one block whatever its size.

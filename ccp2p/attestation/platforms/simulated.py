@@ -25,6 +25,7 @@ class SimulatedPlatform:
     """A TEE in name only. `tee` and `vendor` are as verdicts on its evidence show them."""
 
     tee: Final = simulated.TEE
+    interface: Final = "simulated"
 
     def __init__(self, directory: Path, vendor: str = "sim-a") -> None:
         """Load the chip in `directory`, or make one. LocalFault when it cannot be read."""

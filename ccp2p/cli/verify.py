@@ -1,0 +1,125 @@
+"""`ccp2p verify`: check a network's nodes with a fresh nonce, or evidence from anywhere."""
+
+import time
+from typing import Any
+
+import click
+
+from ccp2p.cli import console, session
+from ccp2p.cli.verify_evidence import evidence_command, samples_command
+
+
+@click.group()
+def verify() -> None:
+    """Check a network's nodes, or evidence."""
+
+
+verify.add_command(evidence_command)
+verify.add_command(samples_command)
+
+
+@verify.command("network")
+@session.network_options
+def verify_network(**options: Any) -> None:
+    """Ask every node of a network for fresh evidence, and check it against the policy.
+
+    Exit code 0 when every seat of the committee proved itself, 3 when one did not answer, 4 when
+    one was refused.
+    """
+    console.run(lambda: _verify(options))
+
+
+async def _verify(options: dict[str, Any]) -> None:
+    from ccp2p.client.network import open_network
+    from ccp2p.client.profile import Profile, default_folder
+
+    name, ticket = Profile(default_folder()).network(options["network"])
+    started = time.time()
+    async with open_network(
+        ticket, allow_simulated=options["allow_simulated"], every_node=True
+    ) as client:
+        verified = client.verified
+        statuses = {c.node.seat: await c.status() for c in client.live()}
+        nodes = {c.node.seat: c.node for c in client.connections}
+        refused = dict(client.refused)
+    rows = [
+        _row(seat, node.node.hex(), nodes.get(seat), statuses.get(seat))
+        for seat, node in enumerate(verified.record.seats)
+    ]
+    shown = {
+        "schema": "verify-network/1",
+        "name": name,
+        "id": verified.network.hex(),
+        "simulated": verified.policy.is_simulated,
+        "policy_digest": verified.policy.digest.hex(),
+        "record": verified.record_digest.hex(),
+        "signed_by": len(verified.record.seats),
+        "at_rest": verified.genesis.parameters.at_rest,
+        "resume": verified.genesis.parameters.resume,
+        "nodes": rows,
+        "refused": [{"address": a, "reason": str(f)} for a, f in refused.items()],
+        "checked_at": int(started),
+    }
+    if options["as_json"]:
+        console.emit(shown)
+    else:
+        _print(shown)
+    _end(rows, refused)
+
+
+def _row(seat: int, key: str, node: Any, status: Any) -> dict[str, Any]:
+    if node is None:
+        return {"seat": seat, "node": key, "verified": False}
+    return {
+        "seat": seat,
+        "node": key,
+        "verified": True,
+        "tee": node.verdict.tee,
+        "vendor": node.verdict.vendor,
+        "measurement": node.verdict.measurement.hex(),
+        "platform_id": node.verdict.platform_id.hex() or None,
+        "commit": status.commit if status else None,
+        "state_root": status.state_root.hex() if status else None,
+        "floor": status.floor if status else None,
+    }
+
+
+def _print(shown: dict[str, Any]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    if shown["simulated"]:
+        console.say(console.SIMULATED_WARNING)
+    console.say(f"network {shown['name']} {shown['id']}")
+    console.say(f"epoch record 0 {shown['record'][:32]}..., signed by {shown['signed_by']} seat(s)")
+    console.say(f"policy {shown['policy_digest'][:32]}..., evidence with a fresh nonce:")
+    if shown["resume"] == "disks":
+        console.say(
+            "after a power cut everywhere it resumes from disks: that is safe while rolled-"
+        )
+        console.say("back disks and Byzantine nodes together are at most f")
+    table = Table(box=None)
+    for column in ("seat", "node", "verified", "tee", "vendor", "measurement", "commit"):
+        table.add_column(column)
+    for row in shown["nodes"]:
+        table.add_row(
+            str(row["seat"]),
+            row["node"][:16] + "...",
+            "yes" if row["verified"] else "NO",
+            row.get("tee", ""),
+            row.get("vendor", ""),
+            row.get("measurement", "")[:16],
+            str(row.get("commit", "")),
+        )
+    Console().print(table)
+    for refusal in shown["refused"]:
+        console.say(f"{refusal['address']}: {refusal['reason']}")
+
+
+def _end(rows: list[dict[str, Any]], refused: dict[str, Any]) -> None:
+    from ccp2p.model.errors import AttestationFault
+
+    if any(isinstance(fault, AttestationFault) for fault in refused.values()):
+        raise SystemExit(console.EXIT_ATTESTATION)
+    if not all(row["verified"] for row in rows):
+        raise SystemExit(console.EXIT_UNREACHABLE)
