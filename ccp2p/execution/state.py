@@ -21,6 +21,7 @@ APP: Final = b"\1"  # first byte of the app's keys
 
 _PLACEMENT_KEY: Final = SYSTEM + b"placement"
 _PLACEMENT_BUCKET: Final = 0
+_MAX_PLACES: Final = 16_384  # keys whose bucket is remembered until the next commit
 
 LoadBucket = Callable[[int], bytes | None]
 
@@ -48,7 +49,7 @@ class State:
         self._unstored: dict[int, tuple[tuple[int, int], bytes]] = {}
         self.set_salt_key(salt_key)
         placement = hashing.keyed(hashing.BUCKET, salt_key, network)
-        self._placer = self._placer_of(placement)
+        self._place_by(placement)
         self._written[_PLACEMENT_KEY] = placement
 
     @property
@@ -91,6 +92,7 @@ class State:
             else:
                 bucket.put(key, value, self._salt(position, key))
         self._written.clear()
+        self._places = {_PLACEMENT_KEY: _PLACEMENT_BUCKET}
         self._tree.update({index: bucket.digest() for index, bucket in changed.items()})
         encoded = {index: bucket.encode() for index, bucket in changed.items()}
         for index, data in encoded.items():
@@ -132,7 +134,7 @@ class State:
         if self._tree.root != root:
             raise fault("state-mismatch", "the stored state does not match its root: refetch it")
         if placement is not None:
-            self._placer = self._placer_of(placement)
+            self._place_by(placement)
             self._written.clear()
         return found
 
@@ -147,16 +149,20 @@ class State:
         index = self._place(key)
         return index, self._tree.proof(index)
 
-    @staticmethod
-    def _placer_of(placement: bytes) -> "blake2b":
-        return blake2b(digest_size=2, person=hashing.BUCKET, key=placement)
+    def _place_by(self, placement: bytes) -> None:
+        self._placer = blake2b(digest_size=2, person=hashing.BUCKET, key=placement)
+        self._places = {_PLACEMENT_KEY: _PLACEMENT_BUCKET}
 
     def _place(self, key: bytes) -> int:
-        if key == _PLACEMENT_KEY:
-            return _PLACEMENT_BUCKET
-        state = self._placer.copy()
-        state.update(key)
-        return int.from_bytes(state.digest(), "big")
+        """The bucket of a key; remembered within a commit, where the same keys come up again."""
+        place = self._places.get(key)
+        if place is None:
+            state = self._placer.copy()
+            state.update(key)
+            place = int.from_bytes(state.digest(), "big")
+            if len(self._places) < _MAX_PLACES:
+                self._places[key] = place
+        return place
 
     def _salt(self, position: bytes, key: bytes) -> bytes:
         state = self._salter.copy()

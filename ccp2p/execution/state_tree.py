@@ -6,10 +6,11 @@ price is a proof of 2 KiB. A node without content is all zeros, so empty subtree
 """
 
 from collections.abc import Mapping, Sequence
+from hashlib import blake2b
 from typing import Final
 
 from ccp2p.model import limits
-from ccp2p.model.hashing import DIGEST_BYTES, TREE, ZERO_DIGEST, digest
+from ccp2p.model.hashing import DIGEST_BYTES, TREE, ZERO_DIGEST
 
 _ARITY: Final = 16
 _DEPTH: Final = 4
@@ -38,7 +39,10 @@ class StateTree:
             for index, value in changed.items():
                 nodes[index * DIGEST_BYTES : (index + 1) * DIGEST_BYTES] = value
             groups = {index // _ARITY for index in changed}
-            changed = {group: _node(self._group(nodes, group)) for group in groups}
+            changed = {
+                group: _node(nodes[group * _GROUP_BYTES : (group + 1) * _GROUP_BYTES])
+                for group in groups
+            }
         self.root = changed.get(0, self.root)
 
     def occupied(self) -> list[int]:
@@ -77,5 +81,7 @@ def verify_proof(root: bytes, index: int, leaf: bytes, proof: Sequence[bytes]) -
     return value == root
 
 
-def _node(group: bytes) -> bytes:
-    return ZERO_DIGEST if group == _EMPTY_GROUP else digest(TREE, group)
+def _node(group: bytes | bytearray) -> bytes:
+    if group == _EMPTY_GROUP:
+        return ZERO_DIGEST
+    return blake2b(group, digest_size=DIGEST_BYTES, person=TREE).digest()

@@ -46,6 +46,7 @@ MAX_EVIDENCE_BYTES: Final = 64 * 1024  # the largest genuine sample is a quarter
 MAX_ENDORSEMENT_BYTES: Final = 256 * 1024  # certificate chains, collateral and lists
 MAX_ENDORSEMENTS: Final = 16  # separate certificates, chains, lists and collateral
 MAX_CERTIFICATES: Final = 10  # of one verdict, all endorsements together; genuine ones need 6
+MAX_CERTIFICATE_BYTES: Final = 8 * 1024  # genuine ones have at most 2 KiB; parsed ones are kept
 MAX_TICKET_CHARS: Final = 8192
 MAX_POLICY_BYTES: Final = 64 * 1024
 MAX_GENESIS_BYTES: Final = 128 * 1024

@@ -3,13 +3,18 @@
 The transport protects nothing here; evidence, sessions and signatures do.
 """
 
-from typing import ClassVar, TypeVar
+from typing import Annotated, ClassVar, TypeVar
+
+from msgspec import Meta
 
 from ccp2p.model import codec, limits
 from ccp2p.model.codec import Wire
 from ccp2p.model.errors import Fault
 
 M = TypeVar("M")
+
+Number = Annotated[int, Meta(ge=0, lt=1 << 62)]
+"""Names a request; it is part of what seals are bound to, as 8 bytes."""
 
 
 class Hello(Wire, frozen=True):
@@ -68,7 +73,7 @@ class Query(Wire, frozen=True):
     """Client: a read in session `session`, numbered by the client."""
 
     kind: ClassVar[str] = "query"
-    number: int
+    number: Number
     session: bytes
     sealed: bytes
 
@@ -77,7 +82,7 @@ class Reply(Wire, frozen=True):
     """Node: the sealed answer to a query, or why there is none (`refusal`, else empty)."""
 
     kind: ClassVar[str] = "reply"
-    number: int
+    number: Number
     sealed: bytes
     refusal: str
 
@@ -93,8 +98,8 @@ class GetStatus(Wire, frozen=True):
     """Client: how far are you? `commit` 0 asks for the newest executed commit."""
 
     kind: ClassVar[str] = "status?"
-    number: int
-    commit: int
+    number: Number
+    commit: Number
 
 
 class Status(Wire, frozen=True):
@@ -104,7 +109,7 @@ class Status(Wire, frozen=True):
     """
 
     kind: ClassVar[str] = "status"
-    number: int
+    number: Number
     epoch: int
     commit: int
     chain: bytes

@@ -30,6 +30,7 @@ _log = structlog.get_logger()
 
 MEMBER_PROTOCOL: Final = "/ccp2p/member/1"
 _WINDOW_BYTES: Final = 256 * 1024
+_WRITE_BYTES: Final = 64 * 1024  # the write timeout is for each so many bytes
 
 
 class EndOfStream(PeerFault):
@@ -51,18 +52,15 @@ class FrameStream:
         self._sending = trio.Lock()
 
     async def send(self, *frames: bytes) -> None:
-        """Send frames with one write; EndOfStream, or PeerFault `write-timeout`."""
+        """Send frames, coalesced; EndOfStream, or PeerFault when the other side takes nothing."""
         for frame in frames:
             if len(frame) > limits.MAX_CLIENT_FRAME_BYTES:
                 raise LocalFault("oversized", f"a frame of {len(frame)} bytes is too large")
-        with trio.move_on_after(self._write_timeout_s) as scope:
+        async with self._sending:
             try:
-                async with self._sending:
-                    await self._write(framing.encode(frames))
+                await self._write(framing.encode(frames))
             except ConnectionLost as error:
                 raise EndOfStream(str(error)) from None
-        if scope.cancelled_caught:
-            raise PeerFault("write-timeout", "the other side does not read")
 
     async def receive(self) -> bytes:
         """The next frame; EndOfStream, or PeerFault (`oversized`, `truncated`)."""
@@ -79,10 +77,14 @@ class FrameStream:
 
     async def _write(self, data: bytes) -> None:
         try:
-            await self._stream.write(data)
-        except trio.Cancelled:
+            for start in range(0, len(data), _WRITE_BYTES):
+                with trio.fail_after(self._write_timeout_s):
+                    await self._stream.write(data[start : start + _WRITE_BYTES])
+        except BaseException as error:
             # Part of a frame may be gone out, and nothing can follow it.
             self._stream.reset()
+            if isinstance(error, trio.TooSlowError):
+                raise PeerFault("write-timeout", "the other side does not read") from None
             raise
 
     async def aclose(self) -> None:

@@ -48,7 +48,9 @@ class Peer:
         self._queue: deque[bytes] = deque()
         self._queued_bytes = 0
         self._queued = trio.Event()
-        self._writing_since: float | None = None
+        self._is_writing = False
+        self._sent_bytes = 0
+        self._progressed_at = now
         self._wrote_at = now
         self._full_since: float | None = None
         self._reason = ""
@@ -111,7 +113,12 @@ class Peer:
     async def _read(self, inbox: Inbox, timing: Timing) -> None:
         parser = framing.FrameParser(limits.MAX_FRAME_BYTES)
         while True:
-            data = await self._stream.read()
+            try:
+                data = await self._stream.read()
+            except StreamEnded:
+                if parser.is_between_frames:
+                    raise
+                raise PeerFault("truncated", "the stream ended inside a frame") from None
             self.last_heard = trio.current_time()
             frames = parser.feed(data)
             self.frames_in += len(frames)
@@ -139,9 +146,10 @@ class Peer:
                 self._queued = trio.Event()
                 await self._queued.wait()
             batch = self._take_batch()
-            self._writing_since = trio.current_time()
+            self._is_writing = True
+            self._progressed_at = trio.current_time()
             await self._stream.write(batch)
-            self._writing_since = None
+            self._is_writing = False
             self._wrote_at = trio.current_time()
 
     def _take_batch(self) -> bytes:
@@ -156,15 +164,18 @@ class Peer:
         return framing.encode(taken)
 
     async def _watch(self, timing: Timing) -> None:
-        """Send heartbeats, and end what is silent or does not take our writes."""
+        """Send heartbeats, and end what is silent or takes nothing of our writes."""
         heartbeat_s = timing.heartbeat_ms / 1000
         while True:
             await trio.sleep(heartbeat_s / 2)
             now = trio.current_time()
             if now - self.last_heard > timing.silence_ms / 1000:
                 self.end("silent")
-            if self._writing_since is not None:
-                if now - self._writing_since > timing.write_timeout_ms / 1000:
+            if self._sent_bytes != self._stream.sent_bytes:
+                self._sent_bytes = self._stream.sent_bytes
+                self._progressed_at = now
+            if self._is_writing:
+                if now - self._progressed_at > timing.write_timeout_ms / 1000:
                     self.end("write-timeout")
             elif not self._queue and now - self._wrote_at >= heartbeat_s / 2:
                 self._queue.append(b"")

@@ -39,7 +39,7 @@ class SocketConnection:
         if size is None or size > MAX_READ_BYTES:
             raise ConnectionLost("the peer announced too many bytes")
         while len(self._buffer) < size:
-            self._buffer += await self.receive()
+            self._buffer += await self._receive_some()
         data = bytes(self._buffer[:size])
         del self._buffer[:size]
         return data
@@ -50,15 +50,7 @@ class SocketConnection:
             data = bytes(self._buffer)
             self._buffer.clear()
             return data
-        try:
-            data = await self._stream.receive_some(_RECEIVE_BYTES[self._is_busy])
-        except (trio.BrokenResourceError, trio.ClosedResourceError):
-            raise ConnectionLost("the connection broke") from None
-        if not data:
-            raise ConnectionLost("the peer closed the connection")
-        self.bytes_in += len(data)
-        self._is_busy = len(data) >= _RECEIVE_BYTES[0]
-        return data
+        return await self._receive_some()
 
     async def write(self, data: bytes) -> None:
         """Send all of `data`; cancelled, the connection must be closed."""
@@ -71,6 +63,17 @@ class SocketConnection:
     async def close(self) -> None:
         """Close at once, without waiting for the peer."""
         await trio.aclose_forcefully(self._stream)
+
+    async def _receive_some(self) -> bytes:
+        try:
+            data = await self._stream.receive_some(_RECEIVE_BYTES[self._is_busy])
+        except (trio.BrokenResourceError, trio.ClosedResourceError):
+            raise ConnectionLost("the connection broke") from None
+        if not data:
+            raise ConnectionLost("the peer closed the connection")
+        self.bytes_in += len(data)
+        self._is_busy = len(data) >= _RECEIVE_BYTES[0]
+        return data
 
 
 class Session:

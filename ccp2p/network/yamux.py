@@ -42,6 +42,7 @@ class YamuxStream:
         self.receive_window = _INITIAL_WINDOW_BYTES
         self.buffer = bytearray()
         self.changed = trio.Event()
+        self.sent_bytes = 0
         self.is_ended = False
         self.is_reset = False
         self._is_finished = False
@@ -81,6 +82,7 @@ class YamuxStream:
             if not size:
                 continue
             self.send_window -= size
+            self.sent_bytes += size
             self._connection.queue(_DATA, 0, self.stream_id, size, data[start : start + size])
             start += size
 

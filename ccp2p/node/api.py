@@ -137,11 +137,13 @@ class ClientApi:
     def _submit(self, message: Submit, client: _Client) -> Refused | None:
         refusals, accepted, tags = [], [], []
         for data in message.envelopes:
+            tag = b""
             try:
                 envelope = parse_envelope(data)
+                tag = envelope.tag
                 self._check_epoch(envelope.epoch)
             except MemberFault as fault:
-                refusals.append(Refusal(_tag_of(data), fault.code, str(fault)))
+                refusals.append(Refusal(tag or _tag_of(data), fault.code, str(fault)))
             else:
                 accepted.append(data)
                 tags.append(envelope.tag)

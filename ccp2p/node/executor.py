@@ -19,7 +19,7 @@ from ccp2p.model.committee import Committee
 from ccp2p.model.errors import LocalFault, PeerFault
 from ccp2p.model.outcome import Outcome
 from ccp2p.sealing import session as sessions
-from ccp2p.sealing.table import SessionTable
+from ccp2p.sealing.table import OpenedCommit, SessionTable
 
 
 class CommitRecord(Wire, frozen=True):
@@ -84,16 +84,17 @@ class Executor:
     def execute(self, commits: Sequence[CommittedBlocks]) -> Executed:
         """Apply `commits`; LocalFault `diverged` when Q others found other roots than ours."""
         executed = Executed()
+        if len(commits) > 1:
+            self.table.foresee([e for committed in commits for e in _envelopes(committed)])
         for committed in commits:
             self._execute_one(committed, executed)
         return executed
 
     def _execute_one(self, committed: CommittedBlocks, executed: Executed) -> None:
         commit = committed.commit
-        envelopes = [e for block in committed.blocks for e in block.payload.envelopes]
-        opened = self.table.open_commit(commit.index, envelopes, self.machine.last_of)
+        opened = self.table.open_commit(commit.index, _envelopes(committed), self.machine.last_of)
         applied = self.machine.apply(commit, opened.events, opened.opened, opened.closed)
-        self._answer(applied.outcomes, opened.dropped, executed)
+        self._answer(applied.outcomes, opened, executed)
         self.table.advance(applied.advanced)
         record = CommitRecord(commit, applied.state_root, applied.outcomes_root)
         executed.records.append((commit.index, codec.encode(record)))
@@ -106,18 +107,19 @@ class Executor:
     def _answer(
         self,
         outcomes: Sequence[tuple[bytes, Outcome]],
-        dropped: Sequence[tuple[bytes, str]],
+        opened: OpenedCommit,
         executed: Executed,
     ) -> None:
         """Seal outcomes that somebody here waits for, before the tag windows move on."""
         for tag, outcome in outcomes:
-            session = self.table.of_tag(tag) if self._waits_for(tag) else None
-            if session is not None:
-                sealed = sessions.seal_outcome(
-                    self.table.context, session.keys, tag, codec.encode(outcome)
-                )
+            if not self._waits_for(tag):
+                continue
+            session = self.table.of_tag(tag)
+            keys = session.keys if session else opened.refused.get(tag)
+            if keys is not None:
+                sealed = sessions.seal_outcome(self.table.context, keys, tag, codec.encode(outcome))
                 executed.outcomes.append((tag, sealed))
-        executed.dropped.extend((tag, code) for tag, code in dropped if self._waits_for(tag))
+        executed.dropped.extend((t, code) for t, code in opened.dropped if self._waits_for(t))
 
     def _vote(self, checkpoint: Checkpoint) -> bytes:
         _stop_if_diverged(self._tally.executed(checkpoint))
@@ -147,6 +149,10 @@ class Executor:
                 executed.faults.append((vote.author, fault))
             else:
                 _stop_if_diverged(self._tally.add(vote))
+
+
+def _envelopes(committed: CommittedBlocks) -> list[bytes]:
+    return [e for block in committed.blocks for e in block.payload.envelopes]
 
 
 def _stop_if_diverged(found: Certified | Diverged | None) -> None:

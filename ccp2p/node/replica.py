@@ -41,6 +41,7 @@ _FLOOR_INTERVAL_S = 1.0
 _VERIFY_IN_THREAD = 8  # fewer signatures than this cost less than a thread's round trip
 _COMMITS_PER_TURN = 32
 _INPUTS_PER_STEP = 64
+_UNSAVED_BLOCKS = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +94,7 @@ class Replica:
         self._envelopes: list[bytes] = []
         self._envelope_bytes = 0
         self._votes: list[bytes] = []
+        self._unsaved: dict[BlockReference, bytes] = {}
         self._fetches_under_way: dict[int, int] = {}
         self._serving: set[int] = set()
         self._proposed = False
@@ -180,7 +182,7 @@ class Replica:
         blocks: list[bytes] = []
         room = limits.MAX_FETCH_REPLY_BYTES
         for reference in request.references[: limits.MAX_FETCH_REFERENCES]:
-            block = self.store.block(reference)
+            block = self._unsaved.get(reference) or self.store.block(reference)
             if block is not None and len(block) <= room:
                 blocks.append(block)
                 room -= len(block)
@@ -199,7 +201,9 @@ class Replica:
         )
 
     def _stored(self, reference: BlockReference | None) -> bytes:
-        return (self.store.block(reference) or b"") if reference else b""
+        if reference is None:
+            return b""
+        return self._unsaved.get(reference) or self.store.block(reference) or b""
 
     async def _floor_replied(self, seat: int, reply: FloorReply) -> None:
         if reply.nonce != self._start_nonce or self.core.search is None:
@@ -271,16 +275,8 @@ class Replica:
         return steps
 
     async def _perform(self, steps: list[Step]) -> None:
-        blocks = [(b.reference, b.to_bytes()) for step in steps for b in step.persist]
-        meta = {
-            f"equivocation/{self._epoch}/{pair.author}": codec.encode(
-                [(b.header, b.signature) for b in (pair.first, pair.second)]
-            )
-            for step in steps
-            for pair in step.evidence
-        }
-        if blocks or meta:
-            await self._writer.write(Batch(epoch=self._epoch, blocks=blocks, meta=meta))
+        """Persist what the steps depend on, then send, then hand on the commits."""
+        await self._persist(steps)
         for step in steps:
             for seat, message in step.send:
                 self._tell(seat, message)
@@ -294,7 +290,31 @@ class Replica:
                 self._found_floor(step.floor)
             for commit in step.commits:
                 await self._commits.send(commit)
-        self._proposed |= any(ref.author == self.core.me for ref, _ in blocks)
+
+    async def _persist(self, steps: list[Step]) -> None:
+        """Others' blocks wait in memory until something of ours rests on them.
+
+        That is our own next block, or a commit: before either leaves here, all are on disk. A
+        crash before that loses nothing that peers could not send again.
+        """
+        own = False
+        for step in steps:
+            for block in step.persist:
+                self._unsaved[block.reference] = block.to_bytes()
+                own |= block.header.author == self.core.me
+        meta = {
+            f"equivocation/{self._epoch}/{pair.author}": codec.encode(
+                [(b.header, b.signature) for b in (pair.first, pair.second)]
+            )
+            for step in steps
+            for pair in step.evidence
+        }
+        rests_on_them = own or any(step.commits for step in steps)
+        if meta or rests_on_them or len(self._unsaved) >= _UNSAVED_BLOCKS:
+            blocks = list(self._unsaved.items())
+            await self._writer.write(Batch(epoch=self._epoch, blocks=blocks, meta=meta))
+            self._unsaved.clear()
+        self._proposed |= own
 
     async def _execute(self) -> None:
         while True:

@@ -2,7 +2,8 @@
 
 A commit's envelopes are opened here, all at once, against the tags as of the commit's start;
 openings in the same commit go first. What no session claims is dropped without trace. The result
-depends on the committed order and the state alone, so it is the same on every node.
+depends on the committed order and the state alone, so it is the same on every node. No two open
+sessions share a key: then no two claim one tag, and who claimed it first need not be state.
 """
 
 from collections import deque
@@ -46,24 +47,30 @@ class Session:
 
 @dataclass(slots=True)
 class OpenedCommit:
-    """A commit's events, in order; sessions opened and closed; tags that nobody claimed."""
+    """A commit's events, in order; sessions opened and closed; tags that nobody claimed.
+
+    `refused` has the keys of sessions that were not opened, by tag: their answer is sealed too.
+    """
 
     events: list[MemberEvent] = field(default_factory=list)
     opened: list[SessionRecord] = field(default_factory=list)
     closed: list[bytes] = field(default_factory=list)
     dropped: list[tuple[bytes, str]] = field(default_factory=list)
+    refused: dict[bytes, SessionKeys] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
 class _Candidate:
     """An envelope on its way to becoming an event."""
 
+    data: bytes
     envelope: Envelope
     session: Session | None = None
     opening: bool = False
     event: Event | None = None
     identifier: bytes = b""
     refusal: str = ""
+    foreseen: bool = False
 
 
 class SessionTable:
@@ -76,6 +83,8 @@ class SessionTable:
         self._sessions: dict[bytes, Session] = {}
         self._by_member: dict[bytes, list[Session]] = {}
         self._by_tag: dict[bytes, Session] = {}
+        self._keys: set[bytes] = set()
+        self._foreseen: dict[bytes, _Candidate] = {}
 
     def __len__(self) -> int:
         return len(self._sessions)
@@ -98,6 +107,20 @@ class SessionTable:
     def of_tag(self, tag: bytes) -> Session | None:
         """The session that claims this tag now."""
         return self._by_tag.get(tag)
+
+    def foresee(self, envelopes: Sequence[bytes]) -> None:
+        """Open and check at once what open sessions claim of several commits to come.
+
+        Only a cache: what an envelope holds under a session is the same whenever it is opened, and
+        `open_commit` still decides which session claims it in its turn.
+        """
+        self._foreseen = {}
+        candidates = self._parse(envelopes, OpenedCommit())
+        ordinary = [candidate for candidate in candidates if not candidate.opening]
+        self._open_events(ordinary)
+        self._foreseen = {c.data: c for c in ordinary if c.session is not None}
+        for candidate in self._foreseen.values():
+            candidate.foreseen = True
 
     def open_commit(self, commit: int, envelopes: Sequence[bytes], last_of: LastOf) -> OpenedCommit:
         """Open everything that commit number `commit` carries."""
@@ -131,6 +154,11 @@ class SessionTable:
     def _parse(self, envelopes: Sequence[bytes], result: OpenedCommit) -> list[_Candidate]:
         candidates = []
         for data in envelopes:
+            foreseen = self._foreseen.pop(data, None)
+            # A session that closed since may be opened again by the same envelope.
+            if foreseen is not None and not self._is_opening(foreseen.envelope):
+                candidates.append(foreseen)
+                continue
             try:
                 envelope = parse_envelope(data)
             except Fault:
@@ -138,10 +166,11 @@ class SessionTable:
             if envelope.epoch != self._context.epoch:
                 result.dropped.append((envelope.tag, "wrong-epoch"))
                 continue
-            known = self._sessions.get(session_id(envelope.opening))
-            opening = bool(envelope.opening) and known is None
-            candidates.append(_Candidate(envelope, None, opening))
+            candidates.append(_Candidate(data, envelope, None, self._is_opening(envelope)))
         return candidates
+
+    def _is_opening(self, envelope: Envelope) -> bool:
+        return bool(envelope.opening) and session_id(envelope.opening) not in self._sessions
 
     def _open_sessions(
         self, commit: int, candidates: list[_Candidate], last_of: LastOf, result: OpenedCommit
@@ -158,18 +187,21 @@ class SessionTable:
                 self._propose(candidate, identifier, commit, last_of)
             except MemberFault as fault:
                 candidate.refusal = fault.code
-        proposed = [c for c in first.values() if c.session is not None]
-        _check_signatures(proposed)
-        for candidate in proposed:
-            session = candidate.session
-            if session is None or candidate.refusal:
+        proposed = [(c, c.session) for c in first.values() if c.session is not None]
+        _check_signatures([candidate for candidate, _ in proposed])
+        for candidate, session in proposed:
+            if candidate.refusal:
                 continue
             if len(self._sessions) >= limits.MAX_SESSIONS:
                 candidate.refusal = "too-many-sessions"
                 continue
+            if session.record.key in self._keys:
+                candidate.refusal = "key-in-use"
+                continue
             self._make_room(session.record.member, result)
             self._add(session, last_of(session.record.member) or 0)
             result.opened.append(session.record)
+        result.refused = {c.envelope.tag: s.keys for c, s in proposed if c.refusal}
 
     def _propose(
         self, candidate: _Candidate, identifier: bytes, commit: int, last_of: LastOf
@@ -198,9 +230,14 @@ class SessionTable:
                 candidate.refusal = "bad-key"
 
     def _open_events(self, candidates: list[_Candidate]) -> None:
+        claimed = []
         for candidate in candidates:
-            candidate.session = self._by_tag.get(candidate.envelope.tag)
-        claimed = [(c, c.session) for c in candidates if c.session is not None]
+            session = self._by_tag.get(candidate.envelope.tag)
+            if candidate.foreseen and session is candidate.session:
+                continue
+            candidate.session, candidate.event, candidate.refusal = session, None, ""
+            if session is not None:
+                claimed.append((candidate, session))
         if not claimed:
             return
         arena = aead.open_many(
@@ -244,12 +281,14 @@ class SessionTable:
         oldest = min(sessions, key=lambda s: (s.record.commit, s.record.session))
         sessions.remove(oldest)
         del self._sessions[oldest.record.session]
+        self._keys.discard(oldest.record.key)
         for tag in oldest.tags:
             self._by_tag.pop(tag, None)
         result.closed.append(oldest.record.session)
 
     def _add(self, session: Session, last: int) -> None:
         self._sessions[session.record.session] = session
+        self._keys.add(session.record.key)
         self._by_member.setdefault(session.record.member, []).append(session)
         session.first_tag = max(0, last - _WINDOW + 1)
         self._slide(session, last)

@@ -190,7 +190,9 @@ class LmdbStore:
                 transaction.delete(key, db=databases["references"])
             cursor = transaction.cursor(db=databases["commits"])
             more = cursor.first()
-            while more and commits < limits.MAX_PRUNE_RECORDS and cursor.key() < below_commit:
+            while (
+                more and commits < limits.MAX_PRUNE_RECORDS and bytes(cursor.key()) < below_commit
+            ):
                 more = cursor.delete() and bool(cursor.key())
                 commits += 1
         return commits

@@ -114,7 +114,7 @@ async def test_no_other_security_is_spoken(nursery, protocol):
     for name, address in (("member", listener.addresses[0]), ("node", victim.addresses[0])):
         stream = await raw(address)
         await stream.send_all(MULTISTREAM + delimited(protocol))
-        answers[name] = await read_until(stream, delimited(b"na") if protocol != b"ls" else b"1\n\n")
+        answers[name] = await read_until(stream, delimited(b"na") if protocol != b"ls" else b"\n\n")
         await stream.aclose()
     if protocol == b"ls":
         assert b"/noise" in answers["member"]
@@ -132,7 +132,9 @@ async def test_a_security_name_that_is_not_utf8_harms_nobody(nursery):
     await assert_echoes(listener)
 
 
-@pytest.mark.parametrize("announced", [b"\xff" * 9 + b"\x01", b"\x80\x80\x80\x80\x08", b"\xff" * 12])
+@pytest.mark.parametrize(
+    "announced", [b"\xff" * 9 + b"\x01", b"\x80\x80\x80\x80\x08", b"\xff" * 12]
+)
 async def test_an_announced_length_is_not_believed(nursery, announced):
     listener = await client_listener(nursery)
     stream = await raw(listener.addresses[0])
@@ -159,8 +161,7 @@ async def test_a_stream_that_asks_for_anything_else_is_refused_alone(nursery, re
         stream = established._streams.open()
         await stream.write(request_bytes)
         with trio.fail_after(3), pytest.raises(ConnectionLost, match="reset"):
-            while True:
-                await stream.read()
+            await stream.read(100_000)
         good = await established.open("/ccp2p/member/1")
         await good.write(b"\x00\x00\x00\x02ok")
         assert await good.read(6) == b"\x00\x00\x00\x02ok"

@@ -4,6 +4,11 @@ import random
 
 import pytest
 import trio
+
+from ccp2p.model import limits
+from ccp2p.model.errors import LocalFault, Unreachable
+from ccp2p.network import Connected, FrameReceived
+
 from .stage import (
     CLOSED,
     ToyAttestor,
@@ -16,10 +21,6 @@ from .stage import (
     relay,
     start,
 )
-
-from ccp2p.model import limits
-from ccp2p.model.errors import LocalFault, Unreachable
-from ccp2p.network import Connected, FrameReceived
 
 
 async def test_frames_of_all_sizes_arrive_in_order_both_ways(nursery):
@@ -175,7 +176,7 @@ async def test_a_flooding_peer_loses_frames_and_costs_others_none(nursery):
     await eventually(lambda: victim.peers()[flooder.node].dropped_frames > 0)
     assert honest.send(victim.node, b"honest")
     await eventually(lambda: victim.peers()[honest.node].frames_in == 1)
-    events = [event for event in await victim.events.receive_many()]
+    events = await victim.events.receive_many()
     frames = [event.frame for event in events if isinstance(event, FrameReceived)]
     assert frames.count(b"honest") == 1
     assert frames.count(b"flood") == limits.PEER_INBOX_FRAMES

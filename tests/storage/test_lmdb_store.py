@@ -23,13 +23,14 @@ from tests.storage.conftest import KEY, NETWORK, OpenStore
 PROJECT = Path(__file__).parents[2]
 SECRET = b"a secret that must not be seen on disk"
 REFERENCE = BlockReference(7, 1, SECRET[:32])
+OTHER = BlockReference(8, 1, SECRET[-32:])
 
 
 def fill(store: LmdbStore) -> None:
     store.write(
         Batch(
             2,
-            blocks=[(REFERENCE, SECRET * 3)],
+            blocks=[(REFERENCE, SECRET * 3), (OTHER, SECRET * 3)],
             commits=[(1, SECRET), (2, SECRET)],
             buckets={11: SECRET, 12: SECRET},
             meta={SECRET.decode(): SECRET},
@@ -178,7 +179,7 @@ def test_a_flipped_bit_in_any_record_is_noticed(open_store: OpenStore, tmp_path:
     with environment.begin() as transaction:
         records = [(name, key) for name in names for key in _keys(environment, transaction, name)]
     environment.close()
-    assert len(records) == 2 + 1 + 1 + 2 + 2 + 1
+    assert len(records) == 2 + 2 + 2 + 2 + 2 + 1
     for name, key in records:
         original = _replace(tmp_path / "store", name, key, lambda value: _flip(value, choose))
         code = fault_of(lambda: read_once(open_store))
@@ -192,7 +193,7 @@ def test_a_record_under_another_key_is_noticed(open_store: OpenStore, tmp_path: 
     store = open_store()
     fill(store)
     store.close()
-    for name in (b"commits", b"buckets"):
+    for name in (b"log", b"references", b"commits", b"buckets"):
         environment = raw(tmp_path / "store")
         with environment.begin(write=True) as transaction:
             database = environment.open_db(name, txn=transaction)

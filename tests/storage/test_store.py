@@ -83,6 +83,16 @@ def test_a_bucket_is_replaced_and_deleted(store: Store):
 
 def test_a_late_peer_gets_what_it_lacks_within_a_bound(store: Store):
     store.write(Batch(0, blocks=[block(r, a) for r in range(1, 6) for a in range(3)]))
+    store.write(Batch(0, blocks=[(reference(2, 2, 1), b"late twin"), block(1, 3)]))
+    lacking = store.blocks_above(0, [5, 3, 2], 1 << 20)
+    assert lacking == [block(1, 3)[1]] + [
+        block(r, a)[1] for r in range(3, 6) for a in range(3) if r > (5, 3, 2)[a]
+    ]
+    assert store.blocks_above(0, [9, 9, 1, 9], 1 << 20)[:2] == [block(2, 2)[1], b"late twin"]
+
+
+def test_a_late_peers_share_is_bounded_but_never_empty(store: Store):
+    store.write(Batch(0, blocks=[block(r, a) for r in range(5, 0, -1) for a in range(3)]))
     lacking = store.blocks_above(0, [5, 3], 1 << 20)
     expected = [block(r, a)[1] for r in range(1, 6) for a in range(3) if r > (5, 3, 0)[a]]
     assert lacking == expected
@@ -96,6 +106,7 @@ def test_pruning_removes_what_is_behind_and_nothing_else(store: Store):
     commits = [(index, b"c%d" % index) for index in range(1, 6)]
     store.write(Batch(1, blocks=[block(r) for r in rounds], commits=commits))
     store.write(Batch(1, buckets={5: b"stays"}, meta={"m": b"stays"}))
+    assert store.prune(0, -5, -5) == 0
     assert store.prune(1, 3, 4) == 3 + 4
     assert store.prune(1, 3, 4) == 0
     assert [data for _, data in store.blocks(1)] == [block(4)[1], block(5)[1], block(3)[1]]
