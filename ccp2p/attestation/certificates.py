@@ -1,9 +1,11 @@
 """X.509 as attestation needs it: parsing that refuses with PeerFault, links, pins and dates.
 
-Whether one certificate signed another never changes, so links are remembered (bounded); dates are
-checked on every use, at the time that the caller gives.
+What a certificate says, and whether another signed it, never changes, so both are remembered
+(bounded); dates are checked on every use, at the time that the caller gives.
 """
 
+import binascii
+import re
 import warnings
 from collections.abc import Mapping
 from functools import lru_cache
@@ -25,7 +27,9 @@ from ccp2p.model import limits
 from ccp2p.model.errors import PeerFault
 
 _REMEMBERED: Final = 256  # a genuine chain has five links, so this holds dozens of vendors' chains
+_BIT_STRING, _SEQUENCE = 0x03, 0x30
 _PEM_START: Final = b"-----BEGIN"
+_PEM: Final = re.compile(rb"-----BEGIN CERTIFICATE-----(.*?)-----END CERTIFICATE-----", re.DOTALL)
 _KNOWN_CRITICAL: Final = (ExtensionOID.BASIC_CONSTRAINTS, ExtensionOID.KEY_USAGE)
 
 _MALFORMED: Final = (
@@ -44,31 +48,76 @@ warnings.filterwarnings(
 
 
 def parse(der: bytes) -> x509.Certificate:
-    """One DER certificate, whole; PeerFault (code `certificate`) otherwise."""
+    """One DER certificate, whole; PeerFault (code `certificate` or `oversized`) otherwise."""
+    if len(der) > limits.MAX_CERTIFICATE_BYTES:
+        raise PeerFault("oversized", f"a certificate of {len(der)} bytes is over the limit")
+    return parse_one(der)
+
+
+@lru_cache(maxsize=_REMEMBERED)
+def parse_one(der: bytes) -> x509.Certificate:
+    """`parse` without its limit of size."""
     try:
-        return x509.load_der_x509_certificate(der)
+        certificate = _read_whole(x509.load_der_x509_certificate(der))
     except _MALFORMED:
         raise PeerFault("certificate", "a certificate is malformed") from None
+    if not _is_plain(certificate, der):
+        raise PeerFault("certificate", "a certificate is not in its one encoding")
+    return certificate
 
 
 def parse_pem(pem: bytes) -> list[x509.Certificate]:
-    """The certificates of a PEM text, in order; PeerFault (code `certificate`) otherwise."""
+    """The certificates of a PEM text, in order; PeerFault (`certificate` or `oversized`) otherwise.
+
+    Text round the blocks is ignored.
+    """
     if pem.count(_PEM_START) > limits.MAX_CERTIFICATES:
         raise PeerFault("oversized", "more certificates than any genuine chain has")
+    blocks = [b"".join(match.group(1).split()) for match in _PEM.finditer(pem)]
     try:
-        return x509.load_pem_x509_certificates(pem)
-    except _MALFORMED:
-        raise PeerFault("certificate", "a PEM certificate chain is malformed") from None
+        ders = [binascii.a2b_base64(block, strict_mode=True) for block in blocks]
+    except binascii.Error:
+        raise PeerFault("certificate", "a PEM certificate is not base64") from None
+    if not ders:
+        raise PeerFault("certificate", "a PEM text without a certificate")
+    return [parse(der) for der in ders]
+
+
+def _read_whole(certificate: x509.Certificate) -> x509.Certificate:
+    """Read every part that is used later: the library parses, and refuses, on first use."""
+    _ = (certificate.subject, certificate.issuer, certificate.extensions)
+    _ = (certificate.not_valid_before_utc, certificate.not_valid_after_utc)
+    return certificate
+
+
+def _is_plain(certificate: x509.Certificate, der: bytes) -> bool:
+    """Whether what the signature does not cover is as it must be, to the last bit.
+
+    That is the outer algorithm, which must repeat the inner one, and how the signature is wrapped.
+    """
+    signed = certificate.tbs_certificate_bytes
+    wrapped = _element(_BIT_STRING, b"\x00" + certificate.signature)
+    algorithm = der[der.find(signed) + len(signed) : len(der) - len(wrapped)]
+    return algorithm in signed and der == _element(_SEQUENCE, signed + algorithm + wrapped)
+
+
+def _element(tag: int, content: bytes) -> bytes:
+    size = len(content)
+    if size < 0x80:
+        return bytes((tag, size)) + content
+    length = size.to_bytes((size.bit_length() + 7) // 8, "big")
+    return bytes((tag, 0x80 | len(length))) + length + content
 
 
 def parse_revocation_list(data: bytes) -> x509.CertificateRevocationList:
     """A DER or PEM revocation list; PeerFault (code `certificate`) otherwise."""
+    is_pem = data.startswith(_PEM_START)
     try:
-        if data.startswith(_PEM_START):
-            return x509.load_pem_x509_crl(data)
-        return x509.load_der_x509_crl(data)
+        found = x509.load_pem_x509_crl(data) if is_pem else x509.load_der_x509_crl(data)
+        _ = (found.issuer, found.last_update_utc, found.next_update_utc)
     except _MALFORMED:
         raise PeerFault("certificate", "a revocation list is malformed") from None
+    return found
 
 
 @lru_cache(maxsize=_REMEMBERED)
@@ -114,11 +163,6 @@ def _elliptic_key(
     raise PeerFault("certificate", f"a certificate's key is not on {curve.name}")
 
 
-def is_elliptic(certificate: x509.Certificate) -> bool:
-    """Whether the certificate's key is an elliptic curve key."""
-    return isinstance(_public_key(certificate), ec.EllipticCurvePublicKey)
-
-
 def _public_key(certificate: x509.Certificate) -> CertificatePublicKeyTypes:
     try:
         return certificate.public_key()
@@ -146,11 +190,8 @@ def check_dates(certificate: x509.Certificate, at: int, name: str, findings: Fin
 
 
 def extensions(certificate: x509.Certificate) -> x509.Extensions:
-    """The extensions; PeerFault when malformed, or critical and unknown here."""
-    try:
-        found = certificate.extensions
-    except _MALFORMED:
-        raise PeerFault("certificate", "a certificate's extensions are malformed") from None
+    """The extensions; PeerFault when one is critical and unknown here."""
+    found = certificate.extensions
     if any(extension.critical and extension.oid not in _KNOWN_CRITICAL for extension in found):
         raise PeerFault("certificate", "a certificate has an unknown critical extension")
     return found
@@ -179,10 +220,7 @@ def may_issue(certificate: x509.Certificate, below: int) -> bool:
 
 def common_name(certificate: x509.Certificate) -> str:
     """The subject's common name, or an empty string. Trust it no more than its signature."""
-    try:
-        names = certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
-    except ValueError:
-        return ""
+    names = certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
     return str(names[0].value) if len(names) == 1 else ""
 
 

@@ -13,8 +13,10 @@ import dcap_qvl
 import msgspec
 
 from ccp2p.attestation.certificates import parse_revocation_list
+from ccp2p.model import limits
 from ccp2p.model.errors import PeerFault
 
+_PEM_START: Final = "-----BEGIN"
 _REMEMBERED: Final = 32  # processor models times weeks; each is some 20 KiB
 
 
@@ -54,16 +56,18 @@ def parse_collateral(endorsements: tuple[bytes, ...]) -> Collateral | None:
         return None
     if len(endorsements) > 1:
         raise PeerFault("endorsements", "a quote is endorsed by one collateral object")
-    return _parse(endorsements[0])
+    return parse_one(endorsements[0])
 
 
 @lru_cache(maxsize=_REMEMBERED)
-def _parse(data: bytes) -> Collateral:
+def parse_one(data: bytes) -> Collateral:
+    """The collateral in one endorsement; PeerFault (`endorsements`) when it is malformed."""
     try:
         fields = msgspec.json.decode(data, type=_Fields)
         dated = [
             msgspec.json.decode(text, type=_Dated) for text in (fields.tcb_info, fields.qe_identity)
         ]
+        _check_chains(fields)
         windows = [_window(part) for part in dated]
         root_list, leaf_list = bytes.fromhex(fields.root_ca_crl), bytes.fromhex(fields.pck_crl)
         prepared = dcap_qvl.QuoteCollateralV3(
@@ -86,6 +90,13 @@ def _parse(data: bytes) -> Collateral:
         valid_until=min(end for _, end in windows),
         evaluation_number=min(part.tcb_evaluation_data_number for part in dated),
     )
+
+
+def _check_chains(fields: _Fields) -> None:
+    """Refuse long chains: the library tries every certificate in them as an issuer."""
+    for chain in (fields.tcb_info_issuer_chain, fields.qe_identity_issuer_chain):
+        if chain.count(_PEM_START) > limits.MAX_CERTIFICATES:
+            raise PeerFault("oversized", "more certificates than any genuine collateral has")
 
 
 def _window(part: _Dated) -> tuple[int, int]:

@@ -51,6 +51,14 @@ _POLICY_REFUSALS: Final = {
 }
 
 
+class _Chain(NamedTuple):
+    """The three certificates of a quote, in the order of the chain."""
+
+    leaf: x509.Certificate
+    issuer: x509.Certificate
+    root: x509.Certificate
+
+
 def appraise(
     evidence: bytes,
     endorsements: tuple[bytes, ...],
@@ -84,7 +92,7 @@ def appraise(
 def _judge(
     evidence: bytes,
     quote: Quote,
-    chain: "_Chain",
+    chain: _Chain,
     collateral: Collateral,
     section: DcapSection,
     at: int,
@@ -115,7 +123,7 @@ def _judge(
 
 
 def _refused(
-    message: str, evidence: bytes, quote: Quote, chain: "_Chain", at: int, findings: Findings
+    message: str, evidence: bytes, quote: Quote, chain: _Chain, at: int, findings: Findings
 ) -> None:
     _check_signatures(quote, chain, at, findings)
     _identify(evidence, findings)
@@ -141,12 +149,6 @@ def _identify(evidence: bytes, findings: Findings) -> None:
     except ValueError:
         extension = None
     findings.hardware_id = extension.ppid if extension is not None else b""
-
-
-class _Chain(NamedTuple):
-    leaf: x509.Certificate
-    issuer: x509.Certificate
-    root: x509.Certificate
 
 
 def _order(quote: Quote) -> _Chain:

@@ -63,19 +63,35 @@ def _add(
             lists.append(certificates.parse_revocation_list(part))
 
 
+def trim_table(table: bytes) -> bytes:
+    """A GUID table without the unused rest of the buffer it came in; empty when it lists nothing.
+
+    PeerFault (code `endorsements`) when it is no table.
+    """
+    ends = [end for _, _, end in _table(table)]
+    return table[: max(ends)] if ends else b""
+
+
 def _table_entries(table: bytes) -> list[bytes]:
-    """The parts of a GUID table: entries (GUID, offset u32, length u32), a zero GUID ends."""
-    entries: list[bytes] = []
+    return [
+        table[start:end]
+        for identity, start, end in _table(table)
+        if identity in _TABLE_CERTIFICATES or identity == _TABLE_LIST
+    ]
+
+
+def _table(table: bytes) -> list[tuple[bytes, int, int]]:
+    """(GUID, start, end) of a table's parts: entries (GUID, offset u32, length u32), zero ends."""
+    parts: list[tuple[bytes, int, int]] = []
     for position in range(0, _ENTRY_BYTES * (limits.MAX_CERTIFICATES + 1), _ENTRY_BYTES):
         entry = table[position : position + _ENTRY_BYTES]
         if len(entry) < _ENTRY_BYTES:
             break
         if not any(entry[:16]):
-            return entries
+            return parts
         start = int.from_bytes(entry[16:20], "little")
         end = start + int.from_bytes(entry[20:24], "little")
         if end > len(table):
             break
-        if entry[:16] in _TABLE_CERTIFICATES or entry[:16] == _TABLE_LIST:
-            entries.append(table[start:end])
+        parts.append((entry[:16], start, end))
     raise PeerFault("endorsements", "an endorsement is no certificate, list or certificate table")

@@ -7,6 +7,7 @@ library reference, appendix A.
 
 import binascii
 import re
+from functools import lru_cache
 from typing import Final
 
 import msgspec
@@ -23,6 +24,7 @@ _INTEL_QE: Final = bytes.fromhex("939a7233f79c4ca9940a0db3957f0607")
 _CERTIFICATE_CHAIN, _QE_REPORT_DATA = 5, 6
 _CHAIN_LENGTH: Final = 3  # PCK certificate first, then its issuer and Intel's root
 _QE_AUTH_BYTES: Final = 32
+_REMEMBERED: Final = 64  # chains of chips seen lately, some 6 KiB each
 
 _PEM: Final = re.compile(
     rb"-----BEGIN CERTIFICATE-----\r?\n([A-Za-z0-9+/=\r\n]+?)\r?\n-----END CERTIFICATE-----"
@@ -84,7 +86,7 @@ def parse_quote(data: bytes) -> Quote:
         qe_report=qe_report,
         qe_signature=qe_signature,
         qe_auth=qe_auth,
-        certificates=_parse_chain(chain.take(chain.left)),
+        certificates=parse_chain(chain.take(chain.left)),
     )
 
 
@@ -124,7 +126,8 @@ def _certification(reader: "_Reader", kind: int) -> "_Reader":
     return _Reader(data)
 
 
-def _parse_chain(text: bytes) -> tuple[bytes, ...]:
+@lru_cache(maxsize=_REMEMBERED)
+def parse_chain(text: bytes) -> tuple[bytes, ...]:
     """The DER certificates of a PEM chain, each of whose texts has lines of one width."""
     bodies = [match.group(1) for match in _PEM.finditer(text)]
     if len(bodies) != _CHAIN_LENGTH:

@@ -6,6 +6,7 @@ same code run, admit, refuse and measure without hardware. Chip and vendor stand
 hardware id and the manufacturer, so caps and one-chip-one-vote can be exercised.
 """
 
+import re
 from typing import Final
 
 from ccp2p.attestation.binding import REPORT_DATA_BYTES
@@ -23,6 +24,7 @@ TCB: Final = 1
 _ROOT: Final = SigningKey(ROOT_SEED).public
 _MAGIC: Final = "ccp2p-simulated"
 _KEY_BYTES: Final = 32
+_VENDOR: Final = re.compile("[a-z0-9-]{1,32}")
 _CERTIFICATE_DOMAIN: Final = hashing.SIMULATED + b".chip"
 _REPORT_DOMAIN: Final = hashing.SIMULATED + b".report"
 
@@ -129,9 +131,7 @@ def _chip_certificate(endorsements: tuple[bytes, ...]) -> ChipCertificate:
     if not _verifies(_ROOT, _CERTIFICATE_DOMAIN, signed):
         raise PeerFault("endorsements", "the endorsement is not signed by the simulated root")
     certificate = codec.decode_canonical(signed.body, ChipCertificate, limits.MAX_ENDORSEMENT_BYTES)
-    if len(certificate.chip) != _KEY_BYTES or not 1 <= len(certificate.vendor) <= (
-        limits.MAX_NAME_CHARS
-    ):
+    if len(certificate.chip) != _KEY_BYTES or not _VENDOR.fullmatch(certificate.vendor):
         raise PeerFault("endorsements", "the simulated endorsement has fields of wrong size")
     return certificate
 

@@ -45,29 +45,37 @@ def appraise(
     report = parse_report(evidence)
     findings.measurement = report.measurement
     findings.report_data = report.report_data
-    endorsed = collect(endorsements)
-    leaf = _leaf(report, endorsed)
+    product, cloud = _check_endorsed(report, collect(endorsements), at, findings)
+    apply(report, product, cloud, section, findings)
+
+
+def _check_endorsed(
+    report: Report, endorsed: Endorsed, at: int, findings: Findings
+) -> tuple[str, str]:
+    """The product and, under a VLEK, the cloud; as the report claims where nothing proves them."""
+    leaf = _leaf(report, endorsed, findings)
+    if leaf is None:
+        return report.product, ""
     product = _check_chain(leaf, report, endorsed, at, findings)
-    key = certificates.p384_key(leaf)
     findings.expect(
-        certificates.ecdsa_holds(key, report.r, report.s, report.signed),
+        certificates.ecdsa_holds(certificates.p384_key(leaf), report.r, report.s, report.signed),
         "the report's signature is wrong",
         "reject",
     )
     extensions = certificates.raw_extensions(leaf)
     _check_binding(report, product, extensions, findings)
-    cloud = _text(extensions.get(_CLOUD_OID, b""))
-    apply(report, product, cloud, section, findings)
+    return product, _text(extensions.get(_CLOUD_OID, b""))
 
 
-def _leaf(report: Report, endorsed: Endorsed) -> x509.Certificate:
+def _leaf(report: Report, endorsed: Endorsed, findings: Findings) -> x509.Certificate | None:
     kind = _SIGNING_KEYS.get(report.signing_key)
     if kind is None:
         raise PeerFault("malformed", "the report is not signed: the chip's key is masked")
     for certificate in endorsed.certificates:
         if certificates.common_name(certificate) == f"SEV-{kind}":
             return certificate
-    raise PeerFault("endorsements", f"no {kind} certificate was given")
+    findings.fail("reject", f"no {kind} certificate was given")
+    return None
 
 
 def _check_chain(
@@ -91,7 +99,7 @@ def _check_chain(
                 _check_revocation((issuer, leaf), root, endorsed, at, findings)
                 return product
     findings.fail("reject", f"the {kind} certificate does not chain to a pinned AMD root")
-    return report.product or "milan"
+    return report.product
 
 
 def _is_root(certificate: x509.Certificate) -> bool:

@@ -19,8 +19,10 @@ _SCALAR_BYTES: Final = 48
 _ECDSA_P384_SHA384: Final = 1
 _CPUID_SINCE: Final = 3
 
-# Positions of the parts in a TCB version, which moved with Turin.
+# Positions of the parts in a TCB version, which moved with Turin. Reports that name no product
+# (version 2) are older than Turin.
 _TCB_LAYOUT: Final = {
+    "": {"bl": 0, "tee": 1, "snp": 6, "ucode": 7},
     "milan": {"bl": 0, "tee": 1, "snp": 6, "ucode": 7},
     "genoa": {"bl": 0, "tee": 1, "snp": 6, "ucode": 7},
     "turin": {"fmc": 0, "bl": 1, "tee": 2, "snp": 3, "ucode": 7},

@@ -14,6 +14,8 @@ Status = Literal["ok", "policy-reject", "tcb-status", "signature-only", "reject"
 
 SCHEMA: Final = "verdict/1"
 
+ANY_PROGRAM: Final = "no measurement was required: any program is accepted"
+
 # The gravest first.
 PRECEDENCE: Final[tuple[Status, ...]] = (
     "reject",
@@ -107,9 +109,13 @@ class Findings:
         self._failures: list[tuple[Status, str]] = []
 
     def fail(self, status: Status, reason: str) -> None:
-        """Record a failed check; each reason is kept once."""
-        if (status, reason) not in self._failures:
-            self._failures.append((status, reason))
+        """Record a failed check; each reason is kept once.
+
+        Reasons may quote strangers' bytes, so what is not printable is replaced.
+        """
+        shown = "".join(letter if letter.isprintable() else "?" for letter in reason)
+        if (status, shown) not in self._failures:
+            self._failures.append((status, shown))
 
     def expect(self, holds: bool, reason: str, status: Status = "policy-reject") -> None:
         """Record `reason` unless the check holds."""

@@ -11,11 +11,13 @@ from typing import Any, Final
 from ccp2p.attestation.bundle import EvidenceBundle, check_sizes
 from ccp2p.attestation.detect import detect
 from ccp2p.attestation.policy import SECTIONS, Policy
-from ccp2p.attestation.verdict import Findings, Verdict
+from ccp2p.attestation.verdict import ANY_PROGRAM, Findings, Verdict
 from ccp2p.model import codec, hashing
 from ccp2p.model.errors import PeerFault
 
 ZERO_SALT: Final = bytes(32)
+
+_LAST_TIME: Final = 1 << 40  # far beyond every certificate, and within every library's numbers
 
 _Appraiser = Callable[[bytes, tuple[bytes, ...], Any, int, Findings], None]
 
@@ -48,10 +50,12 @@ def verify(
     zeros on the command line) salts the platform id. `report_data`, where given, is what the
     evidence must be bound to.
     """
-    findings = Findings(tee or "unknown")
+    findings = Findings("unknown")
     try:
         check_sizes(evidence, endorsements)
-        findings.tee = tee or detect(evidence)
+        findings.tee = _known(tee or detect(evidence))
+        if not 0 <= at <= _LAST_TIME:
+            raise PeerFault("time", "the time to judge for is out of range")
         _appraise(evidence, endorsements, policy, at, findings)
         if report_data is not None:
             findings.expect(
@@ -85,6 +89,12 @@ def verify_bundle(
     )
 
 
+def _known(tee: str) -> str:
+    if tee not in _APPRAISERS:
+        raise PeerFault("unknown-tee", f"no TEE is called {tee[:32]!r}")
+    return tee
+
+
 def _appraise(
     evidence: bytes,
     endorsements: tuple[bytes, ...],
@@ -93,8 +103,6 @@ def _appraise(
     findings: Findings,
 ) -> None:
     tee = findings.tee
-    if tee not in _APPRAISERS:
-        raise PeerFault("unknown-tee", f"no TEE is called {tee[:32]!r}")
     section = policy.sections().get(tee)
     if section is None:
         findings.fail("policy-reject", f"the policy accepts no {tee} evidence")
@@ -102,7 +110,7 @@ def _appraise(
     appraise: _Appraiser = import_module(_APPRAISERS[tee]).appraise
     appraise(evidence, endorsements, section, at, findings)
     if section.any_measurement:
-        findings.notes.append("no measurement was required: any program is accepted")
+        findings.notes.append(ANY_PROGRAM)
     if section.require_hardware_id and not any(findings.hardware_id):
         findings.fail("policy-reject", "no hardware id, and the policy requires one")
 
@@ -116,12 +124,14 @@ def _inputs_digest(
     salt: bytes,
     report_data: bytes | None,
 ) -> bytes:
-    inputs = (evidence, endorsements, policy.digest, at, tee, salt, report_data)
+    inputs = (evidence, endorsements, policy.digest, str(at), tee, salt, report_data)
     return hashing.digest(hashing.VERDICT, codec.encode(inputs))
 
 
 def _conclude(findings: Findings, salt: bytes, inputs_digest: bytes) -> Verdict:
     status = findings.status
+    # Of what is rejected nothing is proven, so it has no identity.
+    hardware_id = findings.hardware_id if status != "reject" else b""
     return Verdict(
         tee=findings.tee,
         accepted=status == "ok",
@@ -130,7 +140,7 @@ def _conclude(findings: Findings, salt: bytes, inputs_digest: bytes) -> Verdict:
         notes=tuple(findings.notes),
         measurement=findings.measurement,
         report_data=findings.report_data,
-        platform_id=platform_id(findings.vendor, findings.hardware_id, salt),
+        platform_id=platform_id(findings.vendor, hardware_id, salt),
         vendor=findings.vendor,
         registers=findings.registers,
         tcb=findings.tcb,

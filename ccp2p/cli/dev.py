@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ccp2p.cli import console
+from ccp2p.cli.progress import progress_bars
 
 if TYPE_CHECKING:
     from ccp2p.client.network import NetworkClient
@@ -83,12 +84,14 @@ async def _client(network: "LocalNetwork") -> "AsyncIterator[NetworkClient]":
 
 
 async def _stay(network: "LocalNetwork") -> None:
+    import msgspec
     import trio
 
     from ccp2p.model.ticket import format_ticket
 
     console.say("\nThe network stays up until Ctrl-C. Join it from another terminal:")
-    console.say(f"  ccp2p net join --allow-simulated {format_ticket(network.ticket)}")
+    short = msgspec.structs.replace(network.ticket, addresses=network.ticket.addresses[:2])
+    console.say(f"  ccp2p net join --allow-simulated {format_ticket(short)}")
     await trio.sleep_forever()
 
 
@@ -102,7 +105,7 @@ async def _replay(
     nicks = {message.nick for message in messages}
     console.say(f"replaying {len(messages)} messages of {len(nicks)} nicks")
     replay = Replay(client, network.member_seed(), messages, options["in_flight"])
-    with _progress() as advance:
+    with progress_bars() as advance:
         await replay.prepare(advance)
         crash = _crash(network, options["crash"]) if options["crash"] else None
         measured = await replay.run(advance, crash=crash)
@@ -179,20 +182,3 @@ def _print(result: dict[str, Any]) -> None:
     table.add_row("state roots", f"{agree} on {len(roots)} live nodes: {roots[0][:32]}...")
     table.add_row("memory", ", ".join(f"{mb:.0f} MB" for mb in result["rss_mb"]))
     Console().print(table)
-
-
-@contextmanager
-def _progress():
-    """A bar for each stage on stderr; silent where stderr is no terminal."""
-    from rich.console import Console
-    from rich.progress import Progress, TaskID
-
-    bars: dict[str, TaskID] = {}
-    with Progress(console=Console(stderr=True), transient=True) as progress:
-
-        def advance(what: str, done: int, total: int) -> None:
-            if what not in bars:
-                bars[what] = progress.add_task(what, total=total)
-            progress.update(bars[what], completed=done)
-
-        yield advance

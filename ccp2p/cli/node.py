@@ -87,7 +87,7 @@ async def _run(options: dict[str, Any], output: "_Output") -> None:
         nursery.start_soon(_stop_on_signal, nursery.cancel_scope)
         await running.run()
         nursery.cancel_scope.cancel()
-    output.stopped()
+    output.stopped(running)
 
 
 async def _settle(options: dict[str, Any]) -> "NodeSetup":
@@ -167,8 +167,10 @@ class _Output:
 
     def __init__(self, as_json: bool) -> None:
         self._json = as_json
+        self._resumes = False
 
     def start(self, setup: "NodeSetup") -> None:
+        self._resumes = setup.record is not None
         if setup.policy.is_simulated:
             console.say(console.SIMULATED_WARNING)
         console.say(f"network {setup.genesis.name} ({setup.network.hex()[:16]}...)")
@@ -206,14 +208,19 @@ class _Output:
         )
 
     def floor(self, floor: "Floor") -> None:
-        if floor.by == "peers":
+        if self._resumes and floor.by == "peers":
             console.say(f"found the restart floor: this node votes from round {floor.round}")
-        elif floor.by == "disks":
+        elif self._resumes:
             console.say(f"resumed from its disk at round {floor.round}")
         self._emit("floor", round=floor.round, by=floor.by)
 
-    def stopped(self) -> None:
+    def stopped(self, node: "Node") -> None:
+        """The end, and where the CPU time went."""
         console.say("stopped")
+        stages = {name: spent_ns // 1000 for name, spent_ns in node.meter.cpu_ns.items()}
+        total = int(time.process_time() * 1_000_000)
+        sent = node.meter.sent_bytes
+        self._emit("stopped", cpu_us=stages, cpu_us_total=total, sent_bytes=sent)
 
     def _emit(self, event: str, **fields: Any) -> None:
         if self._json:

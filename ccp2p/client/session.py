@@ -23,14 +23,17 @@ from ccp2p.sealing import session as sessions
 from ccp2p.sealing.session import SessionContext, SessionKeys
 
 _IN_FLIGHT = limits.SEQUENCE_WINDOW // 2  # half the window, so that retries always fit it
-_RETRY_CODES = frozenset({"busy", "unreachable", "not-founded"})
+# The last two: somebody else had garbage ordered under our tag, which hosts can see.
+_RETRY_CODES = frozenset({"busy", "unreachable", "not-founded", "sealed", "tag"})
 RETRY_AFTER_S = 5.0
 
 Done = Callable[[Outcome | Fault], None]
 
 
 @dataclass(slots=True, eq=False)
-class _Pending:
+class SealedEvent:
+    """An event in its envelope, and what to do with its outcome."""
+
     tag: bytes
     envelope: bytes
     identifier: bytes
@@ -63,8 +66,8 @@ class MemberSession:
         self._opening = sessions.seal_opening(self._context, network.record.epoch_key, key, invite)
         self.identifier = sessions.session_id(self._opening)
         self._connection: NodeConnection | None = None
-        self._queue: deque[_Pending] = deque()
-        self._in_flight: dict[bytes, _Pending] = {}
+        self._queue: deque[SealedEvent] = deque()
+        self._in_flight: dict[bytes, SealedEvent] = {}
 
     async def open(self, timeout_ms: int) -> None:
         """Open the session; afterwards `last` is what the network knows of this member.
@@ -83,10 +86,17 @@ class MemberSession:
 
     def post(self, body: bytes, done: Done) -> None:
         """Order one event; `done` is called once, in this trio run, with what became of it."""
+        self.post_sealed(self.seal(body), done)
+
+    def seal(self, body: bytes) -> SealedEvent:
+        """An event made ready under the next sequence number, for `post_sealed` in this order."""
         self.last += 1
-        pending = self._seal(self.last, body, b"")
-        pending.done = done
-        self._enqueue(pending)
+        return self._seal(self.last, body, b"")
+
+    def post_sealed(self, sealed: SealedEvent, done: Done) -> None:
+        """Order an event that `seal` made."""
+        sealed.done = done
+        self._enqueue(sealed)
 
     async def query(self, body: bytes, via: NodeConnection | None = None) -> bytes:
         """Read from the executed state of one node: `via`, or the one this session talks to."""
@@ -117,14 +127,14 @@ class MemberSession:
             for pending in overdue:
                 self._send(pending)
 
-    def _seal(self, sequence: int, body: bytes, opening: bytes) -> _Pending:
+    def _seal(self, sequence: int, body: bytes, opening: bytes) -> SealedEvent:
         identifier = event_id(self._network, self.member.public, sequence, body)
         signature = self.member.sign(event_signed_bytes(identifier))
         event = Event(self.member.public, sequence, body, signature)
         envelope = sessions.seal_event(self._context, self._keys, event, opening)
-        return _Pending(envelope.tag, codec.encode(envelope), identifier, lambda _: None)
+        return SealedEvent(envelope.tag, codec.encode(envelope), identifier, lambda _: None)
 
-    async def _await_outcome(self, pending: _Pending, timeout_ms: int) -> Outcome:
+    async def _await_outcome(self, pending: SealedEvent, timeout_ms: int) -> Outcome:
         results: list[Outcome | Fault] = []
         finished = trio.Event()
 
@@ -146,13 +156,13 @@ class MemberSession:
             raise result
         return result
 
-    def _enqueue(self, pending: _Pending) -> None:
+    def _enqueue(self, pending: SealedEvent) -> None:
         if len(self._in_flight) >= _IN_FLIGHT:
             self._queue.append(pending)
         else:
             self._send(pending)
 
-    def _send(self, pending: _Pending) -> None:
+    def _send(self, pending: SealedEvent) -> None:
         pending.sent_at = trio.current_time()
         self._in_flight[pending.tag] = pending
         try:
@@ -163,7 +173,7 @@ class MemberSession:
         except Unreachable:
             pass  # no node is up now; `retry` tries again
 
-    def _answered(self, pending: _Pending, answer: Answer) -> None:
+    def _answered(self, pending: SealedEvent, answer: Answer) -> None:
         if self._in_flight.get(pending.tag) is not pending:
             return
         if isinstance(answer, Fault):
@@ -177,14 +187,14 @@ class MemberSession:
         except PeerFault as fault:
             self._finish(pending, fault)
 
-    def _open(self, pending: _Pending, sealed: bytes) -> Outcome:
+    def _open(self, pending: SealedEvent, sealed: bytes) -> Outcome:
         plaintext = sessions.open_outcome(self._context, self._keys, pending.tag, sealed, PeerFault)
         outcome = codec.decode(plaintext, Outcome, limits.MAX_OUTCOME_BYTES + 256)
         if outcome.event != pending.identifier:
             raise PeerFault("outcome", "the node answered with another event's outcome")
         return outcome
 
-    def _finish(self, pending: _Pending, result: Outcome | Fault) -> None:
+    def _finish(self, pending: SealedEvent, result: Outcome | Fault) -> None:
         del self._in_flight[pending.tag]
         while self._queue and len(self._in_flight) < _IN_FLIGHT:
             self._send(self._queue.popleft())

@@ -45,6 +45,7 @@ class CoinBook:
         self._known: dict[int, bytes] = {0: coin.anchor}
         self._orders: dict[int, tuple[int, ...]] = {}
         self._floor = 0
+        self.newest = 0  # the highest round whose value is known
 
     def accepts(self, block_round: int, value: bytes) -> bool:
         """Whether `value` is what a block of `block_round` carries; a right one is learned."""
@@ -57,14 +58,18 @@ class CoinBook:
             return known == value
         if hashing.digest(hashing.COIN, value) != self._known.get(coin_round - 1):
             return False
-        self._known[coin_round] = value
+        self._learn(coin_round, value)
         return True
 
     def adopt(self, block_round: int, value: bytes) -> None:
         """Learn from a block of our own log, which was checked when it was written."""
         coin_round = carried_round(block_round, self._delay, self._coin.length)
         if coin_round and coin_round not in self._known:
-            self._known[coin_round] = value
+            self._learn(coin_round, value)
+
+    def _learn(self, coin_round: int, value: bytes) -> None:
+        self._known[coin_round] = value
+        self.newest = max(self.newest, coin_round)
 
     def release(self, quorum_round: int) -> None:
         """Learn what Q blocks of `quorum_round` permit to reveal; LocalFault if it is wrong."""

@@ -33,6 +33,10 @@ from ccp2p.model.committee import Committee
 from ccp2p.model.errors import LocalFault
 from ccp2p.model.genesis import Parameters
 
+# A long answer is settled in strides, so that the gc round follows as it did at its sender's: what
+# an honest node admitted in this order never waits for an ancestor that the gc round covers.
+SETTLE_BLOCKS = 64
+
 
 class Consensus:
     """One node's view of one epoch. `me` is a seat index, or -1 for an observer.
@@ -116,6 +120,11 @@ class Consensus:
         return self._dag.suspended
 
     @property
+    def admitted(self) -> int:
+        """How many blocks the DAG holds, all above the gc round."""
+        return len(self._index)
+
+    @property
     def pending_payload(self) -> tuple[int, int]:
         """How many offered items wait for a block of ours, and their bytes."""
         return self._queue.pending
@@ -146,13 +155,17 @@ class Consensus:
         return draft.finish(self._wake_ms(now_ms))
 
     def _receive(self, event: BlocksReceived, draft: Draft) -> None:
-        horizon = self._clock.round + limits.MAX_ROUNDS_AHEAD
-        for block in event.blocks:
-            if block.reference.round > horizon and not event.solicited:
-                self._far_round = max(self._far_round, block.reference.round)
+        before = len(draft.persist)
+        for number, block in enumerate(event.blocks, 1):
+            round_ = block.reference.round
+            if round_ > self._clock.round + limits.MAX_ROUNDS_AHEAD and not event.solicited:
+                self._far_round = max(self._far_round, round_)
             else:
                 self._dag.offer(block, event.sender, draft)
-        is_progress = self._follow() > 0
+            if number % SETTLE_BLOCKS == 0:
+                self._settle(draft)
+        self._follow()
+        is_progress = len(draft.persist) > before
         if event.solicited and not is_progress:
             self._far_round = 0  # whoever claimed it could not show the way there
         highest = max(self._far_round, self._dag.highest_suspended_round)
@@ -174,13 +187,11 @@ class Consensus:
             self._dag.collect(self._linearizer.gc_round, draft)
             self._book.collect(self._linearizer.gc_round)
 
-    def _follow(self) -> int:
-        """Let the clock, the coin and the decider know what was admitted; how many it were."""
-        admitted = self._dag.take_admitted()
-        for vertex in admitted:
+    def _follow(self) -> None:
+        """Let the clock, the coin and the decider know what was admitted."""
+        for vertex in self._dag.take_admitted():
             self._advance(vertex)
             self._decider.observe(vertex)
-        return len(admitted)
 
     def _advance(self, vertex: Vertex) -> None:
         completed = self._clock.accept(vertex.round, vertex.author)
@@ -230,9 +241,9 @@ class Consensus:
 
     def _resend(self, now_ms: int, draft: Draft) -> None:
         """Send our newest block again while no quorum answers it: it may have been lost."""
-        if self._resend_ms is None or self._own_block is None:
+        if self._resend_ms is None:
             return
-        if self._clock.round > self._own_block.reference.round:
+        if self._own_block is None or self._clock.round > self._own_block.reference.round:
             self._resend_ms = None
         elif now_ms >= self._resend_ms:
             self._resend_ms = now_ms + limits.RESEND_MS

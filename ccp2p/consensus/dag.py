@@ -68,6 +68,8 @@ class Dag:
 
     def collect(self, gc_round: int, draft: Draft) -> None:
         """Move the gc round: what waited only for ancestors at or below it is admitted."""
+        if gc_round <= self.gc_round:
+            return
         self.gc_round = gc_round
         self._index.collect(gc_round)
         if not self._slots:

@@ -94,6 +94,8 @@ class Decider:
         self._decided: dict[Slot, Vertex | None] = {}
         self._touched: dict[int, None] = {}
         self._highest_commit = 0
+        self._direct_decisions = 0
+        self._scanned = (0, 0)
         self._round = after.round if after else 1
         self._after = after
         self._position = 0
@@ -149,20 +151,21 @@ class Decider:
             slot = Slot(round_, author)
             if slot in self._decided:
                 continue
-            for wave in self._waves:
-                block = committed(self._index, slot, wave, self._quorum)
-                if block is not None:
-                    self._decided[slot] = block
-                    self._highest_commit = max(self._highest_commit, round_)
-                    break
-            else:
-                if skipped(self._index, slot, self._quorum):
-                    self._decided[slot] = None
+            commits = (committed(self._index, slot, wave, self._quorum) for wave in self._waves)
+            block = next((one for one in commits if one is not None), None)
+            if block is not None:
+                self._highest_commit = max(self._highest_commit, round_)
+            elif not skipped(self._index, slot, self._quorum):
+                continue
+            self._decided[slot] = block
+            self._direct_decisions += 1
 
     def _decide_indirectly(self) -> None:
         """Decide what the anchors permit, from the highest committed round downwards."""
-        if self._highest_commit < self._round + ANCHOR_ROUNDS:
+        known = (self._direct_decisions, self._book.newest)
+        if known == self._scanned or self._highest_commit < self._round + ANCHOR_ROUNDS:
             return
+        self._scanned = known
         anchors: dict[int, Vertex | None] = {}
         histories: dict[Vertex, History] = {}
         for round_ in range(self._highest_commit, self._round - 1, -1):

@@ -16,7 +16,7 @@ from ccp2p.model.block import BlockReference
 class _Request:
     __slots__ = ("attempts", "due_ms", "peer")
 
-    def __init__(self, peer: int | None) -> None:
+    def __init__(self, peer: int) -> None:
         self.peer = peer
         self.attempts = 0
         self.due_ms = 0
@@ -43,9 +43,9 @@ class Fetcher:
         return len(self._fresh) + len(self._asked)
 
     def want(self, reference: BlockReference, sender: int | None) -> None:
-        """Ask for `reference`, of `sender` first."""
+        """Ask for `reference`: first `sender`, or its author where there is none."""
         if reference not in self._asked and reference not in self._fresh:
-            self._fresh[reference] = _Request(sender)
+            self._fresh[reference] = _Request(reference.author if sender is None else sender)
 
     def drop(self, reference: BlockReference) -> None:
         """`reference` came, or nobody needs it any more."""
@@ -111,14 +111,14 @@ class Fetcher:
         self._asked[reference] = request
         if reference.round > near_round:
             return
-        for peer in self._peers(reference, request):
+        for peer in self._peers(request):
             by_peer.setdefault(peer, {})[reference] = None
         request.attempts += 1
 
-    def _peers(self, reference: BlockReference, request: _Request) -> list[int]:
-        if request.attempts == 0 and request.peer is not None and request.peer != self._me:
+    def _peers(self, request: _Request) -> list[int]:
+        if request.attempts == 0 and request.peer != self._me:
             return [request.peer]
-        start = reference.author + request.attempts * limits.FETCH_PEERS
+        start = request.peer + 1 + (request.attempts - 1) * limits.FETCH_PEERS
         rotated = [(start + step) % self._size for step in range(self._size)]
         return [peer for peer in rotated if peer != self._me][: limits.FETCH_PEERS]
 

@@ -19,11 +19,16 @@ def push_history(index: Index, own: Vertex, size: int, draft: Draft) -> None:
     """Put into `draft` what the peers that keep up may lack of `own`'s parents."""
     for peer in range(size):
         newest = index.newest(peer, below=own.round)
-        if peer == own.author or newest is None or newest.round < own.round - limits.PUSH_ROUNDS:
+        if peer == own.author or newest is None or not _shows_hearing(newest, own.round):
             continue
         blocks = _within_limit(_lacked(own, newest))
         if blocks:
             draft.send.append(Push(peer, blocks))
+
+
+def _shows_hearing(newest: Vertex, round_: int) -> bool:
+    """Whether a peer keeps up, and its newest block tells whom it hears: a first block does not."""
+    return newest.round > max(1, round_ - 1 - limits.PUSH_ROUNDS)
 
 
 def _lacked(own: Vertex, newest: Vertex) -> Iterable[VerifiedBlock]:

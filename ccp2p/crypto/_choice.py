@@ -10,15 +10,16 @@ from types import ModuleType
 from typing import Final
 
 PURE: Final = os.environ.get("CCP2P_PURE", "") not in ("", "0")
+_TWIN: Final = "_pure"
 
 
 def choose(name: str) -> ModuleType:
     """The native module `ccp2p.crypto._<name>`, or its twin `ccp2p.crypto._<name>_pure`.
 
-    Raises ImportError, saying what to do, where the extension is not built.
+    `CCP2P_<NAME>=pure` picks one twin alone. Raises ImportError, saying what to do, where the extension is not built.
     """
-    if PURE:
-        return import_module(f"ccp2p.crypto._{name}_pure")
+    if PURE or os.environ.get(f"CCP2P_{name.upper()}") == "pure":
+        return import_module(f"ccp2p.crypto._{name}{_TWIN}")
     try:
         return import_module(f"ccp2p.crypto._{name}")
     except ImportError as error:
@@ -26,3 +27,8 @@ def choose(name: str) -> ModuleType:
             f"the native core ccp2p.crypto._{name} does not load ({error}); build it with "
             "`pip install -e . --no-build-isolation`, or set CCP2P_PURE=1 for the slow pure twin"
         ) from error
+
+
+def is_native(core: ModuleType) -> bool:
+    """Whether `choose` gave the native module."""
+    return not core.__name__.endswith(_TWIN)

@@ -10,12 +10,12 @@ import os
 from collections.abc import Sequence
 from typing import Final
 
-from ccp2p.crypto._choice import PURE, choose
+from ccp2p.crypto._choice import choose, is_native
 from ccp2p.crypto.arena import Arena
 
 _core = choose("aead")
 
-NATIVE: Final = not PURE
+NATIVE: Final = is_native(_core)
 KEY_BYTES: Final = 32
 NONCE_BYTES: Final = {"aegis256": 32, "xchacha20": 24}
 TAG_BYTES: Final = {"aegis256": 32, "xchacha20": 16}

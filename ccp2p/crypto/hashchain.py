@@ -6,12 +6,12 @@ short rest. The native core releases the GIL.
 
 from typing import Final
 
-from ccp2p.crypto._choice import PURE, choose
+from ccp2p.crypto._choice import choose, is_native
 from ccp2p.model import hashing
 
 _core = choose("hashchain")
 
-NATIVE: Final = not PURE
+NATIVE: Final = is_native(_core)
 
 
 def walk(start: bytes, steps: int) -> bytes:

@@ -16,12 +16,13 @@ from typing import Final
 from nacl import bindings
 
 
-from ccp2p.crypto._choice import PURE, choose
+from ccp2p.crypto._choice import choose, is_native
 from ccp2p.crypto.arena import Arena
 
 _core = choose("ed25519")
 
-NATIVE: Final = not PURE
+NATIVE: Final = is_native(_core)
+BACKEND: Final[str] = _core.BACKEND
 KEY_BYTES: Final = 32
 SIGNATURE_BYTES: Final = 64
 

@@ -73,6 +73,15 @@ class NodeProcess:
             with trio.CancelScope(shield=True):
                 await self._end()
 
+    async def stop(self) -> dict[str, Any]:
+        """End it as SIGTERM does; its last report, or an empty one when it gave none."""
+        with trio.CancelScope(shield=True):
+            await self._end()
+            with trio.move_on_after(1):
+                while "stopped" not in self._events:
+                    await self._changed.wait()
+        return self._events.get("stopped", {})
+
     async def wait_for(self, event: str) -> dict[str, Any]:
         """The node's first report of `event`; LocalFault when it ends before."""
         with trio.move_on_after(_START_TIMEOUT_S):

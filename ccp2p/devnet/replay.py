@@ -15,6 +15,7 @@ from ccp2p.client.network import NetworkClient
 from ccp2p.client.session import MemberSession, require_executed
 from ccp2p.crypto.signatures import SigningKey
 from ccp2p.devnet.chat_log import ChatMessage
+from ccp2p.devnet.gate import Gate
 from ccp2p.model import hashing
 from ccp2p.model.errors import Fault
 from ccp2p.model.outcome import Outcome
@@ -96,7 +97,7 @@ class Replay:
         measured = self.measured
         total = len(self._messages)
         finished = trio.Event()
-        room_free = _Gate(self._in_flight)
+        room_free = Gate(self._in_flight)
         done = 0
 
         def on_done(started_s: float, result: Outcome | Fault) -> None:
@@ -137,24 +138,6 @@ class Replay:
             (measured.after_crash_ms if after else measured.latencies_ms).append(latency_ms)
         else:
             measured.rejected += 1
-
-
-class _Gate:
-    """Lets a bounded number through; leaving needs no await."""
-
-    def __init__(self, width: int) -> None:
-        self._free = width
-        self._left = trio.Event()
-
-    async def enter(self) -> None:
-        while self._free == 0:
-            await self._left.wait()
-        self._free -= 1
-
-    def leave(self) -> None:
-        self._free += 1
-        self._left.set()
-        self._left = trio.Event()
 
 
 async def _all(

@@ -15,6 +15,7 @@ from ccp2p.node.api import ClientApi
 from ccp2p.node.core import NodeCore
 from ccp2p.node.executor import CommitRecord, Executor
 from ccp2p.node.floor import Floor
+from ccp2p.node.meter import Meter
 from ccp2p.node.replica import Replica
 from ccp2p.node.setup import NodeSetup
 from ccp2p.sealing.secrets import EpochSecrets
@@ -31,6 +32,7 @@ def build_replica(
     api: ClientApi,
     clock: Callable[[], int],
     found_floor: Callable[[Floor], None],
+    meter: Meter,
 ) -> Replica:
     """The replica of a founded network. Walks the coin chain when `secrets` is None: seconds."""
     record, store = setup.record, setup.store
@@ -62,6 +64,7 @@ def build_replica(
         table=table,
         interval=parameters.checkpoint_interval,
         waits_for=api.waits_for,
+        meter=meter,
     )
     return Replica(
         core=core,
@@ -72,6 +75,7 @@ def build_replica(
         deliver=api.deliver,
         clock=clock,
         found_floor=found_floor,
+        meter=meter,
     )
 
 

@@ -18,6 +18,7 @@ from ccp2p.model.commit import Commit
 from ccp2p.model.committee import Committee
 from ccp2p.model.errors import LocalFault, PeerFault
 from ccp2p.model.outcome import Outcome
+from ccp2p.node.meter import Meter
 from ccp2p.sealing import session as sessions
 from ccp2p.sealing.table import OpenedCommit, SessionTable
 
@@ -64,6 +65,7 @@ class Executor:
         table: SessionTable,
         interval: int,
         waits_for: Callable[[bytes], bool],
+        meter: Meter,
     ) -> None:
         self._network = network
         self._committee = committee
@@ -73,6 +75,7 @@ class Executor:
         self.table = table
         self._interval = interval
         self._waits_for = waits_for
+        self._meter = meter
         self._tally = Tally(network, committee)
 
     @property
@@ -85,15 +88,20 @@ class Executor:
         """Apply `commits`; LocalFault `diverged` when Q others found other roots than ours."""
         executed = Executed()
         if len(commits) > 1:
-            self.table.foresee([e for committed in commits for e in _envelopes(committed)])
+            with self._meter.stage("open"):
+                self.table.foresee([e for committed in commits for e in _envelopes(committed)])
         for committed in commits:
             self._execute_one(committed, executed)
         return executed
 
     def _execute_one(self, committed: CommittedBlocks, executed: Executed) -> None:
         commit = committed.commit
-        opened = self.table.open_commit(commit.index, _envelopes(committed), self.machine.last_of)
-        applied = self.machine.apply(commit, opened.events, opened.opened, opened.closed)
+        with self._meter.stage("open"):
+            opened = self.table.open_commit(
+                commit.index, _envelopes(committed), self.machine.last_of
+            )
+        with self._meter.stage("apply"):
+            applied = self.machine.apply(commit, opened.events, opened.opened, opened.closed)
         self._answer(applied.outcomes, opened, executed)
         self.table.advance(applied.advanced)
         record = CommitRecord(commit, applied.state_root, applied.outcomes_root)

@@ -29,6 +29,7 @@ from ccp2p.node.assembly import build_replica
 from ccp2p.node.executor import CommitRecord
 from ccp2p.node.floor import Floor
 from ccp2p.node.home import Listen
+from ccp2p.node.meter import Meter
 from ccp2p.node.network_record import NetworkRecord, NodeAddresses
 from ccp2p.node.replica import Replica
 from ccp2p.node.setup import NodeSetup
@@ -36,6 +37,8 @@ from ccp2p.sealing import session as sessions
 from ccp2p.sealing.secrets import SECRET_BYTES, EpochSecrets
 
 _log = structlog.get_logger()
+
+_TICKET_ADDRESSES = 2  # the verified node names the others; a ticket should fit a message
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +62,7 @@ class Node:
     def __init__(self, setup: NodeSetup, reports: Reports) -> None:
         self.setup = setup
         self._reports = reports
+        self.meter = Meter()
         self._attestor = setup.attestor(unix_ms)
         self._api = ClientApi(self)
         host = setup.listen.host
@@ -103,7 +107,7 @@ class Node:
         """(member, node) tickets, where this node holds the invites."""
         setup = self.setup
         record = record_digest(setup.record.signed.record) if setup.record else b""
-        clients = self._client_addresses()
+        clients = self._client_addresses()[:_TICKET_ADDRESSES]
 
         def ticket(role: str, secret: bytes) -> Ticket | None:
             if not secret:
@@ -265,6 +269,7 @@ class Node:
                 api=self._api,
                 clock=unix_ms,
                 found_floor=self._reports.floor,
+                meter=self.meter,
             )
         )
 

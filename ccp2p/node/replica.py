@@ -32,6 +32,7 @@ from ccp2p.node.messages import (
     decode_message,
     encode_message,
 )
+from ccp2p.node.meter import Meter
 from ccp2p.node.writer import GroupWriter
 from ccp2p.storage.store import Batch, Store
 
@@ -73,6 +74,7 @@ class Replica:
         deliver: Callable[[list[tuple[bytes, bytes]], list[tuple[bytes, str]]], None],
         clock: Callable[[], int],
         found_floor: Callable[[Floor], None],
+        meter: Meter,
     ) -> None:
         self.core = core
         self.executor = executor
@@ -84,8 +86,9 @@ class Replica:
         self._deliver = deliver
         self._clock = clock
         self._found_floor = found_floor
+        self._meter = meter
         self._intake = BlockIntake(rules, core.committee, core.consensus.is_admitted)
-        self._writer = GroupWriter(store.write)
+        self._writer = GroupWriter(self._write)
         self._epoch = core.committee.epoch
         self._inputs, self._inbox = trio.open_memory_channel[_Input](limits.INBOX_FRAMES)
         self._commits, self._backlog = trio.open_memory_channel[CommittedBlocks](
@@ -162,13 +165,21 @@ class Replica:
 
     async def _take_in(self, deliveries: list[Delivery]) -> None:
         if sum(len(delivery.blocks) for delivery in deliveries) < _VERIFY_IN_THREAD:
-            intakes = self._intake.verify(deliveries)
+            intakes = self._verify(deliveries)
         else:
-            intakes = await trio.to_thread.run_sync(self._intake.verify, deliveries)
+            intakes = await trio.to_thread.run_sync(self._verify, deliveries)
         for intake in intakes:
             for fault in intake.faults:
                 self._blame(intake.sender, fault)
             await self._inputs.send(intake)
+
+    def _verify(self, deliveries: list[Delivery]) -> list[Intake]:
+        with self._meter.stage("verify"):
+            return self._intake.verify(deliveries)
+
+    def _write(self, batch: Batch) -> None:
+        with self._meter.stage("persist"):
+            self.store.write(batch)
 
     async def _serve_fetch(self, seat: int, request: FetchBlocks) -> None:
         try:
@@ -232,7 +243,8 @@ class Replica:
         wake_ms: int | None = 0
         while True:
             inputs = await self._next_inputs(wake_ms)
-            steps = self._advance(inputs)
+            with self._meter.stage("order"):
+                steps = self._advance(inputs)
             await self._perform(steps)
             wake_ms = steps[-1].wake_ms
             if self.core.coin_ends:
@@ -356,6 +368,7 @@ class Replica:
         for index in targets:
             if index != self.core.me:
                 sent = self._send(seats[index].node, frame)
+                self._meter.sent_bytes += len(frame) if sent else 0
                 if sent and isinstance(message, FetchBlocks):
                     under_way = self._fetches_under_way.get(index, 0)
                     self._fetches_under_way[index] = under_way + 1

@@ -27,6 +27,29 @@ _BUSY: Final = (errno.EBUSY, errno.EAGAIN, errno.ETIMEDOUT)
 _TSM_MODE: Final = 0o700
 
 
+class ReportFolder:
+    """The kernel's folder of reports; the only part that touches files."""
+
+    def __init__(self, root: Path = Path("/")) -> None:
+        self.path = root / FOLDER
+
+    def make(self, entry: str) -> None:
+        """Create a report entry, whose attributes the kernel then offers."""
+        (self.path / entry).mkdir(mode=_TSM_MODE)
+
+    def write(self, entry: str, attribute: str, data: bytes) -> None:
+        """Write an attribute."""
+        (self.path / entry / attribute).write_bytes(data)
+
+    def read(self, entry: str, attribute: str) -> bytes:
+        """Read an attribute."""
+        return (self.path / entry / attribute).read_bytes()
+
+    def remove(self, entry: str) -> None:
+        """Drop an entry with its attributes."""
+        (self.path / entry).rmdir()
+
+
 class ConfigfsTsm:
     """A guest whose kernel has configfs-tsm.
 
@@ -38,12 +61,12 @@ class ConfigfsTsm:
 
     def __init__(
         self,
-        root: Path = Path("/"),
+        folder: ReportFolder,
         endorsements: tuple[bytes, ...] = (),
         pause: Callable[[float], None] = time.sleep,
     ) -> None:
-        """Open the interface below `root`, and learn from one report what TEE this is."""
-        self._folder = root / FOLDER
+        """Open the interface, and learn from one report what TEE this is."""
+        self._folder = folder
         self._endorsements = endorsements
         self._pause = pause
         self._names = (f"ccp2p-{os.getpid()}-{number}" for number in itertools.count())
@@ -68,7 +91,7 @@ class ConfigfsTsm:
             except OSError as error:
                 if error.errno not in _BUSY:
                     raise LocalFault(
-                        "platform", f"{self._folder} cannot be used: {error.strerror}"
+                        "platform", f"{self._folder.path} cannot be used: {error.strerror}"
                     ) from None
                 report = None
             if report is not None:
@@ -78,18 +101,18 @@ class ConfigfsTsm:
 
     def _attempt(self, report_data: bytes) -> tuple[str, bytes, bytes] | None:
         """One report, or None when somebody else wrote to our entry."""
-        entry = self._folder / next(self._names)
-        entry.mkdir(mode=_TSM_MODE)
+        folder, entry = self._folder, next(self._names)
+        folder.make(entry)
         try:
-            (entry / "inblob").write_bytes(report_data)
-            evidence = (entry / "outblob").read_bytes()
-            auxiliary = _read_optional(entry / "auxblob")
-            provider = (entry / "provider").read_text().strip()
-            generation = int((entry / "generation").read_text())
+            folder.write(entry, "inblob", report_data)
+            evidence = folder.read(entry, "outblob")
+            auxiliary = _read_optional(folder, entry)
+            provider = folder.read(entry, "provider").decode().strip()
+            generation = int(folder.read(entry, "generation"))
         except ValueError:
-            raise LocalFault("platform", f"{entry} holds what no kernel writes") from None
+            raise LocalFault("platform", f"{folder.path} holds what no kernel writes") from None
         finally:
-            entry.rmdir()
+            folder.remove(entry)
         if generation != 1:
             return None
         tee = _PROVIDERS.get(provider)
@@ -98,8 +121,8 @@ class ConfigfsTsm:
         return tee, trim_quote(evidence) if tee == "tdx" else evidence, auxiliary
 
 
-def _read_optional(file: Path) -> bytes:
+def _read_optional(folder: ReportFolder, entry: str) -> bytes:
     try:
-        return file.read_bytes()
+        return folder.read(entry, "auxblob")
     except FileNotFoundError:
         return b""

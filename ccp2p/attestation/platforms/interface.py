@@ -8,8 +8,15 @@ from ccp2p.attestation.bundle import EvidenceBundle
 class Platform(Protocol):
     """A TEE seen from inside. Every call may raise LocalFault (code `platform`)."""
 
-    tee: str
-    interface: str
+    @property
+    def tee(self) -> str:
+        """The name of the TEE, as verdicts use it."""
+        ...
+
+    @property
+    def interface(self) -> str:
+        """The name of the way to it: one TEE may have several."""
+        ...
 
     def bundle(self, report_data: bytes) -> EvidenceBundle:
         """Fresh evidence over 64 bytes of report data, with what endorses it."""

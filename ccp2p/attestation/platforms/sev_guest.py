@@ -15,6 +15,7 @@ from typing import Final
 
 from ccp2p.attestation.binding import REPORT_DATA_BYTES
 from ccp2p.attestation.bundle import EvidenceBundle
+from ccp2p.attestation.endorsements import trim_table
 from ccp2p.attestation.snp_report import REPORT_BYTES
 from ccp2p.model import hashing
 from ccp2p.model.errors import LocalFault
@@ -71,7 +72,7 @@ class SevGuest:
                 raise self._fault(error) from None
             # A host without certificates may refuse the extended form altogether.
             return EvidenceBundle(self.tee, self._plain_report(report_data), self._endorsements)
-        certificates = table.raw if any(table.raw[:16]) else b""
+        certificates = trim_table(table.raw)
         endorsements = self._endorsements + ((certificates,) if certificates else ())
         return EvidenceBundle(self.tee, _report(response), endorsements)
 

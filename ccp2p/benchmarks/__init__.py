@@ -1,0 +1,1 @@
+"""What `ccp2p bench` measures."""

@@ -1,0 +1,23 @@
+"""A bound on what is under way: entering waits for a place, leaving never waits."""
+
+import trio
+
+
+class Gate:
+    """Lets `width` through at a time."""
+
+    def __init__(self, width: int) -> None:
+        self._free = width
+        self._left = trio.Event()
+
+    async def enter(self) -> None:
+        """Take a place, when one is free."""
+        while self._free == 0:
+            await self._left.wait()
+        self._free -= 1
+
+    def leave(self) -> None:
+        """Give a place back."""
+        self._free += 1
+        self._left.set()
+        self._left = trio.Event()
