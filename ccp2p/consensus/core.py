@@ -77,6 +77,7 @@ class Consensus:
         self._proposed_ms: int | None = None
         self._resend_ms: int | None = 0  # a crash may have come between persisting and sending
         self._far_round = 0
+        self._carried = Draft()  # what recovery found, for the first output
         leader = recovered.commits[-1].leader if recovered and recovered.commits else None
         after = Slot(leader.round, leader.author) if leader else None
         self._decider = Decider(self._index, self._book, committee, parameters.commit_waves, after)
@@ -138,7 +139,7 @@ class Consensus:
 
     def handle(self, event: Input, now_ms: int) -> Output:
         """Take one input at Unix time `now_ms`; what to do about it is returned."""
-        draft = Draft()
+        draft, self._carried = self._carried, Draft()
         if isinstance(event, BlocksReceived):
             self._receive(event, draft)
         elif isinstance(event, PayloadOffered):
@@ -262,7 +263,11 @@ class Consensus:
         return min((time for time in times if time is not None), default=None)
 
     def _recover(self, recovered: Recovered) -> None:
-        """Rebuild the DAG and the end of the chain of commits from our own log."""
+        """Rebuild the DAG and the end of the chain of commits from our own log.
+
+        The log may be ahead of the commits: what is decided beyond them goes into the next output,
+        and moves the gc round to where it was when the log's last blocks were admitted.
+        """
         gc_round = 0
         if recovered.commits:
             gc_round = max(0, recovered.commits[-1].leader.round - self._parameters.gc_depth)
@@ -272,11 +277,14 @@ class Consensus:
             if block.reference.round > gc_round:
                 self._book.adopt(block.reference.round, block.header.coin)
                 self._dag.offer(block, None, draft)
+        self._follow()
+        if recovered.commits:
+            self._linearizer.resume(recovered.commits)
+        self._settle(draft)
         if draft.faults or self._dag.suspended:
             raise LocalFault("recovered-blocks", "our own log of blocks has gaps")
-        self._follow()
+        self._carried.commits = draft.commits
+        self._carried.evidence = draft.evidence
         if self._own is None:
             own = (one.reference for one in recovered.blocks if one.reference.author == self._me)
             self._own = max(own, default=None)
-        if recovered.commits:
-            self._linearizer.resume(recovered.commits)

@@ -9,6 +9,7 @@ from ccp2p.consensus.core import Consensus
 from ccp2p.consensus.messages import (
     BlocksReceived,
     CommittedBlocks,
+    Equivocation,
     Input,
     Output,
     Recovered,
@@ -79,7 +80,7 @@ class Member:
     core: Consensus
     log: list[VerifiedBlock] = field(default_factory=list)
     commits: list[CommittedBlocks] = field(default_factory=list)
-    outputs: list[Output] = field(default_factory=list)
+    evidence: list[Equivocation] = field(default_factory=list)
     is_up: bool = True
 
     def recovered(self) -> Recovered:
@@ -132,6 +133,7 @@ class VirtualNetwork:
         assert output.faults == ()
         member.log.extend(output.persist)
         member.commits.extend(output.commits)
+        member.evidence.extend(output.evidence)
         for push in output.send:
             peers = range(self.size) if push.peer is None else (push.peer,)
             for peer in peers:
