@@ -31,6 +31,7 @@ _REGISTERS: Final = 4
 _MAX_COMPONENTS: Final = 64  # genuine tokens name at most a few dozen firmware parts
 _SECURED: Final = 0x30  # upper byte of the lifecycle
 _CURVES: Final = {65: ec.SECP256R1, 97: ec.SECP384R1}
+_COSE_ELLIPTIC: Final = 2
 _COSE_CURVES: Final = {1: 32, 2: 48}
 
 
@@ -155,9 +156,10 @@ def _realm_point(key: bytes) -> bytes:
     if len(key) in _CURVES and key[0] == 4:
         return key
     value = decode(key)
-    if not isinstance(value, dict) or value.get(1) != 2 or value.get(-1) not in _COSE_CURVES:
+    curve = value.get(-1) if isinstance(value, dict) and value.get(1) == _COSE_ELLIPTIC else None
+    if not isinstance(curve, int) or curve not in _COSE_CURVES:
         raise PeerFault("malformed", "the realm key is not a known kind of key")
-    size = (_COSE_CURVES[value[-1]],)
+    size = (_COSE_CURVES[curve],)
     return b"\x04" + _octets(value, -2, size) + _octets(value, -3, size)
 
 

@@ -27,7 +27,10 @@ PLATFORM_FLAGS: Final = {
 def apply(
     report: Report, product: str, cloud: str, section: SnpSection, findings: Findings
 ) -> None:
-    """Record every wish of the policy that the report does not meet. `cloud` is the VLEK's id."""
+    """Record every wish of the policy that the report does not meet.
+
+    `cloud` is the VLEK's id. `product` is empty only for a report that is rejected already.
+    """
     key = "vlek" if report.signing_key else "vcek"
     findings.registers = (
         ("host_data", report.host_data),
@@ -44,7 +47,9 @@ def apply(
     )
     _guest(report, section, findings)
     _identity(report, section, findings)
-    findings.expect(product in section.products, f"product {product} is not accepted")
+    findings.expect(
+        not product or product in section.products, f"product {product} is not accepted"
+    )
     findings.expect(key in section.signing_keys, f"reports signed by a {key} are not accepted")
     findings.expect(
         not section.cloud_ids or cloud in section.cloud_ids, f"cloud {cloud!r} is not accepted"

@@ -15,6 +15,7 @@ from ccp2p.attestation.verdict import ANY_PROGRAM, Findings, Verdict
 from ccp2p.model import codec, hashing
 from ccp2p.model.errors import PeerFault
 
+UNJUDGED: Final = "the verifier failed"
 ZERO_SALT: Final = bytes(32)
 
 _LAST_TIME: Final = 1 << 40  # far beyond every certificate, and within every library's numbers
@@ -65,6 +66,9 @@ def verify(
             )
     except PeerFault as fault:
         findings.fail("reject", str(fault))
+    except Exception as error:
+        # A fault of ours, in code that reads strangers' bytes: refuse them, and keep running.
+        findings.fail("reject", f"{UNJUDGED}: {type(error).__name__}")
     inputs = _inputs_digest(evidence, endorsements, policy, at, tee, salt, report_data)
     return _conclude(findings, salt, inputs)
 

@@ -64,7 +64,17 @@ def fail(fault: Fault) -> NoReturn:
 
 def say(text: str) -> None:
     """A line for people."""
-    click.echo(text, err=True)
+    click.echo(printable(text, "\t\n"), err=True)
+
+
+def show(text: str) -> None:
+    """One line of a result; what others wrote into it cannot make two of it."""
+    click.echo(printable(text, "\t"))
+
+
+def printable(text: str, kept: str) -> str:
+    """Others' text must not steer this terminal: controls become a mark, except those `kept`."""
+    return "".join(c if c.isprintable() or c in kept else "\N{REPLACEMENT CHARACTER}" for c in text)
 
 
 def emit(value: dict[str, Any]) -> None:
@@ -88,4 +98,6 @@ def read_secret(text: str) -> str:
                 return file.read().strip()
         except OSError as error:
             raise click.BadParameter(f"{text[1:]} cannot be read: {error.strerror}") from None
+        except UnicodeDecodeError:
+            raise click.BadParameter(f"{text[1:]} holds no text") from None
     return text

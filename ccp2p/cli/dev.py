@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from ccp2p.devnet.network import LocalNetwork
     from ccp2p.devnet.replay import Measured, Replay
 
+_IN_FLIGHT = 1536  # enough to fill blocks on two cores, few enough that half a second clears them
+
 
 @click.command()
 @click.option("--nodes", type=click.IntRange(1, 32), default=4, show_default=True)
@@ -31,10 +33,8 @@ if TYPE_CHECKING:
 @click.option("--crash", type=click.IntRange(0), default=0, help="Kill that many nodes midway.")
 @click.option(
     "--in-flight",
-    type=click.IntRange(1, 4096),
-    default=512,
-    show_default=True,
-    help="Messages without an outcome at any time.",
+    type=click.IntRange(1, 8192),
+    help="Messages without an outcome at any time. [default: 1536; with --crash fewer]",
 )
 @click.option("--stay", is_flag=True, help="Keep the network running afterwards.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object at the end.")
@@ -104,12 +104,19 @@ async def _replay(
     messages = interleave([read_log(path) for path in options["logs"]])
     nicks = {message.nick for message in messages}
     console.say(f"replaying {len(messages)} messages of {len(nicks)} nicks")
-    replay = Replay(client, network.member_seed(), messages, options["in_flight"])
+    replay = Replay(client, network.member_seed(), messages, _in_flight(options, len(messages)))
     with progress_bars() as advance:
         await replay.prepare(advance)
         crash = _crash(network, options["crash"]) if options["crash"] else None
         measured = await replay.run(advance, crash=crash)
     await _report(network, client, replay, measured, options)
+
+
+def _in_flight(options: dict[str, Any], messages: int) -> int:
+    """As asked for; with a crash so few that it has a before and an after."""
+    if options["in_flight"]:
+        return int(options["in_flight"])
+    return max(32, min(_IN_FLIGHT, messages // 4)) if options["crash"] else _IN_FLIGHT
 
 
 def _crash(network: "LocalNetwork", number: int) -> "Callable[[], None]":

@@ -39,11 +39,11 @@ def inspect_ticket(ticket: str, as_json: bool) -> None:
         return
     if parsed.simulated:
         console.say(console.SIMULATED_WARNING)
-    click.echo(f"a {parsed.role}'s ticket to network {parsed.name}")
+    console.show(f"a {parsed.role}'s ticket to network {parsed.name}")
     click.echo(f"network id (pins policy, app and parameters): {parsed.network.hex()}")
     click.echo(f"epoch record pinned: {parsed.record.hex() or 'none yet'}")
     for address in parsed.addresses:
-        click.echo(f"address: {address}")
+        console.show(f"address: {address}")
     click.echo("it holds an invite secret: give it only to whom you invite")
 
 

@@ -90,4 +90,4 @@ async def _ls(prefix: str, options: dict[str, Any]) -> None:
         console.emit({"schema": "kv-list/1", "prefix": prefix, "keys": shown})
         return
     for key in shown:
-        click.echo(key)
+        console.show(key)

@@ -87,12 +87,7 @@ def _as_json(message: Any) -> dict[str, Any]:
 
 
 def _line(message: Any) -> str:
+    """A message for people; further lines of its text are indented, so that none looks like one."""
     at = time.strftime("%H:%M", time.localtime(message.time_ms / 1000))
-    return f"{at} <{_printable(message.name)}> {_printable(message.text)}"
-
-
-def _printable(text: str) -> str:
-    """Other members' text must not steer this terminal."""
-    return "".join(
-        c if c.isprintable() or c in "\t\n" else "\N{REPLACEMENT CHARACTER}" for c in text
-    )
+    text = console.printable(message.text, "\t\n").replace("\n", "\n      ")
+    return f"{at} <{console.printable(message.name, '')}> {text}"

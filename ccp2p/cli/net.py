@@ -79,7 +79,7 @@ def net_list(as_json: bool) -> None:
         console.say("no network joined yet: ccp2p net join TICKET")
     for row in rows:
         mark = "  SIMULATED" if row["simulated"] else ""
-        click.echo(f"{row['name']}  {str(row['id'])[:16]}{mark}")
+        console.show(f"{row['name']}  {str(row['id'])[:16]}{mark}")
 
 
 @net.command("show")
@@ -130,8 +130,10 @@ async def _show(options: dict[str, Any]) -> None:
 def _print(shown: dict[str, Any]) -> None:
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
-    table = Table(title=f"{shown['name']} ({shown['app']})", show_header=False, box=None)
+    name = console.printable(shown["name"], "")
+    table = Table(title=Text(f"{name} ({shown['app']})"), show_header=False, box=None)
     for key in ("id", "epoch", "commit", "certified_commit", "state_root", "policy_digest"):
         table.add_row(key.replace("_", " "), str(shown[key]))
     table.add_row("at rest", f"{shown['at_rest']}; resumes from {shown['resume']}")

@@ -74,11 +74,17 @@ def node(**options: Any) -> None:
     console.run(lambda: _run(options, output))
 
 
+# While events execute in a worker thread, ordering must not wait a whole default interval (5 ms)
+# for the interpreter lock at each of a round's many steps.
+_SWITCH_INTERVAL_S = 0.0005
+
+
 async def _run(options: dict[str, Any], output: "_Output") -> None:
     import trio
 
     from ccp2p.node.node import Node, Reports
 
+    sys.setswitchinterval(_SWITCH_INTERVAL_S)
     setup = await _settle(options)
     output.start(setup)
     reports = Reports(output.listening, output.progress, output.ready, output.floor)

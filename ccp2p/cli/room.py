@@ -88,7 +88,7 @@ async def _people(name: str, pending: bool, options: dict[str, Any]) -> None:
         console.emit({"schema": "room-people/1", "room": name, "people": rows})
         return
     for row in rows:
-        click.echo(f"{row['member']}  {row['standing']:8} {row['name']}")
+        console.show(f"{row['member']}  {row['standing']:8} {row['name']}")
 
 
 @room.command("admit")
@@ -138,7 +138,7 @@ async def _list(options: dict[str, Any]) -> None:
         console.say("no rooms yet: ccp2p room create NAME")
     for one in found:
         kind = "closed" if one.closed else "open"
-        click.echo(f"{one.room}  {kind}, {one.messages} messages, you: {one.standing}")
+        console.show(f"{one.room}  {kind}, {one.messages} messages, you: {one.standing}")
 
 
 def _default_name(member: Any) -> str:

@@ -16,7 +16,8 @@ _TWIN: Final = "_pure"
 def choose(name: str) -> ModuleType:
     """The native module `ccp2p.crypto._<name>`, or its twin `ccp2p.crypto._<name>_pure`.
 
-    `CCP2P_<NAME>=pure` picks one twin alone. Raises ImportError, saying what to do, where the extension is not built.
+    `CCP2P_<NAME>=pure` picks one twin alone. Raises ImportError, saying what to do, where the
+    extension is not built.
     """
     if PURE or os.environ.get(f"CCP2P_{name.upper()}") == "pure":
         return import_module(f"ccp2p.crypto._{name}{_TWIN}")

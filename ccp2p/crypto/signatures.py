@@ -15,7 +15,6 @@ from typing import Final
 
 from nacl import bindings
 
-
 from ccp2p.crypto._choice import choose, is_native
 from ccp2p.crypto.arena import Arena
 

@@ -37,6 +37,8 @@ from ccp2p.node.messages import (
 from ccp2p.sealing.identity import Identity
 from ccp2p.sealing.secrets import EpochSecrets, open_from_proposer, seal_to_seat
 
+_LAST_WORD_S = 0.5  # for a refusal to leave this node, which ends with it
+
 Frames = AsyncIterator[tuple[bytes, bytes]]
 """(node, frame) pairs from attested nodes, as they arrive."""
 
@@ -186,6 +188,7 @@ async def follow(
                 secrets = await trio.to_thread.run_sync(_check_proposal, founder, message)
             except PeerFault as fault:
                 founder.send(first, FoundingRefusal(str(fault)))
+                await trio.sleep(_LAST_WORD_S)
                 raise
             mark_signed(record_digest(message.record))
             proposal = message

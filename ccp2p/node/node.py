@@ -1,5 +1,6 @@
 """A node as a process: its peers, its client listener, its network from founding to shutdown."""
 
+import gc
 import os
 import time
 from collections.abc import AsyncIterator, Callable
@@ -96,6 +97,7 @@ class Node:
                 frames = self._frames()
                 secrets = None if self.setup.record else await self._found(frames)
                 self._replica = await self._build_replica(secrets)
+                gc.freeze()  # what a node starts with stays; do not look through it again
                 self._keep_peers()
                 self._reports.ready(self)
                 await self._replica.run(frames)

@@ -1,5 +1,5 @@
 /* The backend for AVX2, four lanes. The rest of the program stays compiled for any CPU. */
-#if defined(__x86_64__)
+#if defined(__x86_64__) || defined(CCP2P_EMULATE)
 #ifndef CCP2P_EMULATE
 #if defined(__clang__)
 #pragma clang attribute push(__attribute__((target("avx2,bmi2"))), apply_to = function)
@@ -15,7 +15,7 @@
 #include "singles.h"
 
 const struct backend backend_avx2 = {
-    "avx2", LANES, 12, hash_items, decompress, window_sums, bucket_bytes, singles};
+    "avx2", LANES, 10, hash_items, decompress, window_sums, bucket_bytes, singles};
 
 #if defined(__clang__) && !defined(CCP2P_EMULATE)
 #pragma clang attribute pop

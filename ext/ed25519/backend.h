@@ -46,7 +46,8 @@ struct backend {
 };
 
 extern const struct backend backend_portable;
-#if defined(__x86_64__)
+/* CCP2P_EMULATE, for tests: the vector backends with their multiplications written out in C. */
+#if defined(__x86_64__) || defined(CCP2P_EMULATE)
 #define CCP2P_HAVE_X86_BACKENDS 1
 extern const struct backend backend_avx2;
 extern const struct backend backend_ifma;

@@ -1,7 +1,17 @@
 /* Chooses a backend at run time. */
 #include "verify.h"
 
-#ifdef CCP2P_HAVE_X86_BACKENDS
+#if defined(CCP2P_EMULATE)
+static int has_avx2(void)
+{
+    return 1;
+}
+
+static int has_ifma(void)
+{
+    return 1;
+}
+#elif defined(CCP2P_HAVE_X86_BACKENDS)
 static int has_avx2(void)
 {
     return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("bmi2");

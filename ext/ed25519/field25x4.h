@@ -8,7 +8,8 @@
  * mul(wide f, loose g): every factor fits 32 bits, since 19 * 2^27.59 < 2^31.84 and an odd f is
  * doubled to < 2^28.34. A column sums at most 5 even-even products, 4 of them times 19, or 5
  * odd-odd ones times 2 * 19; with |o| = |e| / 2 both stay below (77 + 47.5) * 2^28.34 * 2^27.59
- * < 2^62.9. sq(loose) needs 38 * o < 2^31.84 and sums below 2^62.2. */
+ * < 2^62.9. sq(loose) needs 4 * o < 2^28.6 and
+ * 19 * e < 2^31.84, and sums below 2^62.2. */
 #ifndef CCP2P_ED25519_FIELD25X4_H
 #define CCP2P_ED25519_FIELD25X4_H
 
@@ -106,22 +107,32 @@ static inline void fe_columns_reduce(fe *r, vec h[LIMBS])
     UNROLL for (int i = 0; i < LIMBS; i++) r->v[i] = h[i];
 }
 
-/* Not inlined: some hundred instructions each, and a point operation holds eight. */
+/* Holds the compiler to one row of products at a time, with the ten columns in registers: left
+ * alone it computes all products first and spills them, which doubles the time. */
+#if defined(__AVX2__)
+#define ROW_BARRIER(h, factor) \
+    __asm__ volatile("" \
+                     : "+x"(factor), "+x"(h[0]), "+x"(h[1]), "+x"(h[2]), "+x"(h[3]), "+x"(h[4]), \
+                       "+x"(h[5]), "+x"(h[6]), "+x"(h[7]), "+x"(h[8]), "+x"(h[9]))
+#else
+#define ROW_BARRIER(h, factor) ((void)(factor))
+#endif
+
+/* Not inlined, nor is fe_sq: point operations would outgrow the instruction cache. */
 static __attribute__((noinline)) void fe_mul(fe *r, const fe *a, const fe *b)
 {
     fe_check(a, WIDE_EVEN);
     fe_check(b, LOOSE_EVEN);
     const vec nineteen = (vec){0} + 19;
-    vec b19[LIMBS], a2[LIMBS], h[LIMBS];
+    vec b19[LIMBS], h[LIMBS] = {{0}};
     UNROLL for (int i = 1; i < LIMBS; i++) b19[i] = mul32(b->v[i], nineteen);
-    UNROLL for (int i = 1; i < LIMBS; i += 2) a2[i] = a->v[i] + a->v[i];
-    UNROLL for (int k = 0; k < LIMBS; k++) {
-        vec column = {0};
-        UNROLL for (int i = 0; i < LIMBS; i++) {
-            int j = (k - i + LIMBS) % LIMBS;
-            column += mul32(i % 2 && j % 2 ? a2[i] : a->v[i], i > k ? b19[j] : b->v[j]);
-        }
-        h[k] = column;
+    UNROLL for (int i = 0; i < LIMBS; i++) {
+        vec factor = a->v[i];
+        ROW_BARRIER(h, factor);
+        vec twice = factor + factor;
+        UNROLL for (int j = 0; j < LIMBS; j++)
+            h[(i + j) % LIMBS] +=
+                mul32(i % 2 && j % 2 ? twice : factor, i + j >= LIMBS ? b19[j] : b->v[j]);
     }
     fe_columns_reduce(r, h);
 }
@@ -130,21 +141,16 @@ static __attribute__((noinline)) void fe_sq(fe *r, const fe *a)
 {
     fe_check(a, LOOSE_EVEN);
     const vec nineteen = (vec){0} + 19;
-    vec twice[LIMBS], a19[LIMBS], a38[LIMBS], h[LIMBS];
-    UNROLL for (int i = 0; i < LIMBS; i++) twice[i] = a->v[i] + a->v[i];
+    vec a19[LIMBS], h[LIMBS] = {{0}};
     UNROLL for (int i = 5; i < LIMBS; i++) a19[i] = mul32(a->v[i], nineteen);
-    UNROLL for (int i = 5; i < LIMBS; i += 2) a38[i] = a19[i] + a19[i];
-    UNROLL for (int k = 0; k < LIMBS; k++) {
-        vec column = {0};
-        UNROLL for (int i = 0; i < LIMBS; i++) {
-            int j = (k - i + LIMBS) % LIMBS;
-            if (i > j) continue;
-            int wraps = i + j >= LIMBS, odd = i % 2 && j % 2;
-            vec left = i == j ? a->v[i] : twice[i];
-            vec right = wraps ? (odd ? a38[j] : a19[j]) : (odd ? twice[j] : a->v[j]);
-            column += mul32(left, right);
+    UNROLL for (int i = 0; i < LIMBS; i++) {
+        vec factor = a->v[i];
+        ROW_BARRIER(h, factor);
+        vec twice = factor + factor, four_times = twice + twice;
+        UNROLL for (int j = i; j < LIMBS; j++) {
+            vec left = i == j ? (i % 2 ? twice : factor) : (i % 2 && j % 2 ? four_times : twice);
+            h[(i + j) % LIMBS] += mul32(left, i + j >= LIMBS ? a19[j] : a->v[j]);
         }
-        h[k] = column;
     }
     fe_columns_reduce(r, h);
 }

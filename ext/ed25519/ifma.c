@@ -1,8 +1,10 @@
 /* The backend for AVX-512 IFMA, eight lanes. The rest of the program stays compiled for any CPU. */
-#if defined(__x86_64__)
+#if defined(__x86_64__) || defined(CCP2P_EMULATE)
 #ifndef CCP2P_EMULATE
 #if defined(__clang__)
-#pragma clang attribute push(__attribute__((target("avx512f,avx512dq,avx512vl,avx512bw,avx512ifma,bmi2,avx2"))), apply_to = function)
+#pragma clang attribute push( \
+    __attribute__((target("avx512f,avx512dq,avx512vl,avx512bw,avx512ifma,bmi2,avx2"))), \
+    apply_to = function)
 #else
 #pragma GCC target("avx512f,avx512dq,avx512vl,avx512bw,avx512ifma,bmi2,avx2")
 #endif

@@ -9,7 +9,7 @@
 #include "straus.h"
 
 const struct backend backend_portable = {
-    "portable", LANES, 4, hash_items, decompress, window_sums, bucket_bytes, singles};
+    "portable", LANES, 3, hash_items, decompress, window_sums, bucket_bytes, singles};
 
 int window_sums_vanish(const struct extended *sums, int windows, int width)
 {

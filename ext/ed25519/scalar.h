@@ -133,7 +133,7 @@ static void scalar_recode(int16_t *digits, const struct scalar *a, int width, in
         if (shift + width > 64) bits |= (word + 1 < 4 ? a->word[word + 1] : sign) << (64 - shift);
         int digit = (int)(bits & (u64)(full - 1)) + carry;
         carry = i + 1 < windows ? digit >= half : (int)(bits >> (width - 1) & 1);
-        digits[i] = (int16_t)(digit - (carry ? full : 0));
+        digits[i] = (int16_t)(digit - (carry << width));
     }
 }
 

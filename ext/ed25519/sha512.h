@@ -59,7 +59,8 @@ static const u8 *sha_block(const struct item *item, u64 index, u8 scratch[SHA_BL
     u64 room = SHA_BLOCK_BYTES - filled;
     u64 left = total > start + filled ? total - start - filled : 0;
     u64 taken = left < room ? left : room;
-    if (taken > 0) memcpy(scratch + filled, item->message + (start + filled - SHA_PREFIX_BYTES), taken);
+    if (taken > 0)
+        memcpy(scratch + filled, item->message + (start + filled - SHA_PREFIX_BYTES), taken);
     if (total >= start && total < start + SHA_BLOCK_BYTES) scratch[total - start] = 0x80;
     if (index + 1 == sha_blocks(item)) {
         store_big(scratch + 112, total >> 61);

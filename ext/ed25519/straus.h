@@ -9,23 +9,23 @@
 #define NAF_DIGITS 256
 #define ODD_MULTIPLES 8 /* 1, 3, ... 15 */
 
-struct straus_term {
+struct straus_table {
     table_lanes multiple[ODD_MULTIPLES];
-    int8_t digits[NAF_DIGITS];
 };
 
+/* The tables, then the digits: all terms' digits of one bit lie together. */
 size_t straus_bytes(size_t count)
 {
-    return count * sizeof(struct straus_term);
+    return count * (sizeof(struct straus_table) + NAF_DIGITS);
 }
 
-/* Width-5 NAF of a two's complement integer of fewer than 255 bits: a digit is zero or odd, at most
- * 15 in size, and of any five in a row at most one is not zero. A negative number's last digit is
- * negative, so the sign extension above it vanishes. */
-static void naf_recode(int8_t digits[NAF_DIGITS], const struct scalar *a)
+/* Writes the width-5 NAF of a two's complement integer of fewer than 255 bits, digit i at
+ * digits[i * stride], zeros left out: a digit is zero or odd, at most 15 in size, and of any five
+ * in a row at most one is not zero. A negative number's last digit is negative, so the sign
+ * extension above it vanishes. */
+static void naf_recode(int8_t *digits, size_t stride, const struct scalar *a)
 {
     u64 carry = 0;
-    memset(digits, 0, NAF_DIGITS);
     for (int bit = 0; bit < NAF_DIGITS;) {
         int word = bit / 64, shift = bit % 64;
         u64 bits = a->word[word] >> shift;
@@ -36,7 +36,7 @@ static void naf_recode(int8_t digits[NAF_DIGITS], const struct scalar *a)
             continue;
         }
         carry = window >= 16;
-        digits[bit] = (int8_t)((int)window - (carry ? 32 : 0));
+        digits[(size_t)bit * stride] = (int8_t)((int)window - (carry ? 32 : 0));
         bit += 5;
     }
 }
@@ -57,27 +57,51 @@ static void odd_multiples(table_lanes out[ODD_MULTIPLES], const struct affine *b
     }
 }
 
+/* p += digit * P. Negating the entry swaps its sums, and F with G: done on pointers, since the
+ * sign is a coin toss that no branch predictor learns. */
+static inline void add_multiple(point *p, const struct straus_table *table, int digit)
+{
+    const int negative = digit < 0;
+    const table_lanes *entry = &table->multiple[(negative ? -digit : digit) / 2];
+    const fe *plus = negative ? &entry->minus : &entry->plus;
+    const fe *minus = negative ? &entry->plus : &entry->minus;
+    fe a, b, c, d, e, h, sum, fg[2];
+    fe_sub(&sum, &p->y, &p->x);
+    fe_mul(&a, &sum, minus);
+    fe_add(&sum, &p->y, &p->x);
+    fe_mul(&b, &sum, plus);
+    fe_mul(&c, &p->t, &entry->t2d);
+    fe_mul(&sum, &p->z, &entry->z);
+    fe_add(&d, &sum, &sum);
+    fe_sub(&fg[negative], &d, &c);
+    fe_add(&fg[!negative], &d, &c);
+    fe_sub(&e, &b, &a);
+    fe_add(&h, &b, &a);
+    fe_mul(&p->x, &fg[0], &e);
+    fe_mul(&p->y, &fg[1], &h);
+    fe_mul(&p->z, &fg[0], &fg[1]);
+    fe_mul(&p->t, &e, &h);
+}
+
 int straus_vanishes(
     const struct affine *const *points, const struct scalar *scalars, size_t count,
     void *workspace)
 {
-    struct straus_term *terms = workspace;
+    struct straus_table *tables = workspace;
+    int8_t *digits = (int8_t *)(tables + count);
     point p;
     u8 verdict[LANES];
+    memset(digits, 0, count * NAF_DIGITS);
     for (size_t i = 0; i < count; i++) {
-        odd_multiples(terms[i].multiple, points[i]);
-        naf_recode(terms[i].digits, &scalars[i]);
+        odd_multiples(tables[i].multiple, points[i]);
+        naf_recode(digits + i, count, &scalars[i]);
     }
     point_identity(&p);
     for (int bit = NAF_DIGITS - 1; bit >= 0; bit--) {
+        const int8_t *row = digits + (size_t)bit * count;
         point_double(&p, &p);
-        for (size_t i = 0; i < count; i++) {
-            int digit = terms[i].digits[bit];
-            if (digit == 0) continue;
-            table_lanes entry = terms[i].multiple[(digit < 0 ? -digit : digit) / 2];
-            if (digit < 0) table_negate(&entry, ~(vec)0);
-            point_add_table(&p, &p, &entry);
-        }
+        for (size_t i = 0; i < count; i++)
+            if (row[i] != 0) add_multiple(&p, &tables[i], row[i]);
     }
     for (int i = 0; i < 3; i++) point_double(&p, &p);
     lanes_identity(verdict, &p);

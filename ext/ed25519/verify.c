@@ -37,24 +37,27 @@ struct verification {
 static size_t scratch_bytes(size_t count)
 {
     size_t terms = 2 * count + 1;
-    size_t batch = terms
+    size_t batch = 4 * 64 + terms
         * (sizeof(struct term) + sizeof(struct scalar) + sizeof(int16_t[MAX_WINDOWS])
            + sizeof(struct affine *));
     size_t exact = count * sizeof(struct single);
     return batch > exact ? batch : exact;
 }
 
-static void *take(u8 **memory, size_t bytes)
+#define ALIGNED(bytes) (((bytes) + 63) / 64 * 64)
+
+/* Takes aligned memory from a cursor. */
+static void *take(uintptr_t *memory, size_t bytes)
 {
-    void *taken = *memory;
-    *memory += (bytes + 63) / 64 * 64;
-    return taken;
+    uintptr_t taken = *memory;
+    *memory += ALIGNED(bytes);
+    return (void *)taken;
 }
 
-/* Hands out the arrays from `memory`, or with a NULL base just measures them. */
-static size_t lay_out(struct verification *v, u8 *memory, size_t count)
+/* Hands out the arrays from an address on; from 0 on, just measures them. */
+static size_t lay_out(struct verification *v, uintptr_t memory, size_t count)
 {
-    u8 *start = memory;
+    uintptr_t start = memory;
     v->key_encodings = take(&memory, count * sizeof *v->key_encodings);
     v->keys = take(&memory, count * sizeof *v->keys);
     v->key_ok = take(&memory, count);
@@ -69,19 +72,18 @@ static size_t lay_out(struct verification *v, u8 *memory, size_t count)
     v->points = take(&memory, 2 * count * sizeof *v->points);
     v->ok = take(&memory, 2 * count);
     v->scratch = take(&memory, scratch_bytes(count));
-    return (size_t)(memory - start);
+    return memory - start;
 }
 
 struct verification *verification_new(const struct item *items, size_t count)
 {
     struct verification sizes;
-    size_t head = (sizeof sizes + 63) / 64 * 64;
-    static u8 anchor[1];
-    size_t bytes = head + lay_out(&sizes, anchor, count);
+    size_t head = ALIGNED(sizeof sizes);
+    size_t bytes = head + lay_out(&sizes, 0, count);
     u8 *memory = aligned_alloc(64, bytes);
     if (memory == NULL) return NULL;
     struct verification *v = (struct verification *)memory;
-    lay_out(v, memory + head, count);
+    lay_out(v, (uintptr_t)memory + head, count);
     v->items = items;
     v->count = count;
     v->key_count = 0;
@@ -243,14 +245,14 @@ static int best_width(size_t long_count, size_t short_count, size_t lanes)
 
 static int pippenger_holds(
     const struct backend *backend, const struct affine **points, const struct scalar *scalars,
-    size_t count, size_t long_count, u8 *memory)
+    size_t count, size_t long_count, uintptr_t memory)
 {
     int width = best_width(long_count, count - long_count, (size_t)backend->lanes);
     int windows = SCALAR_WINDOWS(width), short_windows = COEFFICIENT_WINDOWS(width), holds;
     int16_t(*digits)[MAX_WINDOWS] = take(&memory, count * sizeof *digits);
     struct term *terms = take(&memory, count * sizeof *terms);
     struct extended sums[MAX_WINDOWS];
-    void *buckets = aligned_alloc(64, (backend->bucket_bytes(width) + 63) / 64 * 64);
+    void *buckets = aligned_alloc(64, ALIGNED(backend->bucket_bytes(width)));
     if (buckets == NULL) return 0; /* the exact check still decides */
     for (size_t i = 0; i < count; i++) {
         memset(digits[i], 0, sizeof digits[i]);
@@ -267,7 +269,7 @@ static int pippenger_holds(
 static int straus_holds(
     const struct affine **points, const struct scalar *scalars, size_t count)
 {
-    void *workspace = aligned_alloc(64, (straus_bytes(count) + 63) / 64 * 64);
+    void *workspace = aligned_alloc(64, ALIGNED(straus_bytes(count)));
     if (workspace == NULL) return 0;
     int holds = straus_vanishes(points, scalars, count, workspace);
     free(workspace);
@@ -282,7 +284,7 @@ static int batch_holds(
     const u8 *coefficients, size_t live)
 {
     size_t count = v->key_count + 1 + live;
-    u8 *memory = v->scratch;
+    uintptr_t memory = (uintptr_t)v->scratch;
     struct scalar *scalars = take(&memory, count * sizeof *scalars);
     const struct affine **points = take(&memory, count * sizeof *points);
     size_t long_count = batch_terms(v, live, base, coefficients, points, scalars);

@@ -10,7 +10,7 @@ from ccp2p.attestation.platform_key import read_platform_key
 from ccp2p.attestation.policy import Policy, default_policy, trusting_platform_keys
 from ccp2p.attestation.samples import Sample, parse_time, read_manifest
 from ccp2p.attestation.verdict import Verdict
-from ccp2p.attestation.verify import verify
+from ccp2p.attestation.verify import UNJUDGED, verify
 
 EVIDENCE = Path(__file__).resolve().parents[2] / ".." / "shared" / "evidence"
 
@@ -39,7 +39,7 @@ class Case:
         report_data: bytes | None = None,
     ) -> Verdict:
         """The verdict on the sample, or on a variation of it."""
-        return verify(
+        verdict = verify(
             self.evidence if evidence is None else evidence,
             self.endorsements if endorsements is None else endorsements,
             policy or self.policy,
@@ -47,6 +47,8 @@ class Case:
             tee=self.tee,
             report_data=report_data,
         )
+        assert UNJUDGED not in " ".join(verdict.reasons)
+        return verdict
 
 
 @cache

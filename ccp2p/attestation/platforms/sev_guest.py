@@ -35,7 +35,7 @@ _REPORT_RESPONSE_BYTES: Final = 4000
 _REPORT_START: Final = 32
 _KEY_RESPONSE_BYTES: Final = 64
 _KEY_START: Final = 32
-_CERTIFICATES_BYTES: Final = 64 * 1024  # genuine tables have 7 KiB; the kernel takes 16 KiB at most
+_CERTIFICATES_BYTES: Final = 16 * 1024  # the most that the kernel takes; genuine tables have 7
 _FIELDS_POLICY_AND_MEASUREMENT: Final = 1 << 0 | 1 << 3
 
 Ioctl = Callable[[int, int, bytearray], int]

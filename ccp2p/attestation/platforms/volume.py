@@ -9,7 +9,7 @@ import os
 from pathlib import Path
 from typing import Final, NamedTuple
 
-_MEMORY: Final = ("tmpfs", "ramfs")
+_MEMORY: Final = ("tmpfs", "ramfs", "rootfs")  # the last is a Nitro enclave's whole disk
 _MAX_DEPTH: Final = 8  # device-mapper stacks are three deep
 
 

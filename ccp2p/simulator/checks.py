@@ -1,0 +1,182 @@
+"""What must hold in every world, looked at as it happens; the first breach ends the run.
+
+Only honest nodes are judged, and every check compares what several of them did, or what one did
+before and after a crash: nothing here repeats the rules that it checks.
+"""
+
+from typing import TYPE_CHECKING
+
+from ccp2p.consensus.messages import CommittedBlocks, Equivocation
+from ccp2p.execution.apps import kv_protocol as kv
+from ccp2p.model import codec, limits
+from ccp2p.model.block import BlockReference
+from ccp2p.model.errors import Fault
+from ccp2p.model.outcome import Outcome
+from ccp2p.node.executor import CommitRecord, Executed
+from ccp2p.simulator.founding import START_MS
+
+if TYPE_CHECKING:
+    from ccp2p.simulator.host import Host
+    from ccp2p.simulator.load import Load, Member, Pending
+    from ccp2p.simulator.world import World
+
+CLOCK_TOLERANCE_MS = 1_000  # honest clocks differ by less
+_COMMIT_BYTES = limits.MAX_FRAME_BYTES
+
+
+class Violation(Exception):
+    """A promise was broken. `check` names it; the message says how."""
+
+    def __init__(self, check: str, message: str) -> None:
+        super().__init__(message)
+        self.check = check
+
+
+class Checks:
+    """The judge of one world."""
+
+    def __init__(self, world: "World") -> None:
+        self._world = world
+        self._commits: list[bytes] = []
+        self._records: list[bytes] = []
+        self._decided: dict[tuple[int, int], bytes] = {}
+        self._sent: dict[tuple[int, int], bytes] = {}
+        self._certificates: dict[tuple[int, int, int], bytes] = {}
+        self.commits = 0
+
+    @property
+    def longest(self) -> int:
+        """The highest commit index that any honest node decided."""
+        return len(self._commits)
+
+    def committed(self, host: "Host", committed: CommittedBlocks) -> None:
+        """A node decided a commit: the same as every other's, now and before its crashes."""
+        if not host.is_honest:
+            return
+        commit = committed.commit
+        digest = commit.digest
+        if commit.index > len(self._commits) + 1:
+            raise Violation("prefix", f"node {host.index} jumps to commit {commit.index}")
+        if commit.index == len(self._commits) + 1:
+            self._commits.append(digest)
+            self._world.trace.note(self._world.now_us, host.index, "commit", digest[:8])
+        elif self._commits[commit.index - 1] != digest:
+            leader = f"({commit.leader.round}, {commit.leader.author})"
+            raise Violation(
+                "agreement", f"node {host.index} has another commit {commit.index}, led by {leader}"
+            )
+        self.commits += 1
+        latest_ms = START_MS + self._world.now_us // 1000 + CLOCK_TOLERANCE_MS
+        if commit.ledger_time_ms > latest_ms:
+            raise Violation("ledger-time", f"commit {commit.index} is dated in the future")
+
+    def executed(self, host: "Host", executed: Executed) -> None:
+        """A node executed commits: the same roots as all others, and every member's order kept."""
+        if not host.is_honest:
+            return
+        for index, record in executed.records:
+            if index > len(self._records) + 1:
+                raise Violation("prefix", f"node {host.index} executed commit {index} too early")
+            if index == len(self._records) + 1:
+                self._records.append(record)
+            elif self._records[index - 1] != record:
+                root = codec.decode(record, CommitRecord, _COMMIT_BYTES).state_root.hex()[:16]
+                raise Violation("state-root", f"node {host.index} has {root} after commit {index}")
+        if executed.buckets:
+            self.members(host)
+
+    def members(self, host: "Host") -> None:
+        """Each member's value is its last executed number: every number ran once, in order."""
+        machine = host.executor.machine
+        for member in self._world.load.members:
+            public = member.session.key.public
+            last = machine.last_of(public)
+            if last is None:
+                continue
+            answer = machine.query(public, codec.encode(kv.Query(kv.Get(public))))
+            value = codec.decode(answer, kv.Value, 1024).value
+            found = int.from_bytes(value, "big") if value else 0
+            if found != last:
+                raise Violation(
+                    "exactly-once", f"node {host.index}: number {last} ran last and wrote {found}"
+                )
+            if last > member.last:
+                raise Violation("invented-event", f"number {last} ran, {member.last} were sent")
+
+    def outcome(self, host: "Host", member: "Member", pending: "Pending", outcome: Outcome) -> None:
+        """A member was answered: its event ran, after the one before it and before the next."""
+        place = (outcome.commit, outcome.position)
+        number = pending.sequence
+        if outcome.status != "ok" or outcome.event != pending.identifier:
+            raise Violation(
+                "outcome", f"node {host.index} answers number {number} with {outcome.status!r}"
+            )
+        before, after = member.places.get(number - 1), member.places.get(number + 1)
+        if (before is not None and before >= place) or (after is not None and after <= place):
+            raise Violation("session-order", f"number {number} ran at {place}, out of order")
+
+    def opened(self, outcome: Outcome) -> None:
+        """A session was answered."""
+        if outcome.status != "ok":
+            raise Violation("outcome", f"a session is answered with {outcome.status!r}")
+
+    def sent(self, host: "Host", reference: BlockReference) -> None:
+        """A block left its author: the only one of its slot, whatever happened to the disk."""
+        slot = (reference.round, reference.author)
+        known = self._sent.setdefault(slot, reference.digest)
+        if known != reference.digest:
+            raise Violation("double-signing", f"node {host.index} signed two blocks for {slot}")
+
+    def blamed(self, host: "Host", seat: int, fault: Fault) -> None:
+        """A node blames another: never an honest one."""
+        world = self._world
+        world.trace.note(world.now_us, host.index, "fault", fault.code.encode())
+        if host.is_honest and world.hosts[seat].is_honest:
+            raise Violation("warning", f"node {host.index} blames honest node {seat}: {fault}")
+
+    def evidence(self, host: "Host", pair: Equivocation) -> None:
+        """A node holds proof of equivocation: never by an honest one."""
+        world = self._world
+        world.trace.note(world.now_us, host.index, "evidence", b"%d" % pair.author)
+        if world.hosts[pair.author].is_honest:
+            raise Violation("double-signing", f"there is evidence against node {pair.author}")
+
+    def bounds(self, host: "Host") -> None:
+        """Queues and memory are within their limits."""
+        consensus = host.core.consensus
+        size = host.core.committee.size
+        found = {
+            "suspended": (consensus.suspended, limits.MAX_SUSPENDED_BLOCKS),
+            "pending": (consensus.pending_payload[0], limits.ENVELOPE_QUEUE + limits.VOTE_QUEUE),
+            "missing": (consensus.missing, limits.MAX_SUSPENDED_BLOCKS * size),
+        }
+        for name, (value, limit) in found.items():
+            if value > limit:
+                raise Violation("bounds", f"node {host.index}: {value} {name}, limit {limit}")
+
+    def stopped(self, host: "Host") -> None:
+        """A node stopped with a fault of its own: only a full disk is a reason."""
+        fault = host.stopped
+        if fault is not None and host.is_honest and fault.code != "disk-full":
+            raise Violation("stopped", f"node {host.index} stopped: {fault.code}: {fault}")
+
+    def finish(self, load: "Load") -> str:
+        """After the quiet time at the end: empty, or what did not happen."""
+        if load.unanswered:
+            return f"{load.unanswered} events without an outcome"
+        for host in self._world.hosts:
+            if host.is_honest and (not host.is_up or host.core.starting):
+                return f"node {host.index} does not run"
+            if host.is_honest:
+                self.members(host)
+                behind = self._behind(host)
+                if behind:
+                    return behind
+        return ""
+
+    def _behind(self, host: "Host") -> str:
+        machine = host.executor.machine
+        for member in self._world.load.members:
+            if (machine.last_of(member.session.key.public) or 0) != member.last:
+                return f"node {host.index} is behind"
+        return ""

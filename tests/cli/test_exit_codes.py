@@ -1,0 +1,141 @@
+"""Each exit code of the command line, by a real run that earns it."""
+
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+import pytest
+import trio
+
+from ccp2p.model.ticket import Ticket, format_ticket, parse_ticket
+from tests.cli.conftest import Member, NodeProcess, start_node
+from tests.node.stage import network
+
+
+@pytest.fixture(scope="module")
+def half_network(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Ticket, NodeProcess]]:
+    """One of two nodes: it answers members, and commits nothing while the other is away."""
+    directory = tmp_path_factory.mktemp("half")
+
+    async def found() -> Ticket:
+        async with network(directory, 2) as stage:
+            return stage.ticket()
+
+    ticket = trio.run(found)
+    node = start_node(directory / "node-0")
+    yield ticket, node
+    node.stop()
+
+
+def ticket_with(ticket: str, **changes: object) -> str:
+    return format_ticket(msgspec.structs.replace(parse_ticket(ticket), **changes))
+
+
+def closed_port() -> int:
+    with socket.socket() as held:
+        held.bind(("127.0.0.1", 0))
+        return held.getsockname()[1]
+
+
+def test_0_when_all_is_well(ann: Member):
+    assert ann.json("net", "show")["name"] == "home"
+
+
+def test_1_when_a_key_is_not_there(tmp_path: Path, kv_node: NodeProcess):
+    member = Member(tmp_path)
+    member.run("net", "join", kv_node.ticket)
+    assert "no such key: nothing" in member.run("kv", "get", "nothing", code=1).stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["frobnicate"], "No such command"),
+        (["send", "lobby"], "Missing argument"),
+        (["net", "join", "hello"], "starts with ccp2p1"),
+        (["net", "join", "@no-such-file"], "no-such-file cannot be read"),
+        (["read", "lobby"], "net join TICKET"),
+        (["dev", "--nodes", "2", "--crash", "2"], "must leave a node alive"),
+        (["node", "--join", "hello", "--data", "unused"], "starts with ccp2p1"),
+    ],
+)
+def test_2_when_it_was_asked_wrongly(
+    stranger: Member, tmp_path: Path, monkeypatch, arguments: list[str], said: str
+):
+    monkeypatch.chdir(tmp_path)
+    assert said in stranger.run(*arguments, code=2).stderr
+
+
+def test_2_for_a_forged_ticket(stranger: Member, rooms_node: NodeProcess):
+    text = rooms_node.ticket
+    altered = text[:40] + ("a" if text[40] != "a" else "b") + text[41:]
+    for forged in (text[:-5], altered):
+        assert "checksum" in stranger.run("net", "join", forged, code=2).stderr
+
+
+def test_2_for_a_ticket_of_the_other_role(
+    stranger: Member, rooms_node: NodeProcess, tmp_path: Path
+):
+    for_node = ticket_with(rooms_node.ticket, role="node")
+    assert "ccp2p node --join" in stranger.run("net", "join", for_node, code=2).stderr
+    folder = tmp_path / "node"
+    result = stranger.run("node", "--data", str(folder), "--join", rooms_node.ticket, code=2)
+    assert "member's ticket" in result.stderr
+    assert not (folder / "networks").exists()
+
+
+def test_3_when_nobody_answers(stranger: Member, rooms_node: NodeProcess):
+    (address, *_) = parse_ticket(rooms_node.ticket).addresses
+    parts = address.split("/")
+    parts[4] = str(closed_port())
+    dead = ticket_with(rooms_node.ticket, addresses=("/".join(parts),))
+    assert "error" in stranger.run("net", "join", dead, code=3).stderr
+
+
+def test_4_for_a_simulated_tee_unless_it_is_allowed(stranger: Member, rooms_node: NodeProcess):
+    del stranger.environment["CCP2P_ALLOW_SIMULATED"]
+    result = stranger.run("net", "join", rooms_node.ticket, code=4)
+    assert "--allow-simulated" in result.stderr
+    assert stranger.json("net", "list")["networks"] == []
+    assert (
+        "NOT CONFIDENTIAL"
+        in stranger.run("net", "join", "--allow-simulated", rooms_node.ticket).stderr
+    )
+    assert "--allow-simulated" in stranger.run("net", "show", code=4).stderr
+
+
+def test_4_for_a_ticket_whose_network_id_is_another(stranger: Member, rooms_node: NodeProcess):
+    forged = ticket_with(rooms_node.ticket, network=b"x" * 32)
+    assert "not of the ticket's network" in stranger.run("net", "join", forged, code=4).stderr
+
+
+def test_4_for_two_records_of_one_epoch(stranger: Member, rooms_node: NodeProcess):
+    forged = ticket_with(rooms_node.ticket, record=b"r" * 32)
+    assert "two records for epoch 0" in stranger.run("net", "join", forged, code=4).stderr
+
+
+def test_5_when_nothing_commits_in_time(stranger: Member, half_network):
+    ticket, node = half_network
+    stranger.run("net", "join", node.ticket or format_ticket(ticket))
+    result = stranger.run("room", "create", "lobby", "--timeout", "1", code=5)
+    assert "not committed within 1 s" in result.stderr
+
+
+def test_6_when_the_network_refuses(ann: Member):
+    assert "no-such-room" in ann.run("send", "no such room", "hello", code=6).stderr
+    assert "no-such-room" in ann.run("read", "no such room", code=6).stderr
+
+
+def test_6_for_a_stranger_with_a_forged_invite(stranger: Member, rooms_node: NodeProcess):
+    stranger.run("net", "join", ticket_with(rooms_node.ticket, secret=b"forged"))
+    assert "invite" in stranger.run("room", "list", code=6).stderr
+
+
+def test_exit_codes_and_streams_are_the_same_in_a_process_of_its_own(ann: Member):
+    listed = ann.process("net", "list", "--json")
+    assert (listed.returncode, len(listed.stdout.splitlines()), listed.stderr) == (0, 1, b"")
+    refused = ann.process("send", "no such room", "hello")
+    assert (refused.returncode, refused.stdout) == (6, b"")
+    assert b"Traceback" not in refused.stderr
+    assert refused.stderr.startswith(b"error: ")

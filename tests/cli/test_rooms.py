@@ -1,0 +1,114 @@
+import json
+import os
+import subprocess
+import sys
+import time
+
+from tests.cli.conftest import Member, NodeProcess
+
+
+def test_a_conversation(ann: Member, bob: Member):
+    assert "created room tea" in ann.run("room", "create", "tea", "--as", "ann").stderr
+    assert bob.json("room", "join", "tea", "--as", "bob")["standing"] == "joined"
+    assert ann.json("send", "tea", "hello", "bob")["position"] == 0
+    assert bob.json("send", "tea", "hi")["position"] == 1
+    read = bob.run("read", "tea").stdout.splitlines()
+    assert [line.split(" ", 1)[1] for line in read] == ["<ann> hello bob", "<bob> hi"]
+    assert ann.run("read", "tea", "--from", "1").stdout.count("\n") == 1
+    messages = ann.json("read", "tea")["messages"]
+    assert [(m["position"], m["name"], m["text"]) for m in messages] == [
+        (0, "ann", "hello bob"),
+        (1, "bob", "hi"),
+    ]
+    assert [p["name"] for p in ann.json("room", "members", "tea")["people"]] == ["ann", "bob"]
+
+
+def test_text_from_stdin_and_empty_text_are_messages(ann: Member):
+    ann.run("room", "create", "letters")
+    ann.run("send", "letters", "-", stdin="two\nlines\n")
+    ann.run("send", "letters", "")
+    texts = [m["text"] for m in ann.json("read", "letters")["messages"]]
+    assert texts == ["two\nlines", ""]
+
+
+def test_a_closed_room_lets_in_whom_its_owner_admits(ann: Member, bob: Member):
+    ann.run("room", "create", "board", "--closed", "--as", "ann")
+    assert bob.json("room", "join", "board", "--as", "bob")["standing"] == "pending"
+    assert "not-joined" in bob.run("send", "board", "let me in", code=6).stderr
+    assert "not-joined" in bob.run("read", "board", code=6).stderr
+    assert "not-owner" in bob.run("room", "pending", "board", code=6).stderr
+    assert "<" not in ann.run("read", "board").stdout
+    assert [p["name"] for p in ann.json("room", "pending", "board")["people"]] == ["bob"]
+    assert "nobody called 'eve'" in ann.run("room", "admit", "board", "eve", code=2).stderr
+    ann.run("room", "admit", "board", "bob")
+    assert bob.json("send", "board", "thank you")["position"] == 0
+    rooms = {room["room"]: room for room in bob.json("room", "list")["rooms"]}
+    assert (rooms["board"]["closed"], rooms["board"]["standing"]) == (True, "joined")
+
+
+def test_a_closed_room_is_unknown_to_who_did_not_ask(ann: Member, bob: Member):
+    ann.run("room", "create", "hidden", "--closed")
+    assert "hidden" not in bob.run("room", "list").stdout
+    assert "hidden" in ann.run("room", "list").stdout
+
+
+def test_tail_prints_what_is_there_and_what_comes(ann: Member, bob: Member):
+    ann.run("room", "create", "news", "--as", "ann")
+    bob.run("room", "join", "news", "--as", "bob")
+    ann.run("send", "news", "old")
+    tail = subprocess.Popen(
+        [sys.executable, "-m", "ccp2p", "tail", "news", "--json"],
+        env=os.environ | bob.environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    try:
+        assert tail.stdout is not None
+        assert json.loads(tail.stdout.readline())["text"] == "old"
+        ann.run("send", "news", "new")
+        message = json.loads(tail.stdout.readline())
+        assert (message["schema"], message["name"], message["text"]) == ("message/1", "ann", "new")
+        tail.send_signal(2)
+        assert tail.wait(timeout=10) == 130
+        assert tail.stderr is not None
+        assert b"Traceback" not in tail.stderr.read()
+    finally:
+        tail.kill()
+        tail.wait()
+
+
+def test_nobody_steers_anothers_terminal(ann: Member, bob: Member):
+    escape = "\x1b[2J\x07\x9b31m\u202e"
+    name = f"eve{escape}\n12:00 <bob> yes"
+    ann.run("room", "create", "odd", "--as", name)
+    ann.run("send", "odd", f"clear{escape}\r\n12:00 <bob> I agree")
+    ann.run("room", "create", f"room{escape}\nfake")
+    bob.run("room", "join", "odd", "--as", "bob")
+    outputs = [bob.run("read", "odd"), bob.run("room", "members", "odd"), bob.run("room", "list")]
+    refused = bob.run("room", "admit", "odd", f"x{escape}", code=6)
+    for result in [*outputs, refused]:
+        for character in "\x1b\x07\x9b\r\u202e":
+            assert character not in result.stdout
+            assert character not in result.stderr
+        assert not any(line.startswith("12:00 <bob>") for line in result.stdout.splitlines())
+    assert escape in bob.json("read", "odd")["messages"][0]["text"]
+
+
+def test_members_of_one_folder_have_keys_of_their_own(ann: Member):
+    ann.run("room", "create", "self", "--member", "work", "--as", "work")
+    assert ann.json("room", "join", "self", "--as", "me")["standing"] == "joined"
+    people = ann.json("room", "members", "self")["people"]
+    assert len({person["member"] for person in people}) == 2
+
+
+def test_the_room_of_a_name_is_made_once(ann: Member, bob: Member):
+    ann.run("room", "create", "unique")
+    assert "room-exists" in bob.run("room", "create", "unique", code=6).stderr
+    bob.run("room", "join", "unique", "--as", "bob")
+    assert "already-joined" in bob.run("room", "join", "unique", "--as", "eve", code=6).stderr
+
+
+def test_waiting_is_bounded_by_the_timeout_asked_for(ann: Member, rooms_node: NodeProcess):
+    started = time.monotonic()
+    ann.run("room", "create", "quick", "--timeout", "10")
+    assert time.monotonic() - started < 10

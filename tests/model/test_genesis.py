@@ -1,0 +1,143 @@
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ccp2p.model import codec, limits
+from ccp2p.model.errors import MemberFault
+from ccp2p.model.genesis import (
+    Genesis,
+    Parameters,
+    check_parameters,
+    network_id,
+    parse_genesis,
+)
+
+GENESIS = Genesis(
+    name="home",
+    kind="group",
+    app="rooms",
+    policy="",
+    parameters=Parameters(),
+    governors=(b"g" * 32,),
+    governor_threshold=1,
+    first_node=b"f" * 32,
+    founders=4,
+    member_invite=b"m" * 32,
+    node_invite=b"n" * 32,
+    created_ms=1,
+)
+
+
+def test_the_defaults_are_allowed():
+    check_parameters(Parameters())
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"commit_waves": (5,)},
+        {"coin_delay": 4},
+        {"coin_length": 1 << 8},
+        {"coin_length": 1 << 24},
+        {"slots_per_round": limits.MAX_COMMITTEE},
+        {"gc_depth": 10},
+        {"gc_depth": 10_000},
+        {"min_round_delay_ms": 0, "max_round_delay_ms": 0},
+        {"checkpoint_interval": 1},
+    ],
+)
+def test_parameters_within_their_bounds_are_allowed(changes):
+    check_parameters(msgspec.structs.replace(Parameters(), **changes))
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"commit_waves": (4,)},
+        {"commit_waves": (5, 4)},
+        {"commit_waves": ()},
+        {"commit_waves": (3, 5)},
+        {"coin_delay": 2},
+        {"coin_delay": 5},
+        {"coin_length": (1 << 8) - 1},
+        {"coin_length": (1 << 24) + 1},
+        {"slots_per_round": -1},
+        {"slots_per_round": limits.MAX_COMMITTEE + 1},
+        {"gc_depth": 9},
+        {"gc_depth": 10_001},
+        {"min_round_delay_ms": -1},
+        {"min_round_delay_ms": 200, "max_round_delay_ms": 100},
+        {"max_round_delay_ms": 60_001},
+        {"checkpoint_interval": 0},
+        {"checkpoint_interval": 100_001},
+    ],
+)
+def test_parameters_without_a_proof_are_refused(changes):
+    parameters = msgspec.structs.replace(Parameters(), **changes)
+    with pytest.raises(MemberFault) as caught:
+        check_parameters(parameters)
+    assert caught.value.code == "genesis"
+    with pytest.raises(MemberFault):
+        parse_genesis(codec.encode(msgspec.structs.replace(GENESIS, parameters=parameters)))
+
+
+def test_a_genesis_is_read_back():
+    assert parse_genesis(codec.encode(GENESIS)) == GENESIS
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"founders": 0},
+        {"founders": limits.MAX_COMMITTEE + 1},
+        {"name": ""},
+        {"name": "n" * 65},
+        {"kind": "crowd"},
+        {"app": "doom"},
+        {"policy": "#" * limits.MAX_GENESIS_BYTES},
+    ],
+)
+def test_a_genesis_out_of_bounds_is_refused(changes):
+    with pytest.raises(MemberFault):
+        parse_genesis(codec.encode(msgspec.structs.replace(GENESIS, **changes)))
+
+
+OTHERS = Genesis(
+    name="work",
+    kind="mesh",
+    app="kv",
+    policy="# another",
+    parameters=Parameters(gc_depth=99),
+    governors=(),
+    governor_threshold=2,
+    first_node=b"F" * 32,
+    founders=5,
+    member_invite=b"M" * 32,
+    node_invite=b"N" * 32,
+    created_ms=2,
+)
+
+
+@pytest.mark.parametrize("field", GENESIS.__struct_fields__)
+def test_the_network_id_covers_every_field(field: str):
+    changed = msgspec.structs.replace(GENESIS, **{field: getattr(OTHERS, field)})
+    assert network_id(codec.encode(changed)) != network_id(codec.encode(GENESIS))
+
+
+@given(st.binary(max_size=400))
+def test_arbitrary_bytes_are_a_members_fault(data: bytes):
+    with pytest.raises(MemberFault):
+        parse_genesis(data)
+
+
+@given(st.data())
+def test_a_changed_byte_never_keeps_the_network_id(data: st.DataObject):
+    good = codec.encode(GENESIS)
+    at = data.draw(st.integers(0, len(good) - 1))
+    changed = bytes([*good[:at], data.draw(st.integers(0, 255)), *good[at + 1 :]])
+    try:
+        parse_genesis(changed)
+    except MemberFault:
+        return
+    assert (network_id(changed) == network_id(good)) == (changed == good)
