@@ -32,7 +32,12 @@ _COLOURS = {"ok": "green", "reject": "red", "policy-reject": "red"}
     multiple=True,
     help="A certificate, chain, revocation list or collateral. Give it as often as needed.",
 )
-@click.option("--policy", "policy_file", type=_FILE, help="A policy; else any genuine program.")
+@click.option(
+    "--policy",
+    "policy_file",
+    type=_FILE,
+    help="The policy; without one, any program that is genuine and current.",
+)
 @click.option("--report-data", metavar="HEX", help="What the evidence must be bound to.")
 @click.option("--platform-key", type=_FILE, help="An Arm CCA platform key to trust.")
 @click.option("--at", metavar="RFC3339", help="The time to judge for; now when not given.")

@@ -22,7 +22,9 @@ from ccp2p.model.outcome import Outcome
 from ccp2p.sealing import session as sessions
 from ccp2p.sealing.session import SessionContext, SessionKeys
 
-_IN_FLIGHT = limits.SEQUENCE_WINDOW // 2  # half the window, so that retries always fit it
+# The oldest event without an outcome is at most this far behind the newest, so that its number is
+# within the window of kept outcomes even when all the others have been executed.
+_IN_FLIGHT = limits.SEQUENCE_WINDOW
 # The last two: somebody else had garbage ordered under our tag, which hosts can see.
 _RETRY_CODES = frozenset({"busy", "unreachable", "not-founded", "sealed", "tag"})
 RETRY_AFTER_S = 5.0

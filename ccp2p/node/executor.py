@@ -122,8 +122,9 @@ class Executor:
         for tag, outcome in outcomes:
             if not self._waits_for(tag):
                 continue
+            # An event that was held came in an earlier commit; its session claims its tag still.
             session = self.table.of_tag(tag)
-            keys = session.keys if session else opened.refused.get(tag)
+            keys = opened.keys.get(tag) or (session.keys if session else None)
             if keys is not None:
                 sealed = sessions.seal_outcome(self.table.context, keys, tag, codec.encode(outcome))
                 executed.outcomes.append((tag, sealed))

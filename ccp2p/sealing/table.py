@@ -49,14 +49,14 @@ class Session:
 class OpenedCommit:
     """A commit's events, in order; sessions opened and closed; tags that nobody claimed.
 
-    `refused` has the keys of sessions that were not opened, by tag: their answer is sealed too.
+    `keys` seal the answer to each event, by tag; also to one whose session was not opened.
     """
 
     events: list[MemberEvent] = field(default_factory=list)
     opened: list[SessionRecord] = field(default_factory=list)
     closed: list[bytes] = field(default_factory=list)
     dropped: list[tuple[bytes, str]] = field(default_factory=list)
-    refused: dict[bytes, SessionKeys] = field(default_factory=dict)
+    keys: dict[bytes, SessionKeys] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -133,6 +133,8 @@ class SessionTable:
             if event is None:
                 result.dropped.append((candidate.envelope.tag, candidate.refusal or "no-session"))
                 continue
+            if candidate.session is not None:
+                result.keys[candidate.envelope.tag] = candidate.session.keys
             result.events.append(
                 MemberEvent(
                     candidate.envelope.tag,
@@ -201,7 +203,6 @@ class SessionTable:
             self._make_room(session.record.member, result)
             self._add(session, last_of(session.record.member) or 0)
             result.opened.append(session.record)
-        result.refused = {c.envelope.tag: s.keys for c, s in proposed if c.refusal}
 
     def _propose(
         self, candidate: _Candidate, identifier: bytes, commit: int, last_of: LastOf
@@ -232,7 +233,7 @@ class SessionTable:
     def _open_events(self, candidates: list[_Candidate]) -> None:
         claimed = []
         for candidate in candidates:
-            session = self._by_tag.get(candidate.envelope.tag)
+            session = self._claimant(candidate.envelope)
             if candidate.foreseen and session is candidate.session:
                 continue
             candidate.session, candidate.event, candidate.refusal = session, None, ""
@@ -251,6 +252,12 @@ class SessionTable:
             if self._accept(candidate, session, arena[index]):
                 opened.append(candidate)
         _check_signatures(opened)
+
+    def _claimant(self, envelope: Envelope) -> Session | None:
+        """The session that an envelope names by its opening, or else by its tag."""
+        if envelope.opening:
+            return self._sessions.get(session_id(envelope.opening))
+        return self._by_tag.get(envelope.tag)
 
     def _accept(self, candidate: _Candidate, session: Session, plaintext: bytes | None) -> bool:
         """Attach the event when the member of the session wrote it under this very tag."""

@@ -124,7 +124,7 @@ class Checks:
         """A block left its author: the only one of its slot, whatever happened to the disk."""
         slot = (reference.round, reference.author)
         known = self._sent.setdefault(slot, reference.digest)
-        if known != reference.digest:
+        if known != reference.digest and not host.is_excused:
             raise Violation("double-signing", f"node {host.index} signed two blocks for {slot}")
 
     def blamed(self, host: "Host", seat: int, fault: Fault) -> None:
@@ -138,7 +138,8 @@ class Checks:
         """A node holds proof of equivocation: never by an honest one."""
         world = self._world
         world.trace.note(world.now_us, host.index, "evidence", b"%d" % pair.author)
-        if world.hosts[pair.author].is_honest:
+        author = world.hosts[pair.author]
+        if author.is_honest and not author.is_excused:
             raise Violation("double-signing", f"there is evidence against node {pair.author}")
 
     def bounds(self, host: "Host") -> None:
@@ -165,13 +166,14 @@ class Checks:
         if load.unanswered:
             return f"{load.unanswered} events without an outcome"
         for host in self._world.hosts:
-            if host.is_honest and (not host.is_up or host.core.starting):
+            if not host.is_honest or host.is_retired:
+                continue
+            if not host.is_up or host.core.starting:
                 return f"node {host.index} does not run"
-            if host.is_honest:
-                self.members(host)
-                behind = self._behind(host)
-                if behind:
-                    return behind
+            self.members(host)
+            behind = self._behind(host)
+            if behind:
+                return behind
         return ""
 
     def _behind(self, host: "Host") -> str:

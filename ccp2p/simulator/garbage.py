@@ -37,7 +37,7 @@ def _invented(header: BlockHeader, random: Random) -> BlockHeader:
     return msgspec.structs.replace(header, parents=tuple(parents))
 
 
-def _misnamed(header: BlockHeader, random: Random) -> BlockHeader:
+def _misnamed(header: BlockHeader, _: Random) -> BlockHeader:
     """A parent's digest under another author's name."""
     parents = list(header.parents)
     if len(parents) > 2:

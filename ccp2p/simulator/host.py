@@ -56,6 +56,7 @@ class Host:
         self.is_up = False
         self.doom = ""
         self.starts = 0
+        self.is_excused = False  # its disk was rolled back in a power cut: it may sign a slot twice
         self.is_retired = False  # down for good: nothing is expected of it any more
         self.stopped: LocalFault | None = None
         self._life = 0
@@ -290,7 +291,7 @@ class Host:
             self.world.load.answered(self, tag, sealed)
         for tag, code in executed.dropped:
             self.waiting.pop(tag, None)
-            self.world.load.dropped(self, tag, code)
+            self.world.load.dropped(self, code)
 
     def _serve(self, seat: int, request: FetchBlocks) -> None:
         self._serving.discard(seat)

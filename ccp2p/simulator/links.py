@@ -7,14 +7,25 @@ floating point can change a run.
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from random import Random
+from typing import NamedTuple
 
 from ccp2p.model import limits
 
 Latencies = Sequence[Sequence[int]]
 """One-way delays in microseconds, by sender and receiver."""
 
-Scheduler = Callable[[int, int, int, bytes], int]
-"""(now_us, sender, receiver, frame) to an extra delay in microseconds: a hostile network's whim."""
+
+class Letter(NamedTuple):
+    """A frame under way between two seats."""
+
+    now_us: int
+    sender: int
+    receiver: int
+    frame: bytes
+
+
+Scheduler = Callable[[Letter], int]
+"""A hostile network's whim: how many microseconds a frame takes longer."""
 
 
 @dataclass(slots=True)
@@ -53,7 +64,7 @@ class Links:
             return None
         times = [leaves_us + self._delay(sender, receiver)]
         if weather.scheduler is not None:
-            times[0] += weather.scheduler(now_us, sender, receiver, frame)
+            times[0] += weather.scheduler(Letter(now_us, sender, receiver, frame))
         if weather.in_order:
             times[0] = max(times[0], self._newest_us.get((sender, receiver), 0))
             self._newest_us[sender, receiver] = times[0]

@@ -155,7 +155,7 @@ class Load:
         member.places[pending.sequence] = (outcome.commit, outcome.position)
         self._pump(member)
 
-    def dropped(self, host: "Host", tag: bytes, code: str) -> None:
+    def dropped(self, host: "Host", code: str) -> None:
         """The network dropped an envelope; its client will send it again."""
         self._world.trace.note(self._world.now_us, host.index, "dropped", code.encode())
 

@@ -127,9 +127,8 @@ class Equivocator:
         size = len(traitor.world.hosts)
         if not self._split or block.header.round % self._habit_rounds == 0:
             self._split = [self._random.randrange(self._count) for _ in range(size)]
-        variants = [data]
-        for number in range(1, self._count):
-            variants.append(self._variant(traitor, block, number))
+        made = (self._variant(traitor, block, number) for number in range(1, self._count))
+        variants = [data, *made]
         if len(self._variants) >= 16:
             del self._variants[next(iter(self._variants))]
         self._variants[data] = variants

@@ -83,11 +83,12 @@ class World:
         """A frame leaves a machine; False when its line has no room for it."""
         if self.hosts[sender].is_honest:
             self._look_at(sender, frame)
+        starts = self.hosts[receiver].starts
         arrivals = self.links.arrivals(self.now_us, sender, receiver, frame)
         if arrivals is None:
             return False
         for at_us in arrivals:
-            self.later(at_us - self.now_us, self._arrive, sender, receiver, frame)
+            self.later(at_us - self.now_us, self._arrive, sender, receiver, starts, frame)
         return True
 
     def decode(self, frame: bytes) -> PeerMessage:
@@ -99,7 +100,9 @@ class World:
             message = self._decoded[frame] = decode_message(frame)
         return message
 
-    def _arrive(self, sender: int, receiver: int, frame: bytes) -> None:
+    def _arrive(self, sender: int, receiver: int, starts: int, frame: bytes) -> None:
+        if self.hosts[receiver].starts != starts:
+            return  # the connection ended with the process that it led to
         self.deliveries += 1
         self.trace.frame(self.now_us, sender, receiver, frame)
         self.hosts[receiver].hear(sender, frame)

@@ -1,4 +1,4 @@
-/* What all of the Ed25519 code shares: words, byte order, and the two forms in which points lie in
+/* What all of the Ed25519 code shares: items, scalars, and the two forms in which points lie in
  * memory. Verification handles public data only, so nothing here is constant-time.
  *
  * A field element in memory is five 64-bit limbs of radix 2^51, each below 2^51 + 2^43, whatever
@@ -8,17 +8,7 @@
 #ifndef CCP2P_ED25519_COMMON_H
 #define CCP2P_ED25519_COMMON_H
 
-#include <stddef.h>
-#include <stdint.h>
-#include <string.h>
-
-#if !defined(__SIZEOF_INT128__)
-#error "the Ed25519 core needs a 64-bit compiler with __int128; CCP2P_PURE=1 works without it"
-#endif
-
-typedef uint8_t u8;
-typedef uint64_t u64;
-typedef unsigned __int128 u128;
+#include "words.h"
 
 #define KEY_BYTES 32
 #define SIGNATURE_BYTES 64
@@ -58,33 +48,5 @@ struct item {
 #else
 #define CHECK_BOUND(condition) ((void)0)
 #endif
-
-static inline u64 load_little(const u8 *bytes)
-{
-    u64 word;
-    memcpy(&word, bytes, 8);
-#if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
-    word = __builtin_bswap64(word);
-#endif
-    return word;
-}
-
-static inline u64 load_big(const u8 *bytes)
-{
-    u64 word;
-    memcpy(&word, bytes, 8);
-#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
-    word = __builtin_bswap64(word);
-#endif
-    return word;
-}
-
-static inline void store_big(u8 *bytes, u64 word)
-{
-#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
-    word = __builtin_bswap64(word);
-#endif
-    memcpy(bytes, &word, 8);
-}
 
 #endif

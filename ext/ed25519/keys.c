@@ -3,16 +3,6 @@
 
 #include <stdlib.h>
 
-u64 key_hash(const u64 seed[SEED_WORDS], const u8 encoding[KEY_BYTES])
-{
-    u64 hash = 0;
-    for (int i = 0; i < SEED_WORDS; i++) {
-        u128 product = (u128)(load_little(encoding + 8 * i) ^ seed[i] ^ hash) * (seed[i] | 1);
-        hash = (u64)product ^ (u64)(product >> 64);
-    }
-    return hash;
-}
-
 struct key_cache *key_cache_new(const u8 seed[8 * SEED_WORDS])
 {
     size_t bytes = (sizeof(struct key_cache) + 63) / 64 * 64;
@@ -25,7 +15,7 @@ struct key_cache *key_cache_new(const u8 seed[8 * SEED_WORDS])
 
 static struct cached_key *cache_set(struct key_cache *cache, const u8 encoding[KEY_BYTES])
 {
-    return cache->key[key_hash(cache->seed, encoding) % CACHE_SETS];
+    return cache->key[seeded_hash(cache->seed, encoding) % CACHE_SETS];
 }
 
 const struct affine *key_cache_find(struct key_cache *cache, const u8 encoding[KEY_BYTES])

@@ -9,7 +9,6 @@
 
 #define CACHE_SETS 1024
 #define CACHE_WAYS 4
-#define SEED_WORDS 4
 
 struct cached_key {
     struct affine point;
@@ -22,9 +21,6 @@ struct key_cache {
     u64 clock;
     struct cached_key key[CACHE_SETS][CACHE_WAYS];
 };
-
-/* Mixes 32 bytes under a secret seed. */
-u64 key_hash(const u64 seed[SEED_WORDS], const u8 encoding[KEY_BYTES]);
 
 /* NULL when memory is short. */
 struct key_cache *key_cache_new(const u8 seed[8 * SEED_WORDS]);

@@ -131,3 +131,17 @@ def test_what_an_opening_earns_does_not_hang_on_where_in_the_commit_it_is(acts, 
     first, other = Replica().commit([*openings, *events])[0], Replica().commit(mixed)[0]
     assert (first.opened, first.closed) == (other.opened, other.closed)
     assert sorted(first.dropped) == sorted(other.dropped)
+
+
+def test_a_member_of_long_standing_is_greeted_in_a_new_session_and_again():
+    replica, old = Replica(), ClientSession("ann")
+    replica.commit([old.open()])
+    for start in range(1, 200, 40):
+        replica.commit([old.send(number) for number in range(start, start + 40)])
+    new = ClientSession("ann")
+    greeting = new.open()
+    for _ in range(2):
+        opened, applied = replica.commit([greeting])
+        tag, outcome = applied.outcomes[0]
+        assert int.from_bytes(outcome.body, "big") == 200
+        assert opened.keys[tag] == new.keys

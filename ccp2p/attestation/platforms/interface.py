@@ -6,7 +6,10 @@ from ccp2p.attestation.bundle import EvidenceBundle
 
 
 class Platform(Protocol):
-    """A TEE seen from inside. Every call may raise LocalFault (code `platform`)."""
+    """A TEE seen from inside. Every call may raise LocalFault (code `platform`).
+
+    Calls block, up to seconds where firmware is slow or busy: keep them off an event loop.
+    """
 
     @property
     def tee(self) -> str:

@@ -1,0 +1,140 @@
+"""One run: a scenario, a seed, a verdict."""
+
+from dataclasses import dataclass
+from random import Random
+
+import msgspec
+
+from ccp2p.model.genesis import Parameters
+from ccp2p.simulator.checks import Violation
+from ccp2p.simulator.faults import Faults
+from ccp2p.simulator.founding import found
+from ccp2p.simulator.host import Host
+from ccp2p.simulator.hostile import HostileMembers
+from ccp2p.simulator.load import Load
+from ccp2p.simulator.remembered import remembered_signatures
+from ccp2p.simulator.scenarios import (
+    SCENARIOS,
+    SETTLE_US,
+    SPAN_US,
+    Scenario,
+    Stage,
+    latencies_of,
+)
+from ccp2p.simulator.trace import Trace
+from ccp2p.simulator.traitors import Traitor
+from ccp2p.simulator.world import World
+
+_COIN_LENGTH = 4096
+_LIE_MS = 3_600_000  # a traitor's clock is an hour off
+
+PASS, NO_PROGRESS, VIOLATED = "pass", "no-progress", "violated"
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """What runs have in common. `table` is a CSV of round trips; 0 events: the scenario's own.
+
+    `parameters` are the network's, but for the coin's length; None draws depths from the seed.
+    """
+
+    nodes: int = 7
+    events: int = 0
+    table: str = ""
+    parameters: Parameters | None = None
+    waves: tuple[int, ...] = (4, 5)
+    slots: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What became of one run. `check` and `detail` say what was violated, or did not happen."""
+
+    scenario: str
+    seed: int
+    verdict: str
+    check: str
+    detail: str
+    latencies_us: tuple[int, ...]
+    quorum_delay_us: int
+    deliveries: int
+    commits: int
+    simulated_us: int
+    trace_sha256: str
+
+
+def simulate(name: str, seed: int, setting: Setting, trace: Trace | None = None) -> Result:
+    """Run scenario `name` (KeyError when there is none) with `seed` to its verdict."""
+    scenario = SCENARIOS[name]
+    trace = trace or Trace()
+    with remembered_signatures():
+        world, faults = build(scenario, seed, setting, trace)
+        verdict, check, detail = PASS, "", ""
+        try:
+            _play(world, faults)
+            detail = world.checks.finish(world.load)
+            if detail:
+                verdict, check = NO_PROGRESS, "liveness"
+        except Violation as violation:
+            verdict, check, detail = VIOLATED, violation.check, str(violation)
+    return Result(
+        name,
+        seed,
+        verdict,
+        check,
+        detail,
+        tuple(world.load.latencies_us),
+        world.links.quorum_delay_us(world.founded.committee.quorum),
+        world.deliveries,
+        world.checks.longest,
+        world.now_us,
+        trace.sha256,
+    )
+
+
+def build(scenario: Scenario, seed: int, setting: Setting, trace: Trace) -> tuple[World, Faults]:
+    """The world before its first event."""
+    random = Random(f"scenario/{seed}")
+    founded = found(setting.nodes, seed, _parameters(setting, random))
+    latencies = latencies_of(scenario, setting.nodes, setting.table, random)
+    world = World(founded, seed, latencies, trace)
+    traitors: list[int] = []
+    if scenario.habits is not None:
+        count = scenario.traitors(random, founded.committee.faulty)
+        traitors = random.sample(range(setting.nodes), count)
+    for index in range(setting.nodes):
+        own = world.generator(f"host-{index}")
+        if index in traitors and scenario.habits is not None:
+            skew_ms = own.choice((0, _LIE_MS, -_LIE_MS))
+            world.hosts.append(Traitor(world, index, own, scenario.habits(own), skew_ms))
+        else:
+            world.hosts.append(Host(world, index, own, own.randrange(-50, 51)))
+    faults = Faults(world, world.generator("faults"), SPAN_US)
+    scenario.unfold(Stage(founded, random, world.links.weather, faults, len(traitors)))
+    events = setting.events or scenario.events
+    world.load = Load(world, world.generator("load"), scenario.members, events, SPAN_US)
+    if scenario.hostile_members:
+        HostileMembers(world, world.generator("hostile"), SPAN_US)
+    return world, faults
+
+
+def _play(world: World, faults: Faults) -> None:
+    for host in world.hosts:
+        world.start(host)
+    world.run(SPAN_US)
+    faults.end()
+    world.run(SPAN_US + SETTLE_US, lambda: not world.checks.finish(world.load))
+
+
+def _parameters(setting: Setting, random: Random) -> Parameters:
+    given = setting.parameters or Parameters(
+        gc_depth=random.choice((12, 20, 40)),
+        checkpoint_interval=random.choice((4, 16)),
+        max_round_delay_ms=random.choice((200, 1000)),
+    )
+    return msgspec.structs.replace(
+        given,
+        coin_length=_COIN_LENGTH,
+        commit_waves=setting.waves,
+        slots_per_round=setting.slots,
+    )

@@ -1,0 +1,125 @@
+"""A member's session while nodes come and go: every outcome arrives, once."""
+
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from ccp2p.client import rooms
+from ccp2p.client import session as client_session
+from ccp2p.client.network import NetworkClient, open_network
+from ccp2p.client.session import MemberSession
+from ccp2p.crypto.signatures import SigningKey
+from ccp2p.model.errors import Fault, NotCommitted, Unreachable
+from ccp2p.model.outcome import Outcome
+from tests.node.stage import TIMEOUT_MS, eventually, network
+
+COUNT = 100
+
+
+async def ann_in_lobby(client: NetworkClient) -> MemberSession:
+    ann = client.session(SigningKey(b"a" * 32))
+    await ann.open(TIMEOUT_MS)
+    await ann.submit(rooms.create("lobby", False, "ann"), TIMEOUT_MS)
+    return ann
+
+
+def post_all(ann: MemberSession) -> list[tuple[int, Outcome | Fault]]:
+    """Pipeline messages; what becomes of each is added to the list as it arrives."""
+    results: list[tuple[int, Outcome | Fault]] = []
+    for number in range(COUNT):
+        ann.post(
+            rooms.post("lobby", str(number)),
+            lambda result, number=number: results.append((number, result)),
+        )
+    return results
+
+
+async def assert_each_once(ann: MemberSession, results: list[tuple[int, Outcome | Fault]]) -> None:
+    """One outcome each, all executed; the room has each message once, in order."""
+    await eventually(lambda: len(results) >= COUNT)
+    assert Counter(number for number, _ in results) == dict.fromkeys(range(COUNT), 1)
+    assert {getattr(result, "status", result) for _, result in results} == {"ok"}
+    texts = [message.text async for message in rooms.messages(ann, "lobby")]
+    assert texts == [str(number) for number in range(COUNT)]
+
+
+async def test_a_node_that_dies_midway_costs_no_outcome_and_doubles_none(tmp_path: Path):
+    async with network(tmp_path) as stage, stage.client(every_node=True) as client:
+        ann = await ann_in_lobby(client)
+        serving = next(
+            host
+            for host in stage.hosts
+            if host.node.setup.identity.node == ann._connection.node.node
+        )
+        results = post_all(ann)
+        await eventually(lambda: len(results) > 5)
+        await serving.stop()
+        assert len(results) < COUNT
+        await assert_each_once(ann, results)
+
+
+async def test_busy_is_tried_again_until_there_is_room(tmp_path: Path, monkeypatch):
+    monkeypatch.setattr(client_session, "RETRY_AFTER_S", 0.5)
+    async with network(tmp_path, 1) as stage, stage.client() as client:
+        ann = await ann_in_lobby(client)
+        node = stage.hosts[0].node
+        submit, calls = node.submit, []
+
+        def reluctant(envelopes: list[bytes]) -> int:
+            calls.append(len(envelopes))
+            return submit(envelopes[:10]) if len(calls) < 4 else submit(envelopes)
+
+        monkeypatch.setattr(node, "submit", reluctant)
+        await assert_each_once(ann, post_all(ann))
+        assert len(calls) >= 4
+
+
+async def test_what_cannot_commit_is_reported_and_not_waited_for_forever(tmp_path: Path):
+    async with network(tmp_path, 2) as stage, stage.client() as client:
+        ann = await ann_in_lobby(client)
+        await stage.hosts[1].stop()
+        with pytest.raises(NotCommitted, match="the network may still do it"):
+            await rooms.ask_post(ann, "lobby", "is anybody there?", 700)
+        assert not ann._in_flight
+
+
+async def test_with_every_node_gone_a_read_says_so(tmp_path: Path):
+    async with network(tmp_path, 1) as stage, stage.client() as client:
+        ann = await ann_in_lobby(client)
+        await stage.hosts[0].stop()
+        await eventually(lambda: not client.live())
+        with pytest.raises(Unreachable):
+            await ann.query(b"")
+
+
+async def test_a_client_finds_the_other_nodes_from_any_one(tmp_path: Path):
+    async with network(tmp_path, 4) as stage:
+        only_last = (stage.hosts[3].address,)
+        async with open_network(
+            stage.ticket(), allow_simulated=True, addresses=only_last, every_node=True
+        ) as client:
+            assert len(client.live()) == 4
+            assert {c.node.seat for c in client.connections} == {0, 1, 2, 3}
+
+
+async def test_dead_addresses_are_passed_over(tmp_path: Path):
+    async with network(tmp_path, 4) as stage:
+        addresses = [host.address for host in stage.hosts]
+        await stage.hosts[0].stop()
+        async with open_network(
+            stage.ticket(), allow_simulated=True, addresses=addresses
+        ) as client:
+            assert client.verified.node == stage.hosts[1].node.setup.identity.node
+
+
+async def test_two_devices_of_one_member_see_each_others_numbers(tmp_path: Path):
+    async with network(tmp_path, 1) as stage, stage.client() as client:
+        ann = await ann_in_lobby(client)
+        await rooms.ask_post(ann, "lobby", "from the desk", TIMEOUT_MS)
+        phone = client.session(ann.member)
+        await phone.open(TIMEOUT_MS)
+        assert phone.last == ann.last
+        assert await rooms.ask_post(phone, "lobby", "from the road", TIMEOUT_MS) == 1
+        with pytest.raises(Fault, match="in use on another machine"):
+            await rooms.ask_post(ann, "lobby", "from the desk again", TIMEOUT_MS)
