@@ -18,6 +18,7 @@ _COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "kv": ("ccp2p.cli.kv:kv", "Read and write a shared key-value database."),
     "net": ("ccp2p.cli.net:net", "Join networks and look at them."),
     "node": ("ccp2p.cli.node:node", "Run a node."),
+    "platform": ("ccp2p.cli.platform:platform", "Look at the TEE of this machine."),
     "read": ("ccp2p.cli.messages:read", "Print a room's messages."),
     "room": ("ccp2p.cli.room:room", "Create, join and list rooms."),
     "send": ("ccp2p.cli.messages:send", "Send a message to a room."),

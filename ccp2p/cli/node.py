@@ -46,6 +46,18 @@ _MIB = 1024 * 1024
 @click.option("--listen", default="127.0.0.1", show_default=True, help="Address to listen on.")
 @click.option("--port", type=int, default=0, help="TCP port for nodes. [default: kept or free]")
 @click.option("--client-port", type=int, default=0, help="TCP port for members.")
+@click.option(
+    "--policy",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Attestation policy (TOML) of a new network. [default: simulated TEEs, this program]",
+)
+@click.option(
+    "--endorsement",
+    "endorsements",
+    multiple=True,
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Certificates or collateral that go with this hardware TEE's evidence.",
+)
 @click.option("--vendor", default="sim-a", show_default=True, help="Vendor of the simulated chip.")
 @click.option(
     "--coin-length",
@@ -109,6 +121,7 @@ async def _settle(options: dict[str, Any]) -> "NodeSetup":
         Listen(options["listen"], options["port"], options["client_port"]),
         options["vendor"],
         options["map_size"] * _MIB,
+        tuple(path.read_bytes() for path in options["endorsements"]),
     )
     if options["join_ticket"]:
         return await _join(wanted, options["join_ticket"])
@@ -123,7 +136,8 @@ def _found(wanted: "Wanted", options: dict[str, Any]) -> "NodeSetup":
 
     app: Literal["rooms", "kv"] = options["app"]
     parameters = Parameters(coin_length=options["coin_length"])
-    founding = setup.Founding(options["name"], app, options["founders"], parameters)
+    policy = options["policy"].read_text() if options["policy"] else None
+    founding = setup.Founding(options["name"], app, options["founders"], parameters, policy)
     return setup.found(wanted, founding, time.time_ns() // 1_000_000)
 
 

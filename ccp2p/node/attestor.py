@@ -3,7 +3,8 @@
 from typing import Protocol
 
 from ccp2p.attestation.binding import report_data
-from ccp2p.attestation.bundle import EvidenceBundle, parse_bundle
+from ccp2p.attestation.bundle import parse_bundle
+from ccp2p.attestation.platforms.interface import Platform
 from ccp2p.attestation.policy import Policy
 from ccp2p.attestation.verdict import Verdict
 from ccp2p.attestation.verify import verify_bundle
@@ -11,19 +12,6 @@ from ccp2p.model import codec, limits
 from ccp2p.model.codec import Wire
 from ccp2p.model.errors import AttestationFault, PeerFault
 from ccp2p.sealing.identity import Identity
-
-
-class Platform(Protocol):
-    """What makes evidence and sealing keys: a TEE, or the simulation of one."""
-
-    tee: str
-    vendor: str
-
-    def bundle(self, report_data: bytes) -> EvidenceBundle:
-        """Fresh evidence over 64 bytes."""
-
-    def sealing_key(self, context: bytes) -> bytes:
-        """32 bytes that only this TEE can derive again."""
 
 
 class PeerEvidence(Wire, frozen=True):

@@ -6,10 +6,10 @@ Everything that names people or keys is sealed by the TEE; what is readable name
 import os
 from pathlib import Path
 
+from ccp2p.attestation.platforms.interface import Platform
 from ccp2p.model import codec
 from ccp2p.model.codec import Wire
 from ccp2p.model.errors import LocalFault
-from ccp2p.node.attestor import Platform
 from ccp2p.sealing.identity import Identity
 
 _IDENTITY = "identity.sealed"
@@ -44,6 +44,11 @@ class NodeHome:
         """Where a simulated chip keeps its secret."""
         return self.directory / "platform"
 
+    @property
+    def has_simulated_chip(self) -> bool:
+        """Whether the node here runs on a simulated TEE."""
+        return self.platform_directory.exists()
+
     def store_path(self, network: bytes) -> Path:
         """The database of one network."""
         return self.directory / _NETWORKS / network.hex()
@@ -55,12 +60,12 @@ class NodeHome:
 
     def identity(self, platform: Platform) -> Identity:
         """The node's keys: unsealed, or made on first use."""
-        sealing_key = platform.sealing_key(b"identity")
+        key = sealing_key(platform, b"identity")
         path = self.directory / _IDENTITY
         if path.exists():
-            return Identity.unseal(sealing_key, path.read_bytes())
+            return Identity.unseal(key, path.read_bytes())
         identity = Identity(os.urandom(32), os.urandom(32))
-        _write(path, identity.seal(sealing_key))
+        _write(path, identity.seal(key))
         return identity
 
     def listen(self, wanted: Listen) -> Listen:
@@ -89,6 +94,18 @@ class NodeHome:
                 f"this node already signed another founding; give it an empty folder ({path})",
             )
         _write(path, mark)
+
+
+def sealing_key(platform: Platform, context: bytes) -> bytes:
+    """The TEE's sealing key (`at_rest = "self"`); LocalFault where the TEE has none."""
+    key = platform.sealing_key(context)
+    if key is None:
+        raise LocalFault(
+            "no-sealing-key",
+            f"{platform.tee} offers no sealing key, and keys that peers hand out after a restart "
+            "come with epochs: this node cannot keep its identity here yet",
+        )
+    return key
 
 
 def _write(path: Path, data: bytes) -> None:

@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Literal
 
 from ccp2p.attestation.measurement import measurement
+from ccp2p.attestation.platforms.detection import open_platform
+from ccp2p.attestation.platforms.interface import Platform
 from ccp2p.attestation.platforms.simulated import SimulatedPlatform
 from ccp2p.attestation.policy import Policy, parse_policy, simulated_policy
 from ccp2p.model import codec, hashing, limits
@@ -14,8 +16,8 @@ from ccp2p.model.errors import LocalFault, MemberFault
 from ccp2p.model.genesis import Genesis, Parameters, check_parameters, network_id, parse_genesis
 from ccp2p.model.member_protocol import Welcome
 from ccp2p.model.ticket import Ticket
-from ccp2p.node.attestor import NodeAttestor, Platform
-from ccp2p.node.home import Listen, NodeHome
+from ccp2p.node.attestor import NodeAttestor
+from ccp2p.node.home import Listen, NodeHome, sealing_key
 from ccp2p.node.network_record import NetworkRecord
 from ccp2p.sealing.identity import Identity, storage_key
 from ccp2p.storage.lmdb_store import LmdbStore
@@ -26,22 +28,27 @@ _AT_REST_AEAD = "aegis256"  # one node's own matter, so not a network parameter
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What the operator asks for. `map_bytes` is the most that the database may grow to."""
+    """What the operator asks for. `map_bytes` is the most that the database may grow to.
+
+    `vendor` is that of a simulated chip; `endorsements` go with a hardware TEE's evidence.
+    """
 
     directory: Path
     listen: Listen
     vendor: str
     map_bytes: int
+    endorsements: tuple[bytes, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Founding:
-    """A network to be: its name, app, number of founders and parameters."""
+    """A network to be. `policy` is TOML; without one, simulated nodes of this very program."""
 
     name: str
     app: Literal["rooms", "kv"]
     founders: int
     parameters: Parameters
+    policy: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,17 +85,18 @@ class NodeSetup:
 
 
 def found(wanted: Wanted, founding: Founding, now_ms: int) -> NodeSetup:
-    """A new network whose first node this is. Simulated: nothing else can be produced here yet."""
+    """A new network whose first node this is; simulated, unless a hardware policy is given."""
     check_parameters(founding.parameters)
-    home, platform, identity = _node(wanted)
-    if home.networks():
-        raise LocalFault("data-folder", f"{home.directory} holds a network already")
+    text = founding.policy or simulated_policy(measurement())
+    home = _empty_home(wanted)
+    platform = _platform(wanted, home, parse_policy(text).is_simulated)
+    identity = home.identity(platform)
     member_invite, node_invite = os.urandom(INVITE_BYTES), os.urandom(INVITE_BYTES)
     genesis = Genesis(
         name=founding.name,
         kind="group",
         app=founding.app,
-        policy=simulated_policy(measurement()),
+        policy=text,
         parameters=founding.parameters,
         governors=(identity.node,),
         governor_threshold=1,
@@ -98,69 +106,36 @@ def found(wanted: Wanted, founding: Founding, now_ms: int) -> NodeSetup:
         node_invite=hashing.digest(hashing.INVITE, node_invite),
         created_ms=now_ms,
     )
-    genesis_bytes = codec.encode(genesis)
-    parse_genesis(genesis_bytes)
-    return NodeSetup(
-        home=home,
-        platform=platform,
-        identity=identity,
-        genesis=genesis,
-        genesis_bytes=genesis_bytes,
-        network=network_id(genesis_bytes),
-        policy=parse_policy(genesis.policy),
-        listen=home.listen(wanted.listen),
-        map_bytes=wanted.map_bytes,
-        member_invite=member_invite,
-        node_invite=node_invite,
-    )
+    setup = _setup(wanted, home, platform, codec.encode(genesis))
+    return replace(setup, member_invite=member_invite, node_invite=node_invite)
 
 
 def join(wanted: Wanted, ticket: Ticket, welcome: Welcome) -> NodeSetup:
     """A founder by ticket; `welcome` came from the first node, and its genesis is checked here."""
-    genesis_bytes = welcome.genesis
     if ticket.role != "node":
         raise MemberFault("ticket", "this is a member's ticket; a node needs a node ticket")
-    if network_id(genesis_bytes) != ticket.network:
+    if network_id(welcome.genesis) != ticket.network:
         raise MemberFault("ticket", "the node at that address is not of the ticket's network")
-    home, platform, identity = _node(wanted)
-    if home.networks():
-        raise LocalFault("data-folder", f"{home.directory} holds a network already")
-    genesis = parse_genesis(genesis_bytes)
-    return NodeSetup(
-        home=home,
-        platform=platform,
-        identity=identity,
-        genesis=genesis,
-        genesis_bytes=genesis_bytes,
-        network=ticket.network,
-        policy=parse_policy(genesis.policy),
-        listen=home.listen(wanted.listen),
-        map_bytes=wanted.map_bytes,
-        ticket=ticket,
-        first_addresses=welcome.node_addresses[: limits.MAX_ADDRESSES],
-    )
+    policy = parse_policy(parse_genesis(welcome.genesis).policy)
+    home = _empty_home(wanted)
+    platform = _platform(wanted, home, policy.is_simulated)
+    setup = _setup(wanted, home, platform, welcome.genesis)
+    addresses = welcome.node_addresses[: limits.MAX_ADDRESSES]
+    return replace(setup, ticket=ticket, first_addresses=addresses)
 
 
 def reopen(wanted: Wanted) -> NodeSetup:
-    """The network that the folder holds."""
-    home, platform, identity = _node(wanted)
+    """The network that the folder holds, on the kind of TEE that sealed it."""
+    home = NodeHome(wanted.directory)
     networks = home.networks()
     if not networks:
         raise LocalFault("data-folder", f"{home.directory} holds no network")
-    network = networks[0]
-    store = _store(home, platform, network, wanted.map_bytes, False)
+    platform = _platform(wanted, home, home.has_simulated_chip)
+    store = _store(home, platform, networks[0], wanted.map_bytes, False)
     record = NetworkRecord.load(store)
-    genesis = parse_genesis(record.genesis)
-    return NodeSetup(
-        home=home,
-        platform=platform,
-        identity=identity,
-        genesis=genesis,
-        genesis_bytes=record.genesis,
-        network=network,
-        policy=parse_policy(genesis.policy),
-        listen=home.listen(wanted.listen),
-        map_bytes=wanted.map_bytes,
+    setup = _setup(wanted, home, platform, record.genesis)
+    return replace(
+        setup,
         record=record,
         store=store,
         member_invite=record.member_invite,
@@ -168,22 +143,47 @@ def reopen(wanted: Wanted) -> NodeSetup:
     )
 
 
-def _node(wanted: Wanted) -> tuple[NodeHome, Platform, Identity]:
+def _setup(wanted: Wanted, home: NodeHome, platform: Platform, genesis_bytes: bytes) -> NodeSetup:
+    genesis = parse_genesis(genesis_bytes)
+    policy = parse_policy(genesis.policy)
+    if platform.tee not in policy.sections():
+        raise LocalFault(
+            "platform",
+            f"this node's TEE is {platform.tee}; the network accepts "
+            f"{', '.join(policy.sections())}",
+        )
+    return NodeSetup(
+        home=home,
+        platform=platform,
+        identity=home.identity(platform),
+        genesis=genesis,
+        genesis_bytes=genesis_bytes,
+        network=network_id(genesis_bytes),
+        policy=policy,
+        listen=home.listen(wanted.listen),
+        map_bytes=wanted.map_bytes,
+    )
+
+
+def _empty_home(wanted: Wanted) -> NodeHome:
     home = NodeHome(wanted.directory)
-    platform = SimulatedPlatform(home.platform_directory, wanted.vendor)
-    return home, platform, home.identity(platform)
+    if home.networks():
+        raise LocalFault("data-folder", f"{home.directory} holds a network already")
+    return home
+
+
+def _platform(wanted: Wanted, home: NodeHome, simulated: bool) -> Platform:
+    if simulated:
+        return SimulatedPlatform(home.platform_directory, wanted.vendor)
+    return open_platform(endorsements=wanted.endorsements)
 
 
 def _store(
-    home: NodeHome,
-    platform: Platform,
-    network: bytes,
-    map_bytes: int,
-    create: bool,
+    home: NodeHome, platform: Platform, network: bytes, map_bytes: int, create: bool
 ) -> LmdbStore:
     return LmdbStore(
         home.store_path(network),
-        key=storage_key(platform.sealing_key(b"storage"), network),
+        key=storage_key(sealing_key(platform, b"storage"), network),
         network=network,
         algorithm=_AT_REST_AEAD,
         map_bytes=map_bytes,

@@ -59,7 +59,7 @@ def test_a_second_reader_finds_the_same_in_real_logs():
 
 
 def test_a_log_that_cannot_be_read_is_named(tmp_path: Path):
-    with pytest.raises(MemberFault, match="missing.log"):
+    with pytest.raises(MemberFault, match=r"missing\.log"):
         read_log(tmp_path / "missing.log")
 
 
