@@ -22,7 +22,7 @@ def native(name: str, *sources: str) -> Extension:
     return Extension(
         f"ccp2p.crypto._{name}",
         list(sources),
-        depends=glob("ext/*/*.h"),
+        depends=[*glob("ext/*.h"), *glob("ext/*/*.h")],
         include_dirs=["ext"],
         extra_compile_args=[*COMPILE, "-std=c11"],
         extra_link_args=LINK,
@@ -35,6 +35,7 @@ setup(
             native("aead", "ext/aead.pyx"),
             native("hashchain", "ext/hashchain.pyx"),
             native("ed25519", "ext/ed25519.pyx", *sorted(glob("ext/ed25519/*.c"))),
+            native("log_index", "ext/log_index.pyx", *sorted(glob("ext/log_index/*.c"))),
         ],
         build_dir="build",
         include_path=["ext"],

@@ -188,9 +188,11 @@ class _Output:
     def __init__(self, as_json: bool) -> None:
         self._json = as_json
         self._resumes = False
+        self._alone = False
 
     def start(self, setup: "NodeSetup") -> None:
         self._resumes = setup.record is not None
+        self._alone = setup.genesis.founders == 1
         if setup.policy.is_simulated:
             console.say(console.SIMULATED_WARNING)
         console.say(f"network {setup.genesis.name} ({setup.network.hex()[:16]}...)")
@@ -232,6 +234,8 @@ class _Output:
             console.say(f"found the restart floor: this node votes from round {floor.round}")
         elif self._resumes:
             console.say(f"resumed from its disk at round {floor.round}")
+            if self._alone:
+                console.say("a network of one has nobody to ask whether its disk is the newest")
         self._emit("floor", round=floor.round, by=floor.by)
 
     def stopped(self, node: "Node") -> None:

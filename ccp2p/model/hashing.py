@@ -41,19 +41,15 @@ STORAGE: Final = b"ccp2p.storage"
 REPORT_DATA: Final = b"ccp2p.reportdata"
 SIMULATED: Final = b"ccp2p.simulated"
 SEALING: Final = b"ccp2p.sealing"
+EVENT_LOG: Final = b"ccp2p.eventlog"
 
 
 def digest(domain: bytes, *parts: bytes) -> bytes:
     """The 32-byte BLAKE2b digest of `parts` under `domain`."""
-    state = blake2b(digest_size=DIGEST_BYTES, person=domain)
-    for part in parts:
-        state.update(part)
-    return state.digest()
+    return blake2b(b"".join(parts), digest_size=DIGEST_BYTES, person=domain).digest()
 
 
 def keyed(domain: bytes, key: bytes, *parts: bytes) -> bytes:
     """A 32-byte PRF: BLAKE2b keyed with `key` (at most 64 bytes) under `domain`."""
-    state = blake2b(digest_size=DIGEST_BYTES, person=domain, key=key)
-    for part in parts:
-        state.update(part)
-    return state.digest()
+    data = b"".join(parts)
+    return blake2b(data, digest_size=DIGEST_BYTES, person=domain, key=key).digest()

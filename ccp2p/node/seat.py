@@ -69,6 +69,11 @@ class Seat:
         self._has_proposed = False
         self._fetches_under_way: dict[int, int] = {}
 
+    @property
+    def has_proposed(self) -> bool:
+        """Whether this start is over: a block of it is on disk."""
+        return self._has_proposed
+
     def submit(self, envelopes: Sequence[bytes]) -> int:
         """Queue envelopes for our next blocks; how many of them, from the front, fitted."""
         taken = 0

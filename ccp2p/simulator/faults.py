@@ -110,7 +110,8 @@ class Faults:
 
     def _bury(self, host: Host) -> None:
         """Stop for good, once the network runs: a first start needs every founder."""
-        if all(one.is_up and not one.core.starting for one in self._world.hosts):
+        others = [one for one in self._world.hosts if one.is_honest and not one.is_retired]
+        if all(is_running(one) for one in (host, *others)):
             self._stop(host)
         else:
             self._world.later(_PATIENCE_US, self._bury, host)
@@ -151,6 +152,6 @@ class Faults:
 
 
 def is_running(host: Host) -> bool:
-    """Whether a node is up, past its floor, and not about to fail."""
+    """Whether a node is up, has proposed since its start, and is not about to fail."""
     is_doomed = bool(host.doom) or host.disk.is_full
-    return host.is_up and not host.core.starting and not is_doomed
+    return host.is_up and host.seat.has_proposed and not is_doomed

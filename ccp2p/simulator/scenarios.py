@@ -122,10 +122,11 @@ def _disk(stage: Stage) -> None:
 
 
 def _rollback(stage: Stage) -> None:
+    _lossy(stage)
     if stage.random.randrange(3) == 0 and not stage.lost:
         stage.faults.power_cut(stage.spare)
-    stage.faults.restarts(4, rolled_back=True)
-    _lossy(stage)
+    else:
+        stage.faults.restarts(4, rolled_back=True)
 
 
 def _restart(stage: Stage) -> None:
@@ -151,6 +152,7 @@ def _mixed(stage: Stage) -> None:
         stage.faults.crash_for_good(1)
     elif not stage.lost and random.randrange(3) == 0:
         stage.faults.power_cut(random.randrange(stage.spare + 1))
+        return
     if random.randrange(2):
         stage.faults.restarts(random.randrange(1, 6), rolled_back=bool(random.randrange(2)))
     if random.randrange(6) == 0:

@@ -99,7 +99,7 @@ void verification_free(struct verification *v)
 static uint32_t key_index(
     struct verification *v, uint32_t *slots, size_t slot_count, const u64 *seed, const u8 *encoding)
 {
-    size_t slot = key_hash(seed, encoding) & (slot_count - 1);
+    size_t slot = seeded_hash(seed, encoding) & (slot_count - 1);
     while (slots[slot] != NO_KEY) {
         if (memcmp(v->key_encodings[slots[slot]], encoding, KEY_BYTES) == 0) return slots[slot];
         slot = (slot + 1) & (slot_count - 1);
