@@ -35,6 +35,7 @@ setup(
             native("aead", "ext/aead.pyx"),
             native("hashchain", "ext/hashchain.pyx"),
             native("ed25519", "ext/ed25519.pyx", *sorted(glob("ext/ed25519/*.c"))),
+            native("libsodium", "ext/libsodium.pyx"),
             native("log_index", "ext/log_index.pyx", *sorted(glob("ext/log_index/*.c"))),
         ],
         build_dir="build",

@@ -25,8 +25,6 @@ cdef extern from "log_index/blocks.h":
         uint8_t (*digest)[DIGEST_BYTES]
         size_t count
         size_t room
-    struct place:
-        uint32_t id
     struct order_t "order":
         const uint8_t *domain
         size_t domain_bytes
@@ -56,8 +54,9 @@ cdef extern from "log_index/blocks.h":
     void table_free(table *)
     void blocks_init(blocks *, const uint8_t *seed)
     int blocks_append(blocks *, const batch *, long long *ids)
-    place *blocks_history(blocks *, uint32_t tip, long long floor, size_t *count)
-    int blocks_order(const blocks *, place *, size_t count, const order_t *)
+    uint32_t *blocks_history(blocks *, uint32_t tip, long long floor, size_t *count)
+    int blocks_order(
+        const blocks *, uint32_t *ids, size_t count, const order_t *, long long *out)
     void blocks_free(blocks *)
 
 DEF SEED_BYTES = 32
@@ -129,21 +128,16 @@ cdef class BlockIndex:
         order.coin = _bytes(coin)
         order.coin_bytes = len(coin)
         cdef size_t count = 0
-        cdef size_t index
         cdef carray.array ids
-        cdef long long *out
-        cdef place *places = blocks_history(&self._blocks, tip, floor, &count)
-        if places == NULL:
+        cdef uint32_t *found = blocks_history(&self._blocks, tip, floor, &count)
+        if found == NULL:
             raise MemoryError
         try:
-            if not blocks_order(&self._blocks, places, count, &order):
-                raise MemoryError
             ids = carray.clone(array("q"), count, False)
-            out = ids.data.as_longlongs
-            for index in range(count):
-                out[index] = places[index].id
+            if not blocks_order(&self._blocks, found, count, &order, ids.data.as_longlongs):
+                raise MemoryError
         finally:
-            free(places)
+            free(found)
         return ids
 
     def rounds(self, const long long[::1] ids):

@@ -46,16 +46,19 @@ static inline void store_big(u8 *bytes, u64 word)
     memcpy(bytes, &word, 8);
 }
 
+static inline u64 folded_product(u64 left, u64 right)
+{
+    u128 product = (u128)left * right;
+    return (u64)product ^ (u64)(product >> 64);
+}
+
 /* Mixes 32 bytes under a secret seed, for places in a table: digests and keys can be ground, so
  * their own bytes must not choose. */
 static inline u64 seeded_hash(const u64 seed[SEED_WORDS], const u8 bytes[HASHED_BYTES])
 {
-    u64 hash = 0;
-    for (int i = 0; i < SEED_WORDS; i++) {
-        u128 product = (u128)(load_little(bytes + 8 * i) ^ seed[i] ^ hash) * (seed[i] | 1);
-        hash = (u64)product ^ (u64)(product >> 64);
-    }
-    return hash;
+    u64 low = folded_product(load_little(bytes) ^ seed[0], load_little(bytes + 8) ^ seed[1]);
+    u64 high = folded_product(load_little(bytes + 16) ^ seed[2], load_little(bytes + 24) ^ seed[3]);
+    return folded_product(low ^ seed[1], high ^ seed[2]);
 }
 
 #endif

@@ -139,7 +139,7 @@ def parse_chain(text: bytes) -> tuple[bytes, ...]:
         raise PeerFault("malformed", "the quote's certificates are not base64") from None
     texts = (_pem(der, body.find(newline), newline) for der, body in zip(ders, bodies, strict=True))
     written = newline.join(texts)
-    if text not in (written, written + newline, written + b"\x00", written + newline + b"\x00"):
+    if text not in (written, written + newline, written + newline + b"\x00"):
         raise PeerFault("malformed", "the quote's certificate chain is written irregularly")
     return ders
 

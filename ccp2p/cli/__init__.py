@@ -13,6 +13,7 @@ from ccp2p import __version__
 
 # name: (module and attribute, short help)
 _COMMANDS: Final[dict[str, tuple[str, str]]] = {
+    "bench": ("ccp2p.cli.bench:bench", "Measure the native core, or a whole network."),
     "dev": ("ccp2p.cli.dev:dev", "Run a whole network on this machine to try it out."),
     "inspect": ("ccp2p.cli.inspect:inspect", "Look into tickets and data folders offline."),
     "kv": ("ccp2p.cli.kv:kv", "Read and write a shared key-value database."),
@@ -22,6 +23,7 @@ _COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "read": ("ccp2p.cli.messages:read", "Print a room's messages."),
     "room": ("ccp2p.cli.room:room", "Create, join and list rooms."),
     "send": ("ccp2p.cli.messages:send", "Send a message to a room."),
+    "sim": ("ccp2p.cli.sim:sim", "Try to break networks in a simulated world."),
     "tail": ("ccp2p.cli.messages:tail", "Follow a room's messages."),
     "verify": ("ccp2p.cli.verify:verify", "Check a network's nodes, or evidence."),
 }

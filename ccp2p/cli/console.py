@@ -91,7 +91,7 @@ def _hex(value: Any) -> str:
 def read_secret(text: str) -> str:
     """An argument that may be `-` (stdin) or a file, so that a secret stays out of `ps`."""
     if text == "-":
-        return click.get_text_stream("stdin").read().strip()
+        return sys.stdin.read().strip()
     if text.startswith("@"):
         try:
             with open(text[1:], encoding="utf-8") as file:

@@ -1,5 +1,6 @@
 """`ccp2p kv`: a shared key-value database."""
 
+import sys
 from typing import Any
 
 import click
@@ -24,7 +25,7 @@ def kv_put(key: str, value: str, **options: Any) -> None:
 async def _put(key: str, value: str, options: dict[str, Any]) -> None:
     from ccp2p.client import kv as client
 
-    data = click.get_binary_stream("stdin").read() if value == "-" else value.encode()
+    data = sys.stdin.buffer.read() if value == "-" else value.encode()
     async with session.open_session(options) as member:
         await client.put(member, key.encode(), data, session.timeout_ms(options))
     if options["as_json"]:
@@ -49,7 +50,7 @@ async def _get(key: str, options: dict[str, Any]) -> None:
         encoded = value.hex() if value is not None else None
         console.emit({"schema": "kv/1", "key": key, "value": shown, "value_hex": encoded})
     elif value is not None:
-        click.get_binary_stream("stdout").write(value + b"\n")
+        sys.stdout.buffer.write(value + b"\n")
     if value is None:
         console.say(f"no such key: {key}")
         raise SystemExit(console.EXIT_FAILED)

@@ -1,5 +1,6 @@
 """`ccp2p send`, `read` and `tail`: the messages of a room."""
 
+import sys
 import time
 from typing import Any
 
@@ -23,7 +24,7 @@ async def _send(room: str, text: str, options: dict[str, Any]) -> None:
     from ccp2p.client import rooms
 
     if text == "-":
-        text = click.get_text_stream("stdin").read().rstrip("\n")
+        text = sys.stdin.read().rstrip("\n")
     async with session.open_session(options) as member:
         position = await rooms.ask_post(member, room, text, session.timeout_ms(options))
     if options["as_json"]:

@@ -42,12 +42,16 @@ class Seeds(click.ParamType):
 @click.option("--seeds", type=Seeds(), default="0:10", show_default=True, help="A:B, without B.")
 @click.option("--seed", type=Seeds(), help="One seed.")
 @click.option("--scenario", default="all", show_default=True, help="A name, several by comma, all.")
-@click.option("--wan", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="Round trips (CSV).")
+@click.option(
+    "--wan", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="Round trips (CSV)."
+)
 @click.option("--waves", type=click.Choice(["4,5", "5"]), default="4,5", show_default=True)
 @click.option("--slots", type=click.IntRange(0, 200), default=0, help="Leaders a round; 0: all.")
 @click.option("--events", type=click.IntRange(0, 1_000_000), default=0, help="0: the scenario's.")
 @click.option("--jobs", type=click.IntRange(1, 256), default=1, show_default=True)
-@click.option("--trace", type=click.Path(path_type=Path), help="Write one run's events (JSON lines).")
+@click.option(
+    "--trace", type=click.Path(path_type=Path), help="Write a run's events as JSON lines."
+)
 @click.option("--explain", is_flag=True, help="Tell the story of one run; draw its DAG to --plot.")
 @click.option("--plot", type=click.Path(path_type=Path), help="An SVG: latencies, or the DAG.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object at the end.")
@@ -102,9 +106,7 @@ def _many(names: list[str], seeds: range, setting: "Setting", options: dict[str,
     for name, tally in by_name.items():
         console.say(f"{name:<12} {tally.verdict():<12} {tally.runs} runs")
     for one in whole.failing:
-        console.say(
-            f"  {one.scenario} --seed {one.seed}: {one.verdict}, {one.check}: {one.detail}"
-        )
+        console.say(f"  {one.scenario} --seed {one.seed}: {one.verdict}, {one.check}: {one.detail}")
     if options["plot"]:
         from ccp2p.simulator.drawing import latency_svg
 

@@ -276,7 +276,7 @@ class Consensus:
         for block in recovered.blocks:
             if block.reference.round > gc_round:
                 self._book.adopt(block.reference.round, block.header.coin)
-                self._dag.offer(block, None, draft)
+                self._dag.restore(block, draft)
         self._follow()
         if recovered.commits:
             self._linearizer.resume(recovered.commits)

@@ -56,10 +56,24 @@ class Dag:
             return
         slot = self._slots.setdefault(reference.round, {}).setdefault(reference.author, {})
         is_full = len(slot) >= limits.MAX_UNSOLICITED_PER_SLOT
-        if is_full and not self._suspended.is_wanted(reference.digest):
-            return
+        if not is_full or self._suspended.is_wanted(reference.digest):
+            self._enter(block, sender, slot, draft)
+
+    def restore(self, block: VerifiedBlock, draft: Draft) -> None:
+        """Take a block of our own log: it was admitted once, however many its slot held then."""
+        reference = block.reference
+        slot = self._slots.setdefault(reference.round, {}).setdefault(reference.author, {})
+        self._enter(block, None, slot, draft)
+
+    def _enter(
+        self,
+        block: VerifiedBlock,
+        sender: int | None,
+        slot: dict[bytes, SignedHeader],
+        draft: Draft,
+    ) -> None:
         self._note(block, slot, draft)
-        self._fetcher.drop(reference)
+        self._fetcher.drop(block.reference)
         missing = self._missing(block)
         if missing:
             self._suspend(Waiting(block, sender, missing))

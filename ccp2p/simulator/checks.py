@@ -39,10 +39,9 @@ class Checks:
         self._world = world
         self._commits: list[bytes] = []
         self._records: list[bytes] = []
-        self._decided: dict[tuple[int, int], bytes] = {}
+        self._ordered: dict[tuple[int, int], None] = {}
         self._sent: dict[tuple[int, int], bytes] = {}
-        self._certificates: dict[tuple[int, int, int], bytes] = {}
-        self.commits = 0
+        self.leaders: list[bytes] = []  # digests, in order of commits
 
     @property
     def longest(self) -> int:
@@ -59,16 +58,24 @@ class Checks:
             raise Violation("prefix", f"node {host.index} jumps to commit {commit.index}")
         if commit.index == len(self._commits) + 1:
             self._commits.append(digest)
+            self.leaders.append(commit.leader.digest)
+            self._once(committed)
             self._world.trace.note(self._world.now_us, host.index, "commit", digest[:8])
         elif self._commits[commit.index - 1] != digest:
             leader = f"({commit.leader.round}, {commit.leader.author})"
             raise Violation(
                 "agreement", f"node {host.index} has another commit {commit.index}, led by {leader}"
             )
-        self.commits += 1
         latest_ms = START_MS + self._world.now_us // 1000 + CLOCK_TOLERANCE_MS
         if commit.ledger_time_ms > latest_ms:
             raise Violation("ledger-time", f"commit {commit.index} is dated in the future")
+
+    def _once(self, committed: CommittedBlocks) -> None:
+        for reference in committed.commit.blocks:
+            slot = (reference.round, reference.author)
+            if slot in self._ordered:
+                raise Violation("slot-twice", f"slot {slot} is ordered twice")
+            self._ordered[slot] = None
 
     def executed(self, host: "Host", executed: Executed) -> None:
         """A node executed commits: the same roots as all others, and every member's order kept."""
@@ -89,7 +96,7 @@ class Checks:
         """Each member's value is its last executed number: every number ran once, in order."""
         machine = host.executor.machine
         for member in self._world.load.members:
-            public = member.session.key.public
+            public = member.session.member
             last = machine.last_of(public)
             if last is None:
                 continue
@@ -161,6 +168,15 @@ class Checks:
         if fault is not None and host.is_honest and fault.code != "disk-full":
             raise Violation("stopped", f"node {host.index} stopped: {fault.code}: {fault}")
 
+    def reviewed(self, index: int, digest: bytes) -> None:
+        """An observer that saw all blocks in another order has this commit."""
+        if index > len(self._commits):
+            self._commits.append(digest)
+        elif self._commits[index - 1] != digest:
+            raise Violation(
+                "delivery-order", f"another order of blocks gives another commit {index}"
+            )
+
     def finish(self, load: "Load") -> str:
         """After the quiet time at the end: empty, or what did not happen."""
         if load.unanswered:
@@ -179,6 +195,6 @@ class Checks:
     def _behind(self, host: "Host") -> str:
         machine = host.executor.machine
         for member in self._world.load.members:
-            if (machine.last_of(member.session.key.public) or 0) != member.last:
+            if (machine.last_of(member.session.member) or 0) != member.last:
                 return f"node {host.index} is behind"
         return ""

@@ -41,8 +41,10 @@ class Faults:
         """All honest nodes stop almost at once; `rolled_back` of them find an older disk."""
         at_us = self._random.randrange(self._span_us // 4, self._span_us)
         honest = [host for host in self._world.hosts if host.is_honest and not host.is_retired]
+        is_sudden = self._random.randrange(2)
         for host in honest:
-            self._world.later(at_us + self._random.randrange(20_000), self._stop, host)
+            action = self._stop if is_sudden else self._doom
+            self._world.later(at_us + self._random.randrange(20_000), action, host)
         for host in self._random.sample(honest, rolled_back):
             # Design section 9: with nobody left who runs, it counts among the f Byzantine.
             host.is_excused = True
@@ -83,8 +85,12 @@ class Faults:
         if self._random.randrange(2):
             self._stop(host)
         else:
-            host.doom = self._random.choice(CRASH_POINTS)
-            self._world.later(_PATIENCE_US, self._overdue, host, host.starts)
+            self._doom(host)
+
+    def _doom(self, host: Host) -> None:
+        """Stop at some point of the next turns."""
+        host.doom = self._random.choice(CRASH_POINTS)
+        self._world.later(_PATIENCE_US, self._overdue, host, host.starts)
 
     def _fill_one(self) -> None:
         host = self._victim()
@@ -100,9 +106,10 @@ class Faults:
         honest = [host for host in hosts if host.is_honest and not host.is_retired]
         running = [host for host in honest if is_running(host)]
         room = committee.size - 2 * committee.faulty - 1 - lost
-        if len(honest) - len(running) >= room:
-            return None
-        return self._random.choice(running)
+        if len(honest) - len(running) < room:
+            return self._random.choice(running)
+        starting = [host for host in honest if host.is_up and host not in running]
+        return self._random.choice(starting) if starting else None
 
     def _overdue(self, host: Host, starts: int) -> None:
         if host.starts == starts:

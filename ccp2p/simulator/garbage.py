@@ -106,14 +106,22 @@ class Garbler:
         message = letter.message
         if isinstance(message, Blocks) and message.blocks:
             self._own = message.blocks[-1]
-        elif isinstance(message, FetchedBlocks):
-            self._seen = list(message.blocks[:8])
+            if self._random.randrange(20) == 0 and (bad := self._block(letter.traitor)):
+                letter.traitor.throw(letter.target, bad)
         return message
 
     def act(self, traitor: Traitor) -> None:
         """Send something of each kind to somebody."""
         size = len(traitor.world.hosts)
-        frames = (self._bytes(), self._message(size), self._block(traitor), self._spoiled())
+        store = traitor.disk.store
+        self._seen = [data for _, data in list(store.blocks(0))[-16:]]
+        frames = (
+            self._bytes(),
+            self._message(size),
+            self._block(traitor),
+            self._spoiled(),
+            self._forged(traitor),
+        )
         for frame in frames:
             if frame:
                 traitor.throw(self._random.randrange(size), frame)
@@ -158,6 +166,15 @@ class Garbler:
             (block.payload, Payload((b"no envelope", self._random.randbytes(300)), (b"no vote",)))
         )
         return encode_message(Blocks((traitor.sign(header, payload),)))
+
+    def _forged(self, traitor: Traitor) -> bytes:
+        """A second block in somebody else's slot, signed by us."""
+        if not self._seen:
+            return b""
+        block = Block.parse(self._random.choice(self._seen))
+        stamp = block.header.timestamp_ms + 1
+        header = msgspec.structs.replace(block.header, timestamp_ms=stamp)
+        return encode_message(Blocks((traitor.sign(header, block.payload),)))
 
     def _spoiled(self) -> bytes:
         """Somebody's good block with a bad signature: its identifier must not suffer."""

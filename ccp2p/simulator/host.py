@@ -6,6 +6,7 @@ can hit between any two of these. Whatever was not written is lost with it.
 """
 
 from collections import deque
+from contextlib import AbstractContextManager, nullcontext
 from random import Random
 from typing import TYPE_CHECKING
 
@@ -37,6 +38,17 @@ CRASH_POINTS = ("before-write", "after-write", "half-sent", "before-state", "aft
 """Where a doomed machine stops: around the write of its blocks, and around that of its state."""
 
 
+class _NoMeter(Meter):
+    """Measures nothing: no real clock may be looked at here."""
+
+    def stage(self, _: str) -> AbstractContextManager[None]:  # type: ignore[override]
+        """Nothing to enter."""
+        return _NOTHING
+
+
+_NOTHING = nullcontext()
+
+
 class Crashed(Exception):
     """The machine stopped at its crash point."""
 
@@ -65,6 +77,11 @@ class Host:
     def is_honest(self) -> bool:
         """Whether the promises hold for this machine's node."""
         return True
+
+    @property
+    def nature(self) -> str:
+        """What kind of node this is, for people."""
+        return "honest, crashed for good" if self.is_retired else "honest"
 
     def clock_ms(self) -> int:
         """What this machine's clock says, in Unix milliseconds."""
@@ -97,7 +114,7 @@ class Host:
             table=table,
             interval=parameters.checkpoint_interval,
             waits_for=self.waiting.__contains__,
-            meter=Meter(),
+            meter=_NoMeter(),
         )
         self.core = core
         self.seat = Seat(core, store, self.random.randbytes(16))

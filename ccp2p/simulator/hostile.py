@@ -30,6 +30,8 @@ class HostileMembers:
         self._cheat = Session(founded, seed, _NUMBER, founded.invite)
         self._stranger = Session(founded, seed, _NUMBER + 1, b"not the invite")
         self._forger = SigningKey(derived(seed, b"forger"))
+        self._impostor = Session(founded, seed, _NUMBER + 2, founded.invite)
+        self._impostor.member = world.load.members[0].session.member
         self._seen: list[bytes] = []
         self._sequence = 0
         world.later(0, self._act)
@@ -51,7 +53,7 @@ class HostileMembers:
         """Events of the cheat's own session: repeated numbers, gaps, forged signatures."""
         cheat, random = self._cheat, self._random
         self._sequence += random.choice((0, 0, 1, 1, 2, 70))
-        body = body_of(cheat.key.public, random.randrange(3))
+        body = body_of(cheat.member, random.randrange(3))
         signer = random.choice((None, None, self._forger))
         number = random.choice((self._sequence, max(0, self._sequence - 1), 0))
         opening = cheat.opening if number == 0 else b""
@@ -59,7 +61,15 @@ class HostileMembers:
         if random.randrange(5) == 0:
             stranger = self._stranger
             envelopes.append(stranger.seal(stranger.event(0, b""), stranger.opening))
+            envelopes.append(self._posing())
         return envelopes
+
+    def _posing(self) -> bytes:
+        """A session in an honest member's name, without its signature."""
+        impostor = self._impostor
+        number = self._world.load.members[0].last + 1
+        event = impostor.event(number, body_of(impostor.member, number + 7), self._forger)
+        return impostor.seal(event, impostor.opening)
 
     def _stolen(self) -> list[bytes]:
         """Others' envelopes: as they are, altered, and their tags over something else."""

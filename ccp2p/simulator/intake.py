@@ -27,16 +27,22 @@ class SharedIntake:
         blocks: list[VerifiedBlock] = []
         faults: list[PeerFault] = []
         for data in delivery.blocks:
-            verdict = self._verdicts.get(data)
-            if verdict is None:
-                verdict = self._look(data)
+            verdict = self.look(data)
             if isinstance(verdict, PeerFault):
                 faults.append(verdict)
             elif not known(verdict.reference):
                 blocks.append(verdict)
         return Intake(delivery.sender, tuple(blocks), delivery.solicited, tuple(faults))
 
-    def _look(self, data: bytes) -> VerifiedBlock | PeerFault:
+    def blocks(self) -> list[VerifiedBlock]:
+        """Every valid block that any node was sent, in order of the first look."""
+        return [one for one in self._verdicts.values() if isinstance(one, VerifiedBlock)]
+
+    def look(self, data: bytes) -> VerifiedBlock | PeerFault:
+        """What an encoded block is, or what is wrong with it."""
+        verdict = self._verdicts.get(data)
+        if verdict is not None:
+            return verdict
         if len(self._verdicts) >= _REMEMBERED:
             self._verdicts.clear()
         found = self._intake.verify([Delivery(0, (data,), False)])[0]

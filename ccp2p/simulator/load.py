@@ -40,6 +40,7 @@ class Session:
 
     def __init__(self, founded: Founded, seed: int, number: int, invite: bytes) -> None:
         self.key = SigningKey(derived(seed, b"member", number))
+        self.member = self.key.public
         self.context: SessionContext = founded.session_context
         secret = derived(seed, b"session", number)
         self.keys = SessionKeys.derive(secret)
@@ -51,10 +52,9 @@ class Session:
 
     def event(self, sequence: int, body: bytes, signer: SigningKey | None = None) -> Event:
         """A signed event; by another key than the member's own if told so."""
-        member = self.key.public
-        identifier = event_id(self.context.network, member, sequence, body)
+        identifier = event_id(self.context.network, self.member, sequence, body)
         signature = (signer or self.key).sign(event_signed_bytes(identifier))
-        return Event(member, sequence, body, signature)
+        return Event(self.member, sequence, body, signature)
 
     def seal(self, event: Event, opening: bytes = b"") -> bytes:
         """The envelope of an event. Nonces follow from the event, as runs must be repeatable."""
@@ -77,10 +77,11 @@ class Pending:
 
 @dataclass
 class Member:
-    """One member and its client: `home` is the node that it talks to."""
+    """One member and its client; `home` is the node that it talks to, others too if it roams."""
 
     session: Session
     home: int
+    roams: bool
     last: int = 0
     wanted: int = 0
     is_open: bool = False
@@ -99,7 +100,9 @@ class Load:
         founded, seed = world.founded, world.seed
         size = founded.committee.size
         self.members = [
-            Member(Session(founded, seed, number, founded.invite), random.randrange(size))
+            Member(
+                Session(founded, seed, number, founded.invite), random.randrange(size), number == 1
+            )
             for number in range(members)
         ]
         self._by_tag: dict[bytes, Member] = {}
@@ -174,13 +177,13 @@ class Load:
     def _pump(self, member: Member) -> None:
         while member.is_open and member.last < member.wanted and len(member.pending) < IN_FLIGHT:
             member.last += 1
-            self._send(member, member.last, body_of(member.session.key.public, member.last), b"")
+            self._send(member, member.last, body_of(member.session.member, member.last), b"")
 
     def _send(self, member: Member, sequence: int, body: bytes, opening: bytes) -> None:
         session = member.session
         event = session.event(sequence, body)
         tag = session.keys.tag_of(sequence)
-        identifier = event_id(session.context.network, session.key.public, sequence, body)
+        identifier = event_id(session.context.network, session.member, sequence, body)
         envelope = session.seal(event, opening)
         pending = Pending(sequence, tag, envelope, identifier, self._world.now_us)
         member.pending[tag] = pending
@@ -189,7 +192,7 @@ class Load:
 
     def _submit(self, member: Member, pending: Pending) -> None:
         world = self._world
-        if pending.tries:
+        if pending.tries or member.roams:
             member.home = self._random.randrange(len(world.hosts))
         host = world.hosts[member.home]
         if host.is_up and not host.submit(pending.envelope) and not pending.tries:

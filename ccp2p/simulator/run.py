@@ -1,5 +1,6 @@
 """One run: a scenario, a seed, a verdict."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from random import Random
 
@@ -13,6 +14,7 @@ from ccp2p.simulator.host import Host
 from ccp2p.simulator.hostile import HostileMembers
 from ccp2p.simulator.load import Load
 from ccp2p.simulator.remembered import remembered_signatures
+from ccp2p.simulator.review import review
 from ccp2p.simulator.scenarios import (
     SCENARIOS,
     SETTLE_US,
@@ -63,15 +65,27 @@ class Result:
     trace_sha256: str
 
 
-def simulate(name: str, seed: int, setting: Setting, trace: Trace | None = None) -> Result:
-    """Run scenario `name` (KeyError when there is none) with `seed` to its verdict."""
+def simulate(
+    name: str,
+    seed: int,
+    setting: Setting,
+    trace: Trace | None = None,
+    see: Callable[[World], None] | None = None,
+) -> Result:
+    """Run scenario `name` (KeyError when there is none) with `seed` to its verdict.
+
+    `see` is shown the world before its first event.
+    """
     scenario = SCENARIOS[name]
     trace = trace or Trace()
     with remembered_signatures():
         world, faults = build(scenario, seed, setting, trace)
+        if see is not None:
+            see(world)
         verdict, check, detail = PASS, "", ""
         try:
             _play(world, faults)
+            review(world, world.generator("review"), scenario.reviews)
             detail = world.checks.finish(world.load)
             if detail:
                 verdict, check = NO_PROGRESS, "liveness"
@@ -130,6 +144,7 @@ def _parameters(setting: Setting, random: Random) -> Parameters:
     given = setting.parameters or Parameters(
         gc_depth=random.choice((12, 20, 40)),
         checkpoint_interval=random.choice((4, 16)),
+        min_round_delay_ms=random.choice((0, 10, 40)),
         max_round_delay_ms=random.choice((200, 1000)),
     )
     return msgspec.structs.replace(

@@ -17,7 +17,7 @@ from ccp2p.simulator.links import (
     drawn_latencies,
     measured_latencies,
 )
-from ccp2p.simulator.schedulers import CoinScheduler, TurningScheduler
+from ccp2p.simulator.schedulers import CoinScheduler, TurningScheduler, UnfairScheduler
 from ccp2p.simulator.traitors import (
     Equivocator,
     FloorLiar,
@@ -50,7 +50,10 @@ class Stage:
 
 @dataclass(frozen=True, slots=True)
 class Scenario:
-    """`traitors` draws how many of at most f; `unfold` schedules the rest."""
+    """`traitors` draws how many of at most f; `unfold` schedules the rest.
+
+    `reviews` is how many other orders of the same blocks are tried afterwards.
+    """
 
     unfold: Callable[[Stage], None]
     habits: Habits | None = None
@@ -58,16 +61,18 @@ class Scenario:
     events: int = 30
     members: int = 3
     hostile_members: bool = False
+    reviews: int = 1
     is_wide: bool = False
 
 
 def latencies_of(scenario: Scenario, size: int, table: str, random: Random) -> Latencies:
-    """The delays between the nodes: measured ones where the scenario is about them."""
-    if table and scenario.is_wide:
+    """The delays between the nodes: those of `table` where there is one, else drawn."""
+    if table:
         return measured_latencies(size, table)
     if scenario.is_wide:
         return drawn_latencies(size, random, 5_000, 160_000)
-    return drawn_latencies(size, random, 5_000, 60_000)
+    low_us, high_us = random.choice(((5_000, 60_000), (5_000, 15_000)))
+    return drawn_latencies(size, random, low_us, high_us)
 
 
 def _calm(stage: Stage) -> None:
@@ -111,7 +116,11 @@ def _scheduler(stage: Stage) -> None:
     size = stage.founded.committee.size
     stage.weather.in_order = False
     stage.weather.scheduler = stage.random.choice(
-        (TurningScheduler(size, stage.random), CoinScheduler(stage.founded, stage.random))
+        (
+            TurningScheduler(size, stage.random),
+            CoinScheduler(stage.founded, stage.random),
+            UnfairScheduler(stage.random),
+        )
     )
 
 
@@ -122,7 +131,7 @@ def _disk(stage: Stage) -> None:
 
 
 def _rollback(stage: Stage) -> None:
-    _lossy(stage)
+    _unfair(stage)
     if stage.random.randrange(3) == 0 and not stage.lost:
         stage.faults.power_cut(stage.spare)
     else:
@@ -130,6 +139,8 @@ def _rollback(stage: Stage) -> None:
 
 
 def _restart(stage: Stage) -> None:
+    if stage.random.randrange(2):
+        stage.weather.scheduler = UnfairScheduler(stage.random)
     stage.faults.restarts(stage.random.randrange(2, 8))
     if stage.random.randrange(3) == 0 and not stage.lost:
         stage.faults.power_cut(0)
@@ -171,8 +182,10 @@ def _any_habits(random: Random) -> list[Habit]:
     return [make(random) for make in random.sample(makers, random.randrange(1, 4))]
 
 
-def _nothing(stage: Stage) -> None:
+def _unfair(stage: Stage) -> None:
     _lossy(stage)
+    if stage.random.randrange(3):
+        stage.weather.scheduler = UnfairScheduler(stage.random)
 
 
 SCENARIOS: dict[str, Scenario] = {
@@ -181,10 +194,10 @@ SCENARIOS: dict[str, Scenario] = {
     "crash": Scenario(_crash),
     "partition": Scenario(_partition),
     "slow": Scenario(_slow),
-    "equivocate": Scenario(_nothing, habits=lambda random: [Equivocator(random)]),
-    "withhold": Scenario(_nothing, habits=lambda random: [Withholder(random)]),
+    "equivocate": Scenario(_unfair, habits=lambda random: [Equivocator(random)], reviews=4),
+    "withhold": Scenario(_unfair, habits=lambda random: [Withholder(random)]),
     "invalid": Scenario(
-        _nothing,
+        _lossy,
         habits=lambda random: [Garbler(random), Replayer(random), FloorLiar(random)],
         hostile_members=True,
     ),

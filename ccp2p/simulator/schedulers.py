@@ -56,6 +56,27 @@ class TurningScheduler:
         return 0
 
 
+class UnfairScheduler:
+    """Each node hears some others late, by habits that last a while."""
+
+    def __init__(self, random: Random) -> None:
+        self._random = random
+        self._period_us = random.choice((80_000, 200_000, 600_000, 5_000_000))
+        self._delay_us = random.choice((100_000, 200_000, 400_000))
+        self._skew = random.choice((1, 2, 4, 8))
+        self._habits: dict[tuple[int, int, int], int] = {}
+
+    def __call__(self, letter: Letter) -> int:
+        """See `links.Scheduler`."""
+        habit = (letter.now_us // self._period_us, letter.sender, letter.receiver)
+        most_us = self._habits.get(habit)
+        if most_us is None:
+            share = self._random.randrange(1000)
+            most_us = self._delay_us * share**self._skew // 1000**self._skew
+            self._habits[habit] = most_us
+        return self._random.randrange(most_us // 2, most_us + 1)
+
+
 def round_of(frame: bytes) -> int:
     """The round of the newest block in a frame of blocks, or 0."""
     try:

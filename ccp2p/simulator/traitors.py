@@ -13,7 +13,7 @@ import msgspec
 
 from ccp2p.model import block as blocks
 from ccp2p.model import codec
-from ccp2p.model.block import Block, BlockHeader, Payload
+from ccp2p.model.block import Block, BlockHeader, BlockReference, Payload
 from ccp2p.node.messages import Blocks, FetchedBlocks, FloorReply, PeerMessage, encode_message
 from ccp2p.simulator.host import Host
 
@@ -57,6 +57,11 @@ class Traitor(Host):
         """See `Host`."""
         return False
 
+    @property
+    def nature(self) -> str:
+        """See `Host`."""
+        return ", ".join(type(habit).__name__ for habit in self._habits)
+
     def emit(self, target: int, message: PeerMessage, frame: bytes) -> None:
         """Let out what the habits make of a message."""
         altered: PeerMessage | None = message
@@ -92,8 +97,10 @@ class Equivocator:
     def __init__(self, random: Random) -> None:
         self._random = random
         self._whim = random.choice((0, 0, 200, 1000))  # per thousand shown at random
+        self._secrecy = random.choice((0, 0, 300, 600))  # per thousand not shown at all
         self._count = random.choice((2, 2, 3))
         self._variants: dict[bytes, list[bytes]] = {}
+        self._chains: list[BlockReference | None] = [None] * self._count
         self._split: list[int] = []
         self._habit_rounds = random.choice((1, 3, 1000))
 
@@ -102,6 +109,8 @@ class Equivocator:
         message = letter.message
         if not isinstance(message, Blocks):
             return message
+        if self._random.randrange(1000) < self._secrecy:
+            return None
         shown = (self._shown(letter.traitor, letter.target, data) for data in message.blocks)
         return Blocks(tuple(shown))
 
@@ -129,6 +138,7 @@ class Equivocator:
             self._split = [self._random.randrange(self._count) for _ in range(size)]
         made = (self._variant(traitor, block, number) for number in range(1, self._count))
         variants = [data, *made]
+        self._chains = [Block.parse(one).reference for one in variants]
         if len(self._variants) >= 16:
             del self._variants[next(iter(self._variants))]
         self._variants[data] = variants
@@ -145,7 +155,12 @@ class Equivocator:
         if self._random.randrange(3) == 0:
             payload = Payload()
         stamp = header.timestamp_ms + number
-        parents = [header.parents[0], *parents]
+        own = header.parents[0]
+        chained = self._chains[number]
+        # Each variant follows its own kind now and then, so that its author's two lives diverge.
+        if chained is not None and chained.round == own.round and self._random.randrange(3):
+            own = chained
+        parents = [own, *parents]
         changed = msgspec.structs.replace(header, parents=tuple(parents), timestamp_ms=stamp)
         return traitor.sign(changed, payload)
 

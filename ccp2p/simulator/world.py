@@ -9,7 +9,7 @@ from collections.abc import Callable
 from random import Random
 from typing import Any
 
-from ccp2p.model.block import Block
+from ccp2p.model.block import VerifiedBlock
 from ccp2p.model.errors import LocalFault
 from ccp2p.node.messages import Blocks, FetchedBlocks, FloorReply, PeerMessage, decode_message
 from ccp2p.simulator.checks import Checks
@@ -121,9 +121,9 @@ class World:
         elif isinstance(message, FloorReply):
             shown = tuple(block for block in (message.own, message.yours) if block)
         for data in shown:
-            reference = Block.parse(data).reference
-            if reference.author == sender:
-                self.checks.sent(self.hosts[sender], reference)
+            block = self.intake.look(data)
+            if isinstance(block, VerifiedBlock) and block.reference.author == sender:
+                self.checks.sent(self.hosts[sender], block.reference)
 
 
 def _stay_down(_: Host) -> None:

@@ -5,11 +5,13 @@
 
 /* Blocks whose digests are asked of the memory ahead of their turn. */
 #define AHEAD 4
-#define FIRST_PLACES 64
-#define RADIX_BITS 8
-#define RADIX (1 << RADIX_BITS)
+#define FIRST_FOUND 64
+#define FEWEST_BITS 4
+#define MOST_BITS 16
 /* Rounds hold few blocks, where inserting is fastest. */
 #define MOST_INSERTED 16
+/* Blocks hashed at once: their places stay in the nearest cache. */
+#define WINDOW 256
 
 void blocks_init(struct blocks *blocks, const u8 seed[8 * SEED_WORDS])
 {
@@ -91,85 +93,97 @@ static u32 begin_visit(struct blocks *blocks)
     return blocks->visits;
 }
 
-struct place *blocks_history(
-    struct blocks *blocks, u32 tip, long long floor, size_t *count)
+u32 *blocks_history(struct blocks *blocks, u32 tip, long long floor, size_t *count)
 {
     u32 visit = begin_visit(blocks);
-    size_t found = 1, room = FIRST_PLACES;
-    struct place *places = malloc(room * sizeof *places);
-    if (places == NULL) return NULL;
-    places[0].id = tip;
+    size_t found = 1, room = FIRST_FOUND;
+    u32 *ids = malloc(room * sizeof *ids);
+    if (ids == NULL) return NULL;
+    ids[0] = tip;
     blocks->block[tip].visit = visit;
     for (size_t at = 0; at < found; at++) {
-        const struct block *block = &blocks->block[places[at].id];
-        size_t parents = block[1].first_parent - block->first_parent;
-        places[at].round = block->round;
-        if (found + parents > room) {
-            room = 2 * (found + parents);
-            struct place *grown = realloc(places, room * sizeof *places);
+        const struct block *block = &blocks->block[ids[at]];
+        const u32 *parents = blocks->parent + block->first_parent;
+        size_t parent_count = block[1].first_parent - block->first_parent;
+        if (found + parent_count > room) {
+            room = 2 * (found + parent_count);
+            u32 *grown = realloc(ids, room * sizeof *ids);
             if (grown == NULL) {
-                free(places);
+                free(ids);
                 return NULL;
             }
-            places = grown;
+            ids = grown;
         }
-        for (size_t i = 0; i < parents; i++) {
-            u32 id = blocks->parent[block->first_parent + i];
-            struct block *parent = &blocks->block[id];
+        for (size_t i = 0; i < parent_count; i++) {
+            struct block *parent = &blocks->block[parents[i]];
             if (parent->visit == visit || (long long)parent->round <= floor) continue;
             parent->visit = visit;
-            places[found++].id = id;
+            ids[found++] = parents[i];
         }
     }
     *count = found;
-    return places;
+    return ids;
+}
+
+/* How wide the digits of a radix sort are: a count for each value costs about what the items do. */
+static int digit_bits(size_t count)
+{
+    int bits = FEWEST_BITS;
+    while (bits < MOST_BITS && (size_t)1 << bits < count) bits++;
+    return bits;
 }
 
 /* One stable pass by the digit of round - lowest at `shift`. */
 static void sort_pass(
-    struct place *to, const struct place *from, size_t count, u64 lowest, int shift)
+    const struct block *block, u32 *to, const u32 *from, size_t count, u64 lowest, int shift,
+    u32 *at, size_t digits)
 {
-    size_t at[RADIX] = {0}, start = 0;
-    for (size_t i = 0; i < count; i++) at[(from[i].round - lowest) >> shift & (RADIX - 1)]++;
-    for (int digit = 0; digit < RADIX; digit++) {
-        size_t size = at[digit];
+    u32 start = 0;
+    memset(at, 0, digits * sizeof *at);
+    for (size_t i = 0; i < count; i++)
+        at[(block[from[i]].round - lowest) >> shift & (digits - 1)]++;
+    for (size_t digit = 0; digit < digits; digit++) {
+        u32 size = at[digit];
         at[digit] = start;
         start += size;
     }
-    for (size_t i = 0; i < count; i++) {
-        struct place *place = &to[at[(from[i].round - lowest) >> shift & (RADIX - 1)]++];
-        place->round = from[i].round;
-        place->id = from[i].id;
-    }
+    for (size_t i = 0; i < count; i++)
+        to[at[(block[from[i]].round - lowest) >> shift & (digits - 1)]++] = from[i];
 }
 
-static int sort_by_round(struct place *places, size_t count)
+static int sort_by_round(const struct block *block, u32 *ids, size_t count)
 {
-    u64 lowest = places[0].round, highest = lowest;
+    u64 lowest = block[ids[0]].round, highest = lowest;
     for (size_t i = 1; i < count; i++) {
-        if (places[i].round < lowest) lowest = places[i].round;
-        if (places[i].round > highest) highest = places[i].round;
+        u64 round = block[ids[i]].round;
+        if (round < lowest) lowest = round;
+        if (round > highest) highest = round;
     }
-    if (lowest == highest) return 1;
-    struct place *spare = malloc(count * sizeof *spare), *from = places, *to = spare;
-    if (spare == NULL) return 0;
-    for (int shift = 0; shift < 64 && (highest - lowest) >> shift != 0; shift += RADIX_BITS) {
-        sort_pass(to, from, count, lowest, shift);
-        struct place *sorted = to;
+    int bits = digit_bits(count);
+    size_t digits = (size_t)1 << bits;
+    u32 *scratch = malloc((count + digits) * sizeof *scratch), *from = ids, *to = scratch;
+    if (scratch == NULL) return 0;
+    for (int shift = 0; shift < 64 && (highest - lowest) >> shift != 0; shift += bits) {
+        sort_pass(block, to, from, count, lowest, shift, scratch + count, digits);
+        u32 *sorted = to;
         to = from;
         from = sorted;
     }
-    if (from != places) memcpy(places, from, count * sizeof *places);
-    free(spare);
+    if (from != ids) memcpy(ids, from, count * sizeof *ids);
+    free(scratch);
     return 1;
+}
+
+static inline int is_before(const struct place *left, const struct place *right)
+{
+    int i = 0;
+    while (i < 3 && left->hash[i] == right->hash[i]) i++;
+    return left->hash[i] < right->hash[i];
 }
 
 static int compare(const void *left, const void *right)
 {
-    const u64 *a = ((const struct place *)left)->hash, *b = ((const struct place *)right)->hash;
-    for (int i = 0; i < 4; i++)
-        if (a[i] != b[i]) return a[i] < b[i] ? -1 : 1;
-    return 0;
+    return is_before(right, left) - is_before(left, right);
 }
 
 static void sort_by_hash(struct place *places, size_t count)
@@ -181,7 +195,7 @@ static void sort_by_hash(struct place *places, size_t count)
     for (size_t i = 1; i < count; i++) {
         struct place moved = places[i];
         size_t at = i;
-        for (; at > 0 && compare(&moved, &places[at - 1]) < 0; at--) places[at] = places[at - 1];
+        for (; at > 0 && is_before(&moved, &places[at - 1]); at--) places[at] = places[at - 1];
         places[at] = moved;
     }
 }
@@ -189,21 +203,53 @@ static void sort_by_hash(struct place *places, size_t count)
 static order_hasher *fastest_hasher(void)
 {
 #if defined(__x86_64__)
+    if (__builtin_cpu_supports("avx512f")) return order_hash_avx512;
     if (__builtin_cpu_supports("avx2")) return order_hash_avx2;
 #endif
     return order_hash_portable;
 }
 
+/* Where the blocks of the round at `start` end. */
+static size_t round_end(const struct block *block, const u32 *ids, size_t start, size_t count)
+{
+    size_t end = start + 1;
+    while (end < count && block[ids[end]].round == block[ids[start]].round) end++;
+    return end;
+}
+
+/* Whole rounds from `start` on, as many as fill a window, and at least one. */
+static size_t window_end(const struct block *block, const u32 *ids, size_t start, size_t count)
+{
+    size_t end = round_end(block, ids, start, count);
+    while (end < count && end - start < WINDOW) end = round_end(block, ids, end, count);
+    return end;
+}
+
 int blocks_order(
-    const struct blocks *blocks, struct place *places, size_t count, const struct order *order)
+    const struct blocks *blocks, u32 *ids, size_t count, const struct order *order, long long *out)
 {
     const u8(*digests)[DIGEST_BYTES] = (const u8(*)[DIGEST_BYTES])blocks->table.digest;
-    if (!sort_by_round(places, count)) return 0;
-    fastest_hasher()(places, count, digests, order);
+    const struct block *block = blocks->block;
+    struct place *places = NULL;
+    size_t room = 0;
+    if (!sort_by_round(block, ids, count)) return 0;
     for (size_t start = 0, end; start < count; start = end) {
-        for (end = start + 1; end < count && places[end].round == places[start].round;) end++;
-        sort_by_hash(places + start, end - start);
+        end = window_end(block, ids, start, count);
+        if (end - start > room) {
+            free(places);
+            room = 2 * (end - start);
+            places = malloc(room * sizeof *places);
+            if (places == NULL) return 0;
+        }
+        for (size_t i = start; i < end; i++) places[i - start].id = ids[i];
+        fastest_hasher()(places, end - start, digests, order);
+        for (size_t i = start, next; i < end; i = next) {
+            next = round_end(block, ids, i, end);
+            sort_by_hash(places + (i - start), next - i);
+        }
+        for (size_t i = start; i < end; i++) out[i] = (long long)places[i - start].id;
     }
+    free(places);
     return 1;
 }
 

@@ -41,13 +41,12 @@ void blocks_init(struct blocks *blocks, const u8 seed[8 * SEED_WORDS]);
 int blocks_append(struct blocks *blocks, const struct batch *batch, long long *ids);
 
 /* The block `tip` and its ancestors reached through blocks above round `floor`, unordered; `count`
- * says how many. NULL when memory is short; else free it. The ids alone and rounds are set. */
-struct place *blocks_history(
-    struct blocks *blocks, u32 tip, long long floor, size_t *count);
+ * says how many. NULL when memory is short; else free it. */
+u32 *blocks_history(struct blocks *blocks, u32 tip, long long floor, size_t *count);
 
-/* Puts places in the linear order; 0 when memory is short. */
+/* Puts `count` ids in the linear order; 0 when memory is short. */
 int blocks_order(
-    const struct blocks *blocks, struct place *places, size_t count, const struct order *order);
+    const struct blocks *blocks, u32 *ids, size_t count, const struct order *order, long long *out);
 
 void blocks_free(struct blocks *blocks);
 

@@ -8,11 +8,10 @@
 #define PERSON_BYTES 16
 #define MAX_COIN_BYTES 64
 
-/* Where a block lies in the order: by round, then by hash, as big-endian words. */
+/* A block's place among those of its round: by hash, as big-endian words. */
 struct place {
-    u64 round;
     u64 hash[4];
-    u32 id;
+    u64 id;
 };
 
 struct order {
@@ -30,6 +29,7 @@ typedef void order_hasher(
 order_hasher order_hash_portable;
 #if defined(__x86_64__)
 order_hasher order_hash_avx2;
+order_hasher order_hash_avx512;
 #endif
 
 #endif

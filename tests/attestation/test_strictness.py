@@ -75,6 +75,14 @@ def test_a_quote_s_certificates_have_one_spelling() -> None:
         assert status(TDX_V4, evidence[:start] + spelling) == "reject"
 
 
+def test_a_quote_s_chain_ends_in_one_of_the_ways_that_quoting_software_writes() -> None:
+    sample = case("sgx", "sgx_v3_occlum_debug.bin")
+    assert sample.evidence.endswith(b"-----\n")
+    assert sample.verify().status == "policy-reject"
+    for ending in (b"\x00", b"\r", b" ", b"-"):
+        assert sample.verify(sample.evidence[:-1] + ending).status == "reject"
+
+
 def test_a_quote_s_root_certificate_is_checked_to_the_last_bit() -> None:
     evidence = case(*TDX_V4).evidence
     start = evidence.rindex(b"-----BEGIN CERTIFICATE-----\n") + 28

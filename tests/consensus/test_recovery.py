@@ -8,7 +8,7 @@ from ccp2p.model.block import BlockReference, VerifiedBlock
 from ccp2p.model.commit import Commit
 from ccp2p.model.errors import LocalFault
 from ccp2p.model.genesis import Parameters
-from tests.consensus.drawing import Drawing, make_block
+from tests.consensus.drawing import Drawing, draw, make_block
 from tests.consensus.generator import RandomDag
 from tests.consensus.world import COIN, START_MS, VirtualNetwork, agreed_commits, consensus_of
 
@@ -162,3 +162,18 @@ def test_too_few_retained_commits_are_refused() -> None:
         disk.see(block)
     with pytest.raises(LocalFault, match="commits"):
         consensus_of(4, 0, SHALLOW, Recovered(tuple(disk.log), tuple(disk.commits[-3:])))
+
+
+def test_a_third_block_of_a_slot_that_was_admitted_once_is_admitted_again_from_the_log() -> None:
+    drawing = draw(
+        "ABCD1:[root] C1':[root] C1'':[root] A2:[ABC1] B2:[AB1 C1' D1] D2:[AB1 C1'' D1]"
+    )
+    disk = Disk(4, SHALLOW)
+    for name in ("A1", "B1", "C1", "D1", "C1'", "A2", "B2", "D2", "C1''"):
+        disk.see(drawing[name])
+    assert disk.core.suspended == 0
+    # A store gives the log back by rounds, so nothing asks for the third block before it comes.
+    disk.log.sort(key=lambda block: block.reference.round)
+    disk.restart()
+    assert disk.core.suspended == 0
+    assert all(disk.core.is_admitted(block.reference) for block in drawing.blocks.values())

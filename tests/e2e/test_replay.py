@@ -123,26 +123,22 @@ async def everything_said(network: LocalNetwork, room: str, nick: str) -> list[s
         return [message.text async for message in rooms.messages(session, room)]
 
 
-async def test_a_network_killed_whole_resumes_with_all_it_acknowledged(
+async def test_a_stopped_network_resumes_with_all_it_acknowledged(replayed: Replayed):
+    said: list[str] = []
+    odd = replayed.logs[0]
+    with trio.fail_after(100):
+        async with run_network(Plan(replayed.data, 4), said.append) as network:
+            nick, _ = messages_of(odd)[0]
+            texts = await everything_said(network, odd.stem, nick)
+            assert texts == [text for _, text in replayed.run.room(odd.stem)]
+            for node in network.nodes:
+                node.kill()
+    assert "resuming" in said[0]
+
+
+def test_after_all_nodes_were_killed_the_same_log_goes_into_the_same_network(
     replayed: Replayed, tmp_path: Path
 ):
-    plan = Plan(replayed.data, 4)
-    said = []
-    odd = replayed.logs[0]
-    for _ in range(2):
-        said.append([])
-        with trio.fail_after(100):
-            async with run_network(plan, said[-1].append) as network:
-                nick, _ = messages_of(odd)[0]
-                texts = await everything_said(network, odd.stem, nick)
-                assert texts == [text for _, text in replayed.run.room(odd.stem)]
-                for node in network.nodes:
-                    node.kill()
-                await trio.sleep(0.2)
-    assert all("resuming" in lines[0] for lines in said)
-
-
-def test_the_same_log_again_into_the_same_network(replayed: Replayed, tmp_path: Path):
     odd = replayed.logs[0]
     again = replay(tmp_path, [odd], data=replayed.data)
     assert_nothing_lost_or_twice(again, odd, times=2)

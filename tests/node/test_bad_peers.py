@@ -254,9 +254,12 @@ async def test_an_equivocator_is_caught_with_both_blocks_and_the_network_goes_on
             for _, data in held.blocks(0)
             if Block.parse(data).header.author == traitor.seat
         )
-        rival = traitor.block(timestamp_ms=first.header.timestamp_ms + 1)
+        header = msgspec.structs.replace(first.header, timestamp_ms=first.header.timestamp_ms + 1)
+        unsigned = blocks.build(header, first.payload, first.payload_bytes, b"")
+        signature = traitor.setup.identity.signing.sign(unsigned.signed_bytes())
+        rival = blocks.build(header, first.payload, first.payload_bytes, signature).to_bytes()
         with capture_logs() as logs:
-            traitor.tell(Blocks((rival,)))
+            traitor.tell(Blocks((first.to_bytes(), rival)))
             await eventually(lambda: any(log["event"] == "equivocation" for log in logs))
         await assert_three_still_commit(stage)
         evidence = stage.hosts[0].node.setup.store.meta(f"equivocation/0/{traitor.seat}")

@@ -155,7 +155,7 @@ async def test_a_spent_coin_chain_stops_the_node_with_advice(tmp_path: Path):
 
 async def test_a_node_whose_state_differs_from_a_quorums_stops_loudly(tmp_path: Path):
     often = Parameters(
-        coin_length=4096, min_round_delay_ms=20, max_round_delay_ms=250, checkpoint_interval=8
+        coin_length=4096, min_round_delay_ms=20, max_round_delay_ms=100, checkpoint_interval=8
     )
     async with network(tmp_path, parameters=often) as stage, stage.client() as client:
         ann = await ann_in_lobby(client)

@@ -2,12 +2,14 @@ import threading
 
 import pytest
 import trio
+import trio.testing
 
 from ccp2p.model.block import BlockReference
 from ccp2p.model.errors import LocalFault
 from ccp2p.node.writer import GroupWriter
 from ccp2p.storage.memory_store import MemoryStore
 from ccp2p.storage.store import Batch
+from tests.node.stage import eventually
 
 
 class Disk:
@@ -65,7 +67,8 @@ async def test_whatever_waits_during_a_write_shares_the_next_one():
         done = await start(
             nursery, GroupWriter(disk.write), meta(a=b"1"), meta(b=b"2"), meta(c=b"3"), meta(b=b"4")
         )
-        assert (len(disk.batches), done) == (1, [])
+        await eventually(lambda: len(disk.batches) == 1)
+        assert done == []
         disk.release(2)
     assert [batch.meta for batch in disk.batches] == [{"a": b"1"}, {"b": b"4", "c": b"3"}]
     assert sorted(done) == ["0 stored", "1 stored", "2 stored", "3 stored"]
@@ -76,9 +79,7 @@ async def test_nobody_is_told_before_its_batch_is_stored():
     async with trio.open_nursery() as nursery:
         done = await start(nursery, GroupWriter(disk.write), meta(a=b"1"), meta(b=b"2"))
         disk.release()
-        with trio.fail_after(5):
-            while not done:
-                await trio.sleep(0.01)
+        await eventually(lambda: done != [])
         assert done == ["0 stored"]
         assert disk.store.meta("b") is None
         disk.release()
@@ -109,9 +110,7 @@ async def test_a_failure_reaches_everybody_who_waited_for_that_write():
             nursery, GroupWriter(disk.write), meta(a=b"1"), meta(b=b"2"), meta(c=b"3")
         )
         disk.release()
-        with trio.fail_after(5):
-            while not done:
-                await trio.sleep(0.01)
+        await eventually(lambda: done != [])
         disk.is_full = True
         disk.release()
     assert done[0] == "0 stored"

@@ -1,0 +1,341 @@
+"""Faults put into the real rules, one at a time; the simulator must find each of them.
+
+A mutation patches real functions and names the scenario that finds it, the number of nodes, and
+the seeds within which it was found when the table in docs/testing.md was made.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from ccp2p.consensus import coin, core, decide, fetcher, linearizer, support, validity
+from ccp2p.consensus.coin import carried_round
+from ccp2p.consensus.index import History, Index
+from ccp2p.consensus.vertex import Vector, Vertex
+from ccp2p.execution import member_sequence, run
+from ccp2p.model.block import VerifiedBlock
+from ccp2p.node import core as node_core
+from ccp2p.node import floor, intake, recovery, seat
+from ccp2p.node.intake import Delivery, Intake
+from ccp2p.sealing import table
+from ccp2p.simulator import host as hosts
+from tests.consensus import mutations as ordering
+
+Patch = tuple[Any, str, Any]
+
+
+@dataclass(frozen=True)
+class Mutation:
+    """What to patch, and where the simulator finds it: seeds 0 to `seeds`, without the last."""
+
+    make: Callable[[], list[Patch]]
+    scenario: str
+    seeds: int
+    nodes: int = 4
+
+
+def apply(mutation: Mutation, patcher: pytest.MonkeyPatch) -> None:
+    """Put the wrong rule in place of the right one."""
+    for owner, attribute, replacement in mutation.make():
+        patcher.setattr(owner, attribute, replacement)
+
+
+def coin_unchecked() -> list[Patch]:
+    """Whatever coin a block carries is believed."""
+
+    def accepts(self: coin.CoinBook, block_round: int, value: bytes) -> bool:
+        coin_round = carried_round(block_round, self._delay, self._coin.length)
+        if coin_round and value:
+            self._learn(coin_round, value)
+        return True
+
+    return [(coin.CoinBook, "accepts", accepts)]
+
+
+def newest_time() -> list[Patch]:
+    """Ledger time is the newest timestamp among the parents, not their median."""
+
+    def median_time(leader: Vertex) -> int:
+        return max((p.timestamp_ms for p in leader.parents), default=0)
+
+    return [(linearizer, "median_time", median_time)]
+
+
+def both_of_a_slot() -> list[Patch]:
+    """An equivocator's second block is ordered as well."""
+
+    def take(self: linearizer.Linearizer, vertex: Vertex) -> VerifiedBlock | None:
+        return vertex.block
+
+    return [(linearizer.Linearizer, "_take", take)]
+
+
+def forgotten_slots() -> list[Patch]:
+    """After a restart nobody remembers which slots have given a block."""
+    honest = linearizer.Linearizer.resume
+
+    def resume(self: linearizer.Linearizer, commits: Sequence[Any]) -> None:
+        honest(self, commits)
+        self._taken.clear()
+
+    return [(linearizer.Linearizer, "resume", resume)]
+
+
+def collect_by_clock() -> list[Patch]:
+    """What a commit leaves out as too old follows from the local clock of rounds."""
+    honest = linearizer.Linearizer.commit
+
+    def commit(self: linearizer.Linearizer, leader: Vertex) -> Any:
+        rounds = [vertex.round for chain in self._index._chains for vertex in chain[-1:]]
+        floor_round = max(rounds, default=0) - 6
+        depth = self._gc_depth
+        if self.last is not None:
+            self._gc_depth = max(1, min(depth, self.last.leader.round - floor_round))
+        try:
+            return honest(self, leader)
+        finally:
+            self._gc_depth = depth
+
+    return [(linearizer.Linearizer, "commit", commit)]
+
+
+def leader_again() -> list[Patch]:
+    """A restarted node goes on with the last leader's slot instead of the next."""
+    honest = decide.Decider.__init__
+
+    def create(self: decide.Decider, *arguments: Any) -> None:
+        honest(self, *arguments)
+        if self._after is not None:
+            self._after = None
+
+    return [(decide.Decider, "__init__", create)]
+
+
+def no_floor() -> list[Patch]:
+    """A restarted node goes on from its own disk at once."""
+
+    def search(self: floor.FloorSearch, admitted: Any) -> floor.Floor:
+        return floor.Floor(self._disk_round + 1, "disks")
+
+    return [(floor.FloorSearch, "decide", search)]
+
+
+def floor_without_disk() -> list[Patch]:
+    """The restart floor is the round after what peers hold of the asker."""
+
+    def search(self: floor.FloorSearch, admitted: Any) -> floor.Floor | None:
+        answers = self._answers.values()
+        if len(answers) < self._size // 2:
+            return None
+        held = [answer.yours.round for answer in answers if answer.yours is not None]
+        return floor.Floor(max(held, default=0) + 1, "peers")
+
+    return [(floor.FloorSearch, "decide", search)]
+
+
+def unsaved_own_block() -> list[Patch]:
+    """Blocks leave before they are on disk."""
+
+    def written(self: hosts.Host, batch: Any, steps: Any) -> None:
+        self._perform(steps)
+        self._reach("before-write")
+        self.disk.write(batch)
+        self._reach("after-write")
+        self.seat.saved(batch)
+        self._is_writing = False
+
+    return [(hosts.Host, "_written", written)]
+
+
+def state_before_blocks() -> list[Patch]:
+    """A commit reaches the disk before the blocks that it names."""
+    honest = seat.Seat.batch
+
+    def batch(self: seat.Seat, steps: Any) -> Any:
+        made = honest(self, steps)
+        own = any(b.header.author == self.core.me for step in steps for b in step.persist)
+        return made if own or made is None else None
+
+    return [(seat.Seat, "batch", batch)]
+
+
+def gaps_accepted() -> list[Patch]:
+    """A member's number may leave a gap."""
+    honest = run.Run.take
+
+    def take(self: run.Run, event: Any) -> None:
+        numbers = self.sequences.of(event.member)
+        if not event.refusal and event.sequence > numbers.last + 1:
+            numbers.last = event.sequence - 1
+        honest(self, event)
+
+    return [(run.Run, "take", take)]
+
+
+def repeats_run_again() -> list[Patch]:
+    """A repeated event runs once more."""
+
+    def repeat(self: run.Run, numbers: Any, event: Any) -> None:
+        last = numbers.last
+        self._execute(numbers, event.member, event.tag, event.identifier, event.body)
+        numbers.last = last
+
+    return [(run.Run, "_repeat", repeat)]
+
+
+def held_for_nothing() -> list[Patch]:
+    """Events held for their turn never get it."""
+    return [(member_sequence.MemberSequence, "take_next", lambda self: None)]
+
+
+def unsigned_events() -> list[Patch]:
+    """Members' signatures are not checked."""
+    return [(table, "_check_signatures", lambda candidates: None)]
+
+
+def unsigned_blocks() -> list[Patch]:
+    """Authors' signatures are not checked."""
+
+    def verify(self: intake.BlockIntake, deliveries: Sequence[Delivery]) -> list[Intake]:
+        intakes = []
+        for delivery in deliveries:
+            found, faults = self._parse(delivery)
+            blocks = tuple(map(VerifiedBlock.trust, found))
+            intakes.append(Intake(delivery.sender, blocks, delivery.solicited, tuple(faults)))
+        return intakes
+
+    return [(intake.BlockIntake, "verify", verify)]
+
+
+def foreseen_claims() -> list[Patch]:
+    """What was opened ahead counts, whoever claims its tag when its turn comes."""
+
+    def open_events(self: table.SessionTable, candidates: Any) -> None:
+        honest(self, [one for one in candidates if not one.foreseen])
+
+    honest = table.SessionTable._open_events
+    return [(table.SessionTable, "_open_events", open_events)]
+
+
+def few_parents() -> list[Patch]:
+    """Any number of parents in the round before will do."""
+    honest = validity._require
+
+    def require(holds: bool, code: str, message: str) -> None:
+        honest(holds or code == "quorum", code, message)
+
+    return [(validity, "_require", require)]
+
+
+def no_retry() -> list[Patch]:
+    """What a peer did not send is not asked of another."""
+
+    def wake_ms(self: fetcher.Fetcher, now_ms: int) -> int | None:
+        return now_ms if self._fresh else None
+
+    def collect(self: fetcher.Fetcher, now_ms: int, *arguments: Any) -> None:
+        for request in self._asked.values():
+            request.due_ms = 1 << 60
+        honest(self, now_ms, *arguments)
+
+    honest = fetcher.Fetcher.collect
+    return [(fetcher.Fetcher, "wake_ms", wake_ms), (fetcher.Fetcher, "collect", collect)]
+
+
+def no_resend() -> list[Patch]:
+    """A block that was lost is not sent again."""
+    return [(core.Consensus, "_resend", lambda self, now_ms, draft: None)]
+
+
+def any_history_certifies() -> list[Patch]:
+    """Certificates count votes among all parents' own parents too, not those of one round."""
+
+    def voters(vertex: Vertex) -> list[Vertex]:
+        near = [parent for parent in vertex.parents if parent.round == vertex.round - 1]
+        held = {parent.author: parent for parent in near}
+        for parent in near:
+            for one in parent.parents:
+                if one.round == vertex.round - 2 and one.author not in held:
+                    held[one.author] = one
+        return list(held.values())
+
+    return [(support, "voters", voters)]
+
+
+def late_skip_counts_any() -> list[Patch]:
+    """The indirect rule takes any block of the slot that the anchor's history holds."""
+
+    def certified_in(history: History, slot: decide.Slot, waves: Any) -> Vertex | None:
+        for vertex in history.at(slot.round):
+            if vertex.author == slot.author:
+                return vertex
+        return None
+
+    return [(decide, "certified_in", certified_in)]
+
+
+def skip_by_silence() -> list[Patch]:
+    """A slot of which no block is known yet is skipped as soon as a quorum is past it."""
+    honest = decide.skipped
+
+    def skipped(index: Index, slot: decide.Slot, quorum: int) -> bool:
+        if not index.slot(*slot):
+            return decide.are_quorum(index.at(slot.round + 1), quorum)
+        return honest(index, slot, quorum)
+
+    return [(decide, "skipped", skipped)]
+
+
+def recovered_short() -> list[Patch]:
+    """A restart forgets its newest commit's state but keeps its log."""
+    honest = recovery.recovered_log
+
+    def recovered_log(store: Any, committee: Any, gc_depth: int) -> Any:
+        found = honest(store, committee, gc_depth)
+        if found is None or not found.commits:
+            return found
+        return type(found)(found.blocks, found.commits[:-1])
+
+    return [(hosts, "recovered_log", recovered_log), (node_core, "RECOVERED", None)][:1]
+
+
+def first_certified(column: Vector, quorum: int) -> Vertex | None:
+    """A block that f+1 votes name is certified."""
+    for candidate in column:
+        if candidate is not None and column.count(candidate) >= max(1, quorum - 1):
+            return candidate
+    return None
+
+
+ORDERING = {
+    name: Mutation(make, "equivocate", 200)  # type: ignore[arg-type]
+    for name, make in ordering.ALL.items()
+}
+ALL: dict[str, Mutation] = {
+    **ORDERING,
+    "coin_unchecked": Mutation(coin_unchecked, "invalid", 5),
+    "newest_time": Mutation(newest_time, "equivocate", 10),
+    "both_of_a_slot": Mutation(both_of_a_slot, "equivocate", 5),
+    "forgotten_slots": Mutation(forgotten_slots, "mixed", 100, 7),
+    "collect_by_clock": Mutation(collect_by_clock, "partition", 20),
+    "leader_again": Mutation(leader_again, "restart", 10),
+    "no_floor": Mutation(no_floor, "rollback", 10),
+    "floor_without_disk": Mutation(floor_without_disk, "rollback", 40),
+    "unsaved_own_block": Mutation(unsaved_own_block, "restart", 40),
+    "state_before_blocks": Mutation(state_before_blocks, "restart", 40),
+    "gaps_accepted": Mutation(gaps_accepted, "scheduler", 20),
+    "repeats_run_again": Mutation(repeats_run_again, "mixed", 20),
+    "held_for_nothing": Mutation(held_for_nothing, "scheduler", 20),
+    "unsigned_events": Mutation(unsigned_events, "mixed", 20),
+    "unsigned_blocks": Mutation(unsigned_blocks, "invalid", 5),
+    "foreseen_claims": Mutation(foreseen_claims, "mixed", 40),
+    "few_parents": Mutation(few_parents, "invalid", 40),
+    "no_retry": Mutation(no_retry, "mixed", 40),
+    "no_resend": Mutation(no_resend, "partition", 40),
+    "any_history_certifies": Mutation(any_history_certifies, "equivocate", 100),
+    "late_skip_counts_any": Mutation(late_skip_counts_any, "equivocate", 20),
+    "skip_by_silence": Mutation(skip_by_silence, "equivocate", 20),
+    "recovered_short": Mutation(recovered_short, "restart", 20),
+}

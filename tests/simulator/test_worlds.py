@@ -1,0 +1,90 @@
+"""Real seats in simulated worlds: every scenario keeps the promises, and a seed is a whole run."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from ccp2p.simulator.campaign import campaign
+from ccp2p.simulator.run import PASS, Result, Setting, simulate
+from ccp2p.simulator.scenarios import SCENARIOS
+
+WAN = Path("../shared/data/wan/ibm-cloud-rtt-ms-2024-10.csv")
+JOBS = max(1, min(4, len(os.sched_getaffinity(0))))
+
+# 300 seeds of everything at once; small committees are where most schedules fit into the time.
+MIXED = {4: range(200), 7: range(200, 280), 10: range(280, 300)}
+
+_ALONE = """
+import json, sys
+from ccp2p.simulator.run import Setting, simulate
+from ccp2p.simulator.trace import Trace
+results = [simulate(name, 5, Setting(nodes=4)) for name in ("mixed", "restart")]
+loaded = [name for name in ("trio", "lmdb", "libp2p", "structlog") if name in sys.modules]
+print(json.dumps([[one.trace_sha256 for one in results], loaded]))
+"""
+
+
+def complaints(results: list[Result]) -> list[str]:
+    return [
+        f"ccp2p sim --scenario {one.scenario} --seed {one.seed}: {one.verdict}, {one.check}, "
+        f"{one.detail}"
+        for one in results
+        if one.verdict != PASS
+    ]
+
+
+@pytest.mark.parametrize("name", [name for name in SCENARIOS if name != "mixed"])
+def test_scenario_keeps_the_promises(name: str) -> None:
+    results = [simulate(name, seed, Setting(nodes=nodes)) for nodes, seed in ((4, 0), (7, 1))]
+    assert complaints(results) == []
+    assert all(one.commits > 5 for one in results)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("nodes", MIXED)
+def test_mixed_worlds_keep_the_promises(nodes: int) -> None:
+    results = list(campaign(["mixed"], MIXED[nodes], Setting(nodes=nodes), JOBS))
+    assert complaints(results) == []
+
+
+def test_a_network_of_one_and_of_two_work() -> None:
+    results = [simulate("calm", 0, Setting(nodes=nodes)) for nodes in (1, 2, 3)]
+    assert complaints(results) == []
+
+
+def test_measured_links_give_measured_latencies() -> None:
+    if not WAN.exists():
+        pytest.skip(f"{WAN} is not here")
+    result = simulate("wan", 0, Setting(nodes=10, table=WAN.read_text(), events=20))
+    assert complaints([result]) == []
+    ranked = sorted(result.latencies_us)
+    # Between three and eight one-way trips to a quorum: four rounds, and the wait for the first.
+    assert 3 * result.quorum_delay_us < ranked[len(ranked) // 2] < 8 * result.quorum_delay_us
+
+
+def test_the_same_seed_is_the_same_run_with_native_or_pure_code_and_any_hash_seed() -> None:
+    found = []
+    for pure, hash_seed in (("", "1"), ("1", "2")):
+        environment = {**os.environ, "CCP2P_PURE": pure, "PYTHONHASHSEED": hash_seed}
+        made = subprocess.run(
+            [sys.executable, "-c", _ALONE],
+            env=environment,
+            capture_output=True,
+            check=True,
+            timeout=100,
+        )
+        found.append(json.loads(made.stdout))
+    assert found[0] == found[1]
+    traces, loaded = found[0]
+    assert len(set(traces)) == 2
+    assert loaded == []
+
+
+def test_another_seed_is_another_run() -> None:
+    digests = {simulate("calm", seed, Setting(nodes=4)).trace_sha256 for seed in range(3)}
+    assert len(digests) == 3
