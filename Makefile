@@ -11,7 +11,7 @@ MINUTES_network := 3
 MINUTES_attestation := 3
 MINUTES_crypto := 3
 MINUTES_units := 3
-MINUTES_whole := 6
+MINUTES_whole := 8
 
 UNITS := tests/model tests/sealing tests/membership tests/execution tests/storage tests/devnet
 WHOLE := tests/node tests/client tests/cli tests/e2e

@@ -26,7 +26,11 @@ def build_replica(
     found_floor: Callable[[Floor], None],
     meter: Meter,
 ) -> Replica:
-    """The replica of a founded network. Walks the coin chain when `secrets` is None: seconds."""
+    """The replica of a founded network.
+
+    `secrets` are those of a founding that this process took part in; None walks the coin chain
+    again, which takes seconds, and looks for the restart floor.
+    """
     record, store = setup.record, setup.store
     if record is None or store is None:
         raise LocalFault("founding", "the network is not founded yet")
@@ -35,6 +39,7 @@ def build_replica(
     me = committee.index_of(setup.identity.node)
     if me is None:
         raise LocalFault("identity", "this node's key has no seat in its network")
+    just_founded = secrets is not None
     secrets = secrets or EpochSecrets(record.secret, parameters.coin_length)
     sign = setup.identity.signing.sign
     core = NodeCore(
@@ -45,6 +50,7 @@ def build_replica(
         coin=secrets.coin,
         sign=sign,
         recovered=recovered_log(store, committee, parameters.gc_depth),
+        just_founded=just_founded,
     )
     machine, table = recovered_state(setup.network, setup.genesis, secrets, store, committee)
     executor = Executor(

@@ -55,7 +55,9 @@ class NodeCore:
         coin: Coin,
         sign: Callable[[bytes], bytes],
         recovered: Recovered | None,
+        just_founded: bool = False,
     ) -> None:
+        """`just_founded`: this process founded the epoch and looks for no floor."""
         self.committee = committee
         self.me = me
         self.consensus = Consensus(
@@ -75,6 +77,7 @@ class NodeCore:
             me,
             own.round if own else 0,
             parameters.resume == "disks",
+            just_founded,
         )
         self.coin_limit = parameters.coin_length * 4 // 5
 

@@ -34,13 +34,21 @@ class FloorSearch:
     """Collects the answers of one start. `faulty` is f; `disk_round` our newest block's round."""
 
     def __init__(
-        self, size: int, faulty: int, me: int, disk_round: int, resume_from_disks: bool
+        self,
+        size: int,
+        faulty: int,
+        me: int,
+        disk_round: int,
+        resume_from_disks: bool,
+        just_founded: bool = False,
     ) -> None:
+        """`just_founded`: this very process helped to found the epoch, so it never proposed."""
         self._size = size
         self._faulty = faulty
         self._me = me
         self._disk_round = disk_round
         self._resume_from_disks = resume_from_disks
+        self._just_founded = just_founded and disk_round == 0
         self._answers: dict[int, FloorAnswer] = {}
 
     def add(self, peer: int, answer: FloorAnswer) -> None:
@@ -58,6 +66,8 @@ class FloorSearch:
 
     def decide(self, admitted: Callable[[BlockReference], bool]) -> Floor | None:
         """The floor, once enough answers count; None until then."""
+        if self._just_founded:
+            return Floor(1, "start")
         counted = [
             answer
             for _, answer in sorted(self._answers.items())

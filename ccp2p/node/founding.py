@@ -156,7 +156,11 @@ async def _collect(
         if index is None:
             continue
         if isinstance(answer, FoundingRefusal):
-            raise LocalFault("founding", f"founder {index} refused: {answer.reason[:500]}")
+            reason = f"founder {index} refused: {answer.reason[:500]}"
+            for seat in record.seats[1:]:
+                founder.send(seat.node, FoundingRefusal(reason))
+            await trio.sleep(_LAST_WORD_S)
+            raise LocalFault("founding", reason)
         if isinstance(answer, FoundingSignature) and signatures.verify(
             node, answer.signature, message
         ):

@@ -174,3 +174,13 @@ def test_f_liars_alone_cannot_give_a_floor_below_what_honest_peers_saw():
     floor = search.decide(lambda _: True)
     assert floor is not None
     assert floor.round > 41
+
+
+def test_who_founded_the_epoch_just_now_asks_nobody():
+    search = FloorSearch(4, 1, 0, 0, False, just_founded=True)
+    assert search.decide(lambda _: False) == Floor(1, "start")
+
+
+def test_a_block_on_the_disk_belies_a_founding_just_now():
+    search = FloorSearch(4, 1, 0, 7, True, just_founded=True)
+    assert search.decide(lambda _: True) is None
