@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 NATIVE := $(wildcard ext/*.pyx ext/*.pxd ext/*.h ext/*.c ext/*/*)
 
-MINUTES_consensus := 4
+MINUTES_consensus := 6
 MINUTES_network := 3
 MINUTES_attestation := 3
 MINUTES_crypto := 3

@@ -32,10 +32,12 @@ PATHS = (
 def native_command(paths: tuple[str, ...], as_json: bool, plot: Path | None) -> None:
     """Time each path of the native core beside its pure twin and libsodium, interleaved."""
     from ccp2p.benchmarks.native import Plan, measure
-    from ccp2p.benchmarks.plot import draw_native
+    from ccp2p.benchmarks.plot import draw_native, require_pillow
     from ccp2p.cli.progress import progress_bars
 
     try:
+        if plot is not None:
+            require_pillow()
         with progress_bars() as advance:
             result = measure(Plan(paths=paths or PATHS), advance)
         if plot is not None:

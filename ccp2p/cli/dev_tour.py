@@ -2,8 +2,6 @@
 
 from typing import TYPE_CHECKING
 
-import click
-
 from ccp2p.cli import console
 
 if TYPE_CHECKING:
@@ -48,7 +46,7 @@ async def tour(network: "LocalNetwork", client: "NetworkClient") -> None:
         start = position if name == "alice" and text == _LINES[0][1] else start
     reader = client.connections[-1]
     async for message in rooms.messages(sessions["bob"], _ROOM, start, via=reader):
-        click.echo(f"  {message.position:3} <{message.name}> {message.text}")
+        console.show(f"  {message.position:3} <{message.name}> {message.text}")
     console.say(f"\n(read back from seat {reader.node.seat}, which executed the same history)")
     _show_host(network)
 

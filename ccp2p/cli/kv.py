@@ -49,6 +49,8 @@ async def _get(key: str, options: dict[str, Any]) -> None:
         shown = value.decode("utf-8", "replace") if value is not None else None
         encoded = value.hex() if value is not None else None
         console.emit({"schema": "kv/1", "key": key, "value": shown, "value_hex": encoded})
+    elif value is not None and sys.stdout.isatty():
+        console.show(value.decode("utf-8", "replace"))
     elif value is not None:
         sys.stdout.buffer.write(value + b"\n")
     if value is None:

@@ -64,7 +64,10 @@ def verify_welcome(welcome: Welcome, expected: Expectation) -> VerifiedNode:
     if not welcome.record:
         raise PeerFault("not-founded", "the network is still being founded: try again later")
     signed = codec.decode(welcome.record, SignedEpochRecord, limits.MAX_RECORD_BYTES)
-    record = check_founding(signed, genesis, expected.network, signatures.verify_batch)
+    try:
+        record = check_founding(signed, genesis, expected.network, signatures.verify_batch)
+    except PeerFault as fault:
+        raise AttestationFault(str(fault), (fault.code,)) from None
     digest = record_digest(signed.record)
     if expected.record and digest != expected.record:
         raise AttestationFault(
