@@ -12,11 +12,12 @@ MINUTES_attestation := 3
 MINUTES_crypto := 3
 MINUTES_units := 3
 MINUTES_whole := 8
+MINUTES_sanitize := 3
 
-UNITS := tests/model tests/sealing tests/membership tests/execution tests/storage tests/devnet
+UNITS := tests/model tests/sealing tests/membership tests/execution tests/storage tests/devnet tests/benchmarks
 WHOLE := tests/node tests/client tests/cli tests/e2e
 
-.PHONY: run test install system lint types imports lock clean suites
+.PHONY: run test install system lint types imports lock clean suites sanitize
 
 run: install
 	$(BIN)/ccp2p dev --nodes 4
@@ -47,7 +48,7 @@ types:
 imports:
 	$(BIN)/lint-imports --no-cache
 
-suites:
+suites: sanitize
 	timeout $(MINUTES_units)m $(BIN)/pytest $(UNITS)
 	timeout $(MINUTES_crypto)m $(BIN)/pytest tests/crypto
 	timeout $(MINUTES_consensus)m $(BIN)/pytest tests/consensus
@@ -55,11 +56,22 @@ suites:
 	timeout $(MINUTES_network)m $(BIN)/pytest tests/network
 	timeout $(MINUTES_whole)m $(BIN)/pytest $(WHOLE)
 
+# The extension under AddressSanitizer and UBSan, driven by its fuzz targets and their neighbours.
+SANITIZED := build/sanitized
+sanitize: install
+	CCP2P_SANITIZE=address,undefined $(BIN)/python setup.py -q build \
+		--build-base $(SANITIZED) --build-lib $(SANITIZED)/lib
+	LD_PRELOAD="$$(cc -print-file-name=libasan.so) $$(cc -print-file-name=libubsan.so)" \
+	ASAN_OPTIONS=detect_leaks=0 PYTHONSAFEPATH=1 PYTHONPATH=$(SANITIZED)/lib \
+	timeout $(MINUTES_sanitize)m $(BIN)/python -m pytest -s --import-mode=append \
+		tests/crypto/test_fuzz.py tests/crypto/test_log_index.py \
+		tests/crypto/test_aead.py tests/crypto/test_hashchain.py
+
 # The lock: every dependency with hashes. Needs pip-tools.
 lock:
 	pip-compile --quiet --generate-hashes --allow-unsafe --strip-extras --no-header --no-annotate \
 		--no-emit-index-url --no-emit-trusted-host --no-emit-find-links \
-		--extra build --extra test --output-file requirements.txt pyproject.toml
+		--extra build --extra plot --extra test --output-file requirements.txt pyproject.toml
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info ccp2p/crypto/*.so

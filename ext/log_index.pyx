@@ -237,11 +237,12 @@ cdef class EventIndex:
     def find(self, bytes ids not None):
         """The commits and the positions of the ids; -1 in both where one is unknown."""
         cdef carray.array commits = _find(&self._table, ids)
-        cdef carray.array positions = carray.copy(commits)
+        cdef carray.array positions = carray.clone(array("q"), len(commits), False)
         cdef Py_ssize_t index
         cdef long long found
         for index in range(len(commits)):
             found = commits.data.as_longlongs[index]
+            positions.data.as_longlongs[index] = -1
             if found >= 0:
                 commits.data.as_longlongs[index] = self._commits[found]
                 positions.data.as_longlongs[index] = self._positions[found]

@@ -13,12 +13,19 @@ ROW_PIXELS, TOP_PIXELS, LEFT_PIXELS, PLOT_PIXELS, MARGIN_PIXELS = 22, 78, 330, 5
 INK, GRID, BAR, MARK, PAPER = "#222222", "#d8d8d8", "#4878b0", "#c44e52", "#ffffff"
 
 
-def draw_native(result: dict[str, Any], path: Path) -> None:
-    """Write a PNG of a `bench-native/1` object; LocalFault without Pillow."""
+def require_pillow() -> None:
+    """LocalFault, saying what to install, where nothing can be drawn."""
     try:
-        from PIL import Image, ImageDraw, ImageFont
+        import PIL  # noqa: F401
     except ImportError:
         raise LocalFault("plot", "a plot needs Pillow: pip install 'ccp2p[plot]'") from None
+
+
+def draw_native(result: dict[str, Any], path: Path) -> None:
+    """Write a PNG of a `bench-native/1` object; LocalFault without Pillow."""
+    require_pillow()
+    from PIL import Image, ImageDraw, ImageFont
+
     rows = result["rows"]
     ratios = [row["pure_us"] / row["native_us"] for row in rows]
     highest = math.ceil(math.log10(max(10.0, *ratios)))

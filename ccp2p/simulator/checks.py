@@ -173,9 +173,7 @@ class Checks:
         if index > len(self._commits):
             self._commits.append(digest)
         elif self._commits[index - 1] != digest:
-            raise Violation(
-                "delivery-order", f"another order of blocks gives another commit {index}"
-            )
+            raise Violation("delivery-order", f"commit {index} depends on the order of delivery")
 
     def finish(self, load: "Load") -> str:
         """After the quiet time at the end: empty, or what did not happen."""

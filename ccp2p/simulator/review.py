@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def review(world: "World", random: Random, count: int) -> None:
-    """Let `count` observers see all blocks, each in an order of its own; Violation if one differs."""
+    """Let `count` observers see all blocks, each in its own order; Violation if one differs."""
     held = {block.reference.digest: block for block in world.intake.blocks()}
     blocks = sorted(held.values(), key=lambda block: block.reference)
     for _ in range(count):

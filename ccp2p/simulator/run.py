@@ -46,6 +46,7 @@ class Setting:
     parameters: Parameters | None = None
     waves: tuple[int, ...] = (4, 5)
     slots: int = 0
+    traitors: int | None = None  # None: as many as the scenario has, at most f
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +92,9 @@ def simulate(
                 verdict, check = NO_PROGRESS, "liveness"
         except Violation as violation:
             verdict, check, detail = VIOLATED, violation.check, str(violation)
+        except Exception as error:
+            # Whatever a node does not expect would have ended its process.
+            verdict, check, detail = VIOLATED, "exception", repr(error)[:200]
     return Result(
         name,
         seed,
@@ -114,7 +118,9 @@ def build(scenario: Scenario, seed: int, setting: Setting, trace: Trace) -> tupl
     world = World(founded, seed, latencies, trace)
     traitors: list[int] = []
     if scenario.habits is not None:
-        count = scenario.traitors(random, founded.committee.faulty)
+        count = setting.traitors
+        if count is None:
+            count = scenario.traitors(random, founded.committee.faulty)
         traitors = random.sample(range(setting.nodes), count)
     for index in range(setting.nodes):
         own = world.generator(f"host-{index}")

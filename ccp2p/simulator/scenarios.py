@@ -194,7 +194,7 @@ SCENARIOS: dict[str, Scenario] = {
     "crash": Scenario(_crash),
     "partition": Scenario(_partition),
     "slow": Scenario(_slow),
-    "equivocate": Scenario(_unfair, habits=lambda random: [Equivocator(random)], reviews=4),
+    "equivocate": Scenario(_unfair, habits=lambda random: [Equivocator(random)], reviews=12),
     "withhold": Scenario(_unfair, habits=lambda random: [Withholder(random)]),
     "invalid": Scenario(
         _lossy,

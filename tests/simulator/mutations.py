@@ -10,13 +10,12 @@ from typing import Any
 
 import pytest
 
-from ccp2p.consensus import coin, core, decide, fetcher, linearizer, support, validity
+from ccp2p.consensus import coin, core, decide, fetcher, linearizer, support
 from ccp2p.consensus.coin import carried_round
-from ccp2p.consensus.index import History, Index
-from ccp2p.consensus.vertex import Vector, Vertex
-from ccp2p.execution import member_sequence, run
+from ccp2p.consensus.index import History
+from ccp2p.consensus.vertex import Vertex
+from ccp2p.execution import run
 from ccp2p.model.block import VerifiedBlock
-from ccp2p.node import core as node_core
 from ccp2p.node import floor, intake, recovery, seat
 from ccp2p.node.intake import Delivery, Intake
 from ccp2p.sealing import table
@@ -185,11 +184,6 @@ def repeats_run_again() -> list[Patch]:
     return [(run.Run, "_repeat", repeat)]
 
 
-def held_for_nothing() -> list[Patch]:
-    """Events held for their turn never get it."""
-    return [(member_sequence.MemberSequence, "take_next", lambda self: None)]
-
-
 def unsigned_events() -> list[Patch]:
     """Members' signatures are not checked."""
     return [(table, "_check_signatures", lambda candidates: None)]
@@ -219,16 +213,6 @@ def foreseen_claims() -> list[Patch]:
     return [(table.SessionTable, "_open_events", open_events)]
 
 
-def few_parents() -> list[Patch]:
-    """Any number of parents in the round before will do."""
-    honest = validity._require
-
-    def require(holds: bool, code: str, message: str) -> None:
-        honest(holds or code == "quorum", code, message)
-
-    return [(validity, "_require", require)]
-
-
 def no_retry() -> list[Patch]:
     """What a peer did not send is not asked of another."""
 
@@ -249,19 +233,9 @@ def no_resend() -> list[Patch]:
     return [(core.Consensus, "_resend", lambda self, now_ms, draft: None)]
 
 
-def any_history_certifies() -> list[Patch]:
-    """Certificates count votes among all parents' own parents too, not those of one round."""
-
-    def voters(vertex: Vertex) -> list[Vertex]:
-        near = [parent for parent in vertex.parents if parent.round == vertex.round - 1]
-        held = {parent.author: parent for parent in near}
-        for parent in near:
-            for one in parent.parents:
-                if one.round == vertex.round - 2 and one.author not in held:
-                    held[one.author] = one
-        return list(held.values())
-
-    return [(support, "voters", voters)]
+def any_parent_certifies() -> list[Patch]:
+    """Certificates count what every parent says, of whatever round it is."""
+    return [(support, "voters", lambda vertex: list(vertex.parents))]
 
 
 def late_skip_counts_any() -> list[Patch]:
@@ -276,18 +250,6 @@ def late_skip_counts_any() -> list[Patch]:
     return [(decide, "certified_in", certified_in)]
 
 
-def skip_by_silence() -> list[Patch]:
-    """A slot of which no block is known yet is skipped as soon as a quorum is past it."""
-    honest = decide.skipped
-
-    def skipped(index: Index, slot: decide.Slot, quorum: int) -> bool:
-        if not index.slot(*slot):
-            return decide.are_quorum(index.at(slot.round + 1), quorum)
-        return honest(index, slot, quorum)
-
-    return [(decide, "skipped", skipped)]
-
-
 def recovered_short() -> list[Patch]:
     """A restart forgets its newest commit's state but keeps its log."""
     honest = recovery.recovered_log
@@ -298,15 +260,7 @@ def recovered_short() -> list[Patch]:
             return found
         return type(found)(found.blocks, found.commits[:-1])
 
-    return [(hosts, "recovered_log", recovered_log), (node_core, "RECOVERED", None)][:1]
-
-
-def first_certified(column: Vector, quorum: int) -> Vertex | None:
-    """A block that f+1 votes name is certified."""
-    for candidate in column:
-        if candidate is not None and column.count(candidate) >= max(1, quorum - 1):
-            return candidate
-    return None
+    return [(hosts, "recovered_log", recovered_log)]
 
 
 ORDERING = {
@@ -327,15 +281,12 @@ ALL: dict[str, Mutation] = {
     "state_before_blocks": Mutation(state_before_blocks, "restart", 40),
     "gaps_accepted": Mutation(gaps_accepted, "scheduler", 20),
     "repeats_run_again": Mutation(repeats_run_again, "mixed", 20),
-    "held_for_nothing": Mutation(held_for_nothing, "scheduler", 20),
     "unsigned_events": Mutation(unsigned_events, "mixed", 20),
     "unsigned_blocks": Mutation(unsigned_blocks, "invalid", 5),
     "foreseen_claims": Mutation(foreseen_claims, "mixed", 40),
-    "few_parents": Mutation(few_parents, "invalid", 40),
     "no_retry": Mutation(no_retry, "mixed", 40),
     "no_resend": Mutation(no_resend, "partition", 40),
-    "any_history_certifies": Mutation(any_history_certifies, "equivocate", 100),
+    "any_parent_certifies": Mutation(any_parent_certifies, "equivocate", 100),
     "late_skip_counts_any": Mutation(late_skip_counts_any, "equivocate", 20),
-    "skip_by_silence": Mutation(skip_by_silence, "equivocate", 20),
     "recovered_short": Mutation(recovered_short, "restart", 20),
 }

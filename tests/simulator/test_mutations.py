@@ -2,7 +2,6 @@
 
 import pytest
 
-from ccp2p.model.errors import LocalFault
 from ccp2p.simulator.run import PASS, Setting, simulate
 from tests.simulator import mutations
 
