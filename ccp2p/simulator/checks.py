@@ -118,9 +118,17 @@ class Checks:
             raise Violation(
                 "outcome", f"node {host.index} answers number {number} with {outcome.status!r}"
             )
+        host.acknowledged = max(host.acknowledged, outcome.commit)
         before, after = member.places.get(number - 1), member.places.get(number + 1)
         if (before is not None and before >= place) or (after is not None and after <= place):
             raise Violation("session-order", f"number {number} ran at {place}, out of order")
+
+    def durable(self, host: "Host") -> None:
+        """A node starts: whatever it told a member is on its disk, unless that is an older one."""
+        if host.is_honest and host.executed < host.acknowledged:
+            raise Violation(
+                "durability", f"node {host.index} lost commit {host.acknowledged}, which it told"
+            )
 
     def opened(self, outcome: Outcome) -> None:
         """A session was answered."""

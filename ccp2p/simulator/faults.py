@@ -141,6 +141,7 @@ class Faults:
             image = host.disk.images * share // 100
             self._world.trace.note(self._world.now_us, host.index, "roll-back", b"%d" % image)
             host.disk.roll_back(image)
+            host.acknowledged = 0
         self._world.start(host)
 
     def _part(self) -> None:

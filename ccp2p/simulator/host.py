@@ -68,6 +68,7 @@ class Host:
         self.is_up = False
         self.doom = ""
         self.starts = 0
+        self.acknowledged = 0  # the newest commit of which a member was told
         self.is_excused = False  # its disk was rolled back in a power cut: it may sign a slot twice
         self.is_retired = False  # down for good: nothing is expected of it any more
         self.stopped: LocalFault | None = None
@@ -119,6 +120,7 @@ class Host:
         self.core = core
         self.seat = Seat(core, store, self.random.randbytes(16))
         self.executed = store.newest_commit(committee.epoch)
+        self.world.checks.durable(self)
         self._epoch = committee.epoch
         self._inbox: deque[Input] = deque()
         self._backlog: deque[CommittedBlocks] = deque()

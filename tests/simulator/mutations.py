@@ -16,7 +16,7 @@ from ccp2p.consensus.index import History
 from ccp2p.consensus.vertex import Vertex
 from ccp2p.execution import run
 from ccp2p.model.block import VerifiedBlock
-from ccp2p.node import floor, intake, recovery, seat
+from ccp2p.node import floor, intake, recovery
 from ccp2p.node.intake import Delivery, Intake
 from ccp2p.sealing import table
 from ccp2p.simulator import host as hosts
@@ -148,16 +148,17 @@ def unsaved_own_block() -> list[Patch]:
     return [(hosts.Host, "_written", written)]
 
 
-def state_before_blocks() -> list[Patch]:
-    """A commit reaches the disk before the blocks that it names."""
-    honest = seat.Seat.batch
+def answer_before_persist() -> list[Patch]:
+    """Members are told before the state is on disk."""
+    honest = hosts.Host._executed
 
-    def batch(self: seat.Seat, steps: Any) -> Any:
-        made = honest(self, steps)
-        own = any(b.header.author == self.core.me for step in steps for b in step.persist)
-        return made if own or made is None else None
+    def executed(self: hosts.Host, commits: Any, found: Any) -> None:
+        self.answer(found)
+        found.outcomes.clear()
+        found.dropped.clear()
+        honest(self, commits, found)
 
-    return [(seat.Seat, "batch", batch)]
+    return [(hosts.Host, "_executed", executed)]
 
 
 def gaps_accepted() -> list[Patch]:
@@ -201,16 +202,6 @@ def unsigned_blocks() -> list[Patch]:
         return intakes
 
     return [(intake.BlockIntake, "verify", verify)]
-
-
-def foreseen_claims() -> list[Patch]:
-    """What was opened ahead counts, whoever claims its tag when its turn comes."""
-
-    def open_events(self: table.SessionTable, candidates: Any) -> None:
-        honest(self, [one for one in candidates if not one.foreseen])
-
-    honest = table.SessionTable._open_events
-    return [(table.SessionTable, "_open_events", open_events)]
 
 
 def no_retry() -> list[Patch]:
@@ -273,17 +264,16 @@ ALL: dict[str, Mutation] = {
     "newest_time": Mutation(newest_time, "equivocate", 10),
     "both_of_a_slot": Mutation(both_of_a_slot, "equivocate", 5),
     "forgotten_slots": Mutation(forgotten_slots, "mixed", 100, 7),
-    "collect_by_clock": Mutation(collect_by_clock, "partition", 20),
+    "collect_by_clock": Mutation(collect_by_clock, "slow", 20),
     "leader_again": Mutation(leader_again, "restart", 10),
     "no_floor": Mutation(no_floor, "rollback", 10),
     "floor_without_disk": Mutation(floor_without_disk, "rollback", 40),
     "unsaved_own_block": Mutation(unsaved_own_block, "restart", 40),
-    "state_before_blocks": Mutation(state_before_blocks, "restart", 40),
+    "answer_before_persist": Mutation(answer_before_persist, "restart", 40),
     "gaps_accepted": Mutation(gaps_accepted, "scheduler", 20),
     "repeats_run_again": Mutation(repeats_run_again, "mixed", 20),
     "unsigned_events": Mutation(unsigned_events, "mixed", 20),
     "unsigned_blocks": Mutation(unsigned_blocks, "invalid", 5),
-    "foreseen_claims": Mutation(foreseen_claims, "mixed", 40),
     "no_retry": Mutation(no_retry, "mixed", 40),
     "no_resend": Mutation(no_resend, "partition", 40),
     "any_parent_certifies": Mutation(any_parent_certifies, "equivocate", 100),
