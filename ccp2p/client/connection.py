@@ -47,6 +47,7 @@ class NodeConnection:
         self._outbox: list[bytes] = []
         self._outbox_filled = trio.Event()
         self.lost: Fault | None = None
+        self.ended = trio.Event()
 
     def submit(self, tag: bytes, envelope: bytes, on_answer: Callable[[Answer], None]) -> None:
         """Queue an envelope; its answer comes once. Unreachable when the connection is lost."""
@@ -141,6 +142,7 @@ class NodeConnection:
         if self.lost is not None:
             return
         self.lost = fault
+        self.ended.set()
         waiting, self._waiting = self._waiting, {}
         for on_answer in waiting.values():
             on_answer(Unreachable(f"the connection to the node is lost: {fault}"))

@@ -1,10 +1,11 @@
 """A client's view of a network: verified connections to several of its nodes.
 
-A session keeps to one node while that lives and moves to the next when it does not.
+A session keeps to one node while that lives and moves to the next when it does not. A connection
+that is lost is dialled and verified again, as long as the client lives.
 """
 
-from collections.abc import AsyncIterator, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 
 import trio
 
@@ -16,18 +17,21 @@ from ccp2p.model.errors import AttestationFault, Fault, Unreachable, fault_in
 from ccp2p.model.ticket import Ticket
 
 _RETRY_INTERVAL_S = 1.0
+_LAST_REDIAL_S = 15.0
 
 
 class NetworkClient:
-    """Connections to nodes of one network, and the sessions that use them."""
+    """Connections to nodes of one network, and the sessions that use them.
 
-    def __init__(
-        self, ticket: Ticket, connections: list[NodeConnection], refused: dict[str, Fault]
-    ) -> None:
-        """`refused` says why addresses were not used."""
+    `refused` says why addresses are not used.
+    """
+
+    def __init__(self, ticket: Ticket, allow_simulated: bool, timeout_ms: int) -> None:
         self.ticket = ticket
-        self.refused = refused
-        self.connections = connections
+        self.refused: dict[str, Fault] = {}
+        self.connections: list[NodeConnection] = []
+        self._allow_simulated = allow_simulated
+        self._timeout_ms = timeout_ms
         self._sessions: list[MemberSession] = []
 
     @property
@@ -47,7 +51,7 @@ class NetworkClient:
         self._sessions.append(session)
         return session
 
-    def _picker(self, prefer: int):
+    def _picker(self, prefer: int) -> Callable[[NodeConnection | None], NodeConnection]:
         def pick(current: NodeConnection | None) -> NodeConnection:
             if current is not None and current.lost is None:
                 return current
@@ -60,12 +64,65 @@ class NetworkClient:
 
         return pick
 
-    async def run(self) -> None:
-        """Retry what got no answer, until cancelled."""
+    async def retry(self) -> None:
+        """Send again what got no answer, until cancelled."""
         while True:
             await trio.sleep(_RETRY_INTERVAL_S)
             for session in self._sessions:
                 session.retry(trio.current_time())
+
+    async def keep(
+        self,
+        address: str,
+        *,
+        task_status: trio.TaskStatus[bool] = trio.TASK_STATUS_IGNORED,
+    ) -> None:
+        """Hold a connection to `address`: started with whether the first try succeeded.
+
+        Ends at once when it did not, when the node is connected by another address, or when a
+        node that came back is refused.
+        """
+        pause_s = 0.0
+        while True:
+            await trio.sleep(pause_s)
+            pause_s = min(_LAST_REDIAL_S, 2 * pause_s or _RETRY_INTERVAL_S)
+            try:
+                async with self._open(address) as connection:
+                    if not self._adopt(connection):
+                        task_status.started(True)
+                        return
+                    task_status.started(True)
+                    task_status, pause_s = trio.TASK_STATUS_IGNORED, 0.0
+                    await connection.ended.wait()
+            except (Fault, ExceptionGroup) as error:
+                self.refused[address] = fault = _fault(error)
+                if task_status is not trio.TASK_STATUS_IGNORED:
+                    task_status.started(False)
+                    return
+                if isinstance(fault, AttestationFault):
+                    return
+
+    def _open(self, address: str):
+        # Two records for one epoch are refused: what the first node showed pins the others.
+        pinned = self.connections[0].node.record_digest if self.connections else b""
+        return open_connection(
+            address,
+            self.ticket.network,
+            self.ticket.record or pinned,
+            allow_simulated=self._allow_simulated,
+            timeout_ms=self._timeout_ms,
+        )
+
+    def _adopt(self, connection: NodeConnection) -> bool:
+        """Take a connection in, in the place of a lost one to the same node."""
+        for index, held in enumerate(self.connections):
+            if held.node.node == connection.node.node:
+                if held.lost is None:
+                    return False
+                self.connections[index] = connection
+                return True
+        self.connections.append(connection)
+        return True
 
 
 @asynccontextmanager
@@ -73,7 +130,6 @@ async def open_network(
     ticket: Ticket,
     *,
     allow_simulated: bool,
-    addresses: Sequence[str] | None = None,
     every_node: bool = False,
     timeout_ms: int = 10_000,
 ) -> AsyncIterator[NetworkClient]:
@@ -82,44 +138,28 @@ async def open_network(
     Addresses that a verified node names are tried too. AttestationFault wins over Unreachable
     when nobody can be used, because it is the graver news.
     """
-    wanted = list(addresses or ticket.addresses)
-    connections: list[NodeConnection] = []
-    refused: dict[str, Fault] = {}
+    client = NetworkClient(ticket, allow_simulated, timeout_ms)
+    async with trio.open_nursery() as nursery:
+        await _connect(client, nursery, every_node)
+        nursery.start_soon(client.retry)
+        try:
+            yield client
+        finally:
+            nursery.cancel_scope.cancel()
+
+
+async def _connect(client: NetworkClient, nursery: trio.Nursery, every_node: bool) -> None:
+    wanted = list(client.ticket.addresses)
     tried: set[str] = set()
-    async with AsyncExitStack() as stack:
-        while wanted:
-            address = wanted.pop(0)
-            if address in tried:
-                continue
-            tried.add(address)
-            try:
-                connection = await stack.enter_async_context(
-                    open_connection(
-                        address,
-                        ticket.network,
-                        ticket.record,
-                        allow_simulated=allow_simulated,
-                        timeout_ms=timeout_ms,
-                    )
-                )
-            except (Fault, ExceptionGroup) as error:
-                refused[address] = _fault(error)
-                continue
-            if any(c.node.node == connection.node.node for c in connections):
-                continue
-            connections.append(connection)
-            if not every_node:
-                break
-            wanted.extend(connection.node.client_addresses)
-        if not connections:
-            raise _gravest(list(refused.values()))
-        client = NetworkClient(ticket, connections, refused)
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(client.run)
-            try:
-                yield client
-            finally:
-                nursery.cancel_scope.cancel()
+    while wanted and (every_node or not client.connections):
+        address = wanted.pop(0)
+        if address in tried:
+            continue
+        tried.add(address)
+        if await nursery.start(client.keep, address):
+            wanted.extend(client.connections[-1].node.client_addresses)
+    if not client.connections:
+        raise _gravest(list(client.refused.values()))
 
 
 def _fault(error: Fault | ExceptionGroup[Exception]) -> Fault:

@@ -65,7 +65,9 @@ def verify_welcome(welcome: Welcome, expected: Expectation) -> VerifiedNode:
         raise PeerFault("not-founded", "the network is still being founded: try again later")
     signed = codec.decode(welcome.record, SignedEpochRecord, limits.MAX_RECORD_BYTES)
     try:
-        record = check_founding(signed, genesis, expected.network, signatures.verify_batch)
+        record = check_founding(
+            signed, genesis, expected.network, policy.caps.vendor, signatures.verify_batch
+        )
     except PeerFault as fault:
         raise AttestationFault(str(fault), (fault.code,)) from None
     digest = record_digest(signed.record)

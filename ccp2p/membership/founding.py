@@ -65,6 +65,27 @@ def check_platforms(seats: Sequence[Seat]) -> None:
         seen[seat.platform_id] = index
 
 
+def check_vendors(seats: Sequence[Seat], cap: str, size: int) -> None:
+    """Seats per vendor in a committee of `size`; PeerFault names the vendor that has too many.
+
+    `"no-fork"`: at most n-2f-1, so that one vendor's break cannot fork; `"f"`: at most f, so that
+    it cannot stop the network either; `"none"`: no bound. Committees of one have none either
+    (design section 8).
+    """
+    if cap == "none" or size < 2:
+        return
+    faulty = (size - 1) // 3
+    most = faulty if cap == "f" else size - 2 * faulty - 1
+    for vendor in sorted({seat.vendor for seat in seats}):
+        held = sum(seat.vendor == vendor for seat in seats)
+        if held > most:
+            raise PeerFault(
+                "vendor-cap",
+                f"vendor {vendor} would hold {held} of {size} seats; the policy's cap {cap!r} "
+                f"allows {most}",
+            )
+
+
 def record_zero(
     genesis: Genesis,
     network: bytes,
@@ -93,7 +114,9 @@ def record_zero(
     )
 
 
-def check_record_zero(record: EpochRecord, genesis: Genesis, network: bytes) -> None:
+def check_record_zero(
+    record: EpochRecord, genesis: Genesis, network: bytes, vendor_cap: str
+) -> None:
     """PeerFault when `record` is not a record 0 of this genesis. Signatures are checked apart."""
     if len(record.seats) != genesis.founders:
         raise PeerFault(
@@ -107,6 +130,7 @@ def check_record_zero(record: EpochRecord, genesis: Genesis, network: bytes) -> 
     if record != expected:
         raise PeerFault("record", "epoch record 0 does not follow from the genesis")
     check_platforms(record.seats)
+    check_vendors(record.seats, vendor_cap, len(record.seats))
 
 
 def check_signed_by_all(signed: SignedEpochRecord, verify_batch: VerifyBatch) -> EpochRecord:
@@ -125,9 +149,13 @@ def check_signed_by_all(signed: SignedEpochRecord, verify_batch: VerifyBatch) ->
 
 
 def check_founding(
-    signed: SignedEpochRecord, genesis: Genesis, network: bytes, verify_batch: VerifyBatch
+    signed: SignedEpochRecord,
+    genesis: Genesis,
+    network: bytes,
+    vendor_cap: str,
+    verify_batch: VerifyBatch,
 ) -> EpochRecord:
     """All rules at once, as a client or a late founder applies them to a finished record 0."""
     record = check_signed_by_all(signed, verify_batch)
-    check_record_zero(record, genesis, network)
+    check_record_zero(record, genesis, network, vendor_cap)
     return record

@@ -33,6 +33,7 @@ class NodeAttestor:
         self._policy = policy
         self._clock = clock
         self.node = identity.node
+        self.vendor_cap = policy.caps.vendor
 
     def sign(self, message: bytes) -> bytes:
         """The node key's signature."""

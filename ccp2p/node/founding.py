@@ -94,6 +94,9 @@ async def lead(founder: Founder, frames: Frames, secret: bytes) -> Founded:
     genesis = founder.genesis
     requests = {founder.identity.node: founder.request(b"")}
     seats = {founder.identity.node: founder.seat(requests[founder.identity.node])}
+    founding.check_vendors(
+        list(seats.values()), founder.attestor.vendor_cap, founder.genesis.founders
+    )
     founder.report(f"1 of {genesis.founders} founders is here")
     while len(seats) < genesis.founders:
         node, message = await _next(frames)
@@ -125,7 +128,11 @@ async def _admit(
         if hashing.digest(hashing.INVITE, request.invite) != founder.genesis.node_invite:
             raise PeerFault("invite", "the ticket's invite is not this network's")
         seat = founder.seat(request)
-        founding.check_platforms([*(s for n, s in seats.items() if n != node), seat])
+        others = [held for other, held in seats.items() if other != node]
+        founding.check_platforms([*others, seat])
+        founding.check_vendors(
+            [*others, seat], founder.attestor.vendor_cap, founder.genesis.founders
+        )
     except PeerFault as fault:
         founder.send(node, FoundingRefusal(str(fault)))
         founder.report(f"refused a founder: {fault}")
@@ -203,7 +210,11 @@ async def follow(
             if message.signed.record != proposal.record:
                 raise PeerFault("founding", "the first node completed another record")
             founding.check_founding(
-                message.signed, founder.genesis, founder.network, signatures.verify_batch
+                message.signed,
+                founder.genesis,
+                founder.network,
+                founder.attestor.vendor_cap,
+                signatures.verify_batch,
             )
             return Founded(message.signed, secrets, proposal.requests)
 
@@ -211,7 +222,9 @@ async def follow(
 def _check_proposal(founder: Founder, proposal: FoundingProposal) -> EpochSecrets:
     """Every check before signing: rules, evidence, and the secrets recomputed."""
     record = parse_record(proposal.record)
-    founding.check_record_zero(record, founder.genesis, founder.network)
+    founding.check_record_zero(
+        record, founder.genesis, founder.network, founder.attestor.vendor_cap
+    )
     if tuple(founder.seat(request) for request in proposal.requests) != record.seats:
         raise PeerFault("founding", "the record's seats are not what their evidence earns")
     if founder.identity.node not in {seat.node for seat in record.seats}:

@@ -150,7 +150,7 @@ def _parameters(setting: Setting, random: Random) -> Parameters:
     given = setting.parameters or Parameters(
         gc_depth=random.choice((12, 20, 40)),
         checkpoint_interval=random.choice((4, 16)),
-        min_round_delay_ms=random.choice((0, 10, 40)),
+        min_round_delay_ms=random.choice((0, 0, 10, 40)),
         max_round_delay_ms=random.choice((200, 1000)),
     )
     return msgspec.structs.replace(

@@ -203,9 +203,9 @@ SCENARIOS: dict[str, Scenario] = {
     ),
     "coin-leak": Scenario(_coin_leak, habits=lambda random: [Equivocator(random)]),
     "scheduler": Scenario(_scheduler),
-    "disk": Scenario(_disk),
-    "rollback": Scenario(_rollback),
-    "restart": Scenario(_restart),
+    "disk": Scenario(_disk, events=150),
+    "rollback": Scenario(_rollback, events=150),
+    "restart": Scenario(_restart, events=150),
     "overload": Scenario(_overload, events=3000, members=40),
     "mixed": Scenario(
         _mixed,

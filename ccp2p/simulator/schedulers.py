@@ -61,8 +61,8 @@ class UnfairScheduler:
 
     def __init__(self, random: Random) -> None:
         self._random = random
-        self._period_us = random.choice((80_000, 200_000, 600_000, 5_000_000))
-        self._delay_us = random.choice((100_000, 200_000, 400_000))
+        self._period_us = random.choice((50_000, 100_000, 200_000, 600_000, 5_000_000))
+        self._delay_us = random.choice((60_000, 100_000, 200_000, 400_000))
         self._skew = random.choice((1, 2, 4, 8))
         self._habits: dict[tuple[int, int, int], int] = {}
 

@@ -4,6 +4,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from ccp2p.client import rooms
 from ccp2p.client import session as client_session
@@ -97,7 +98,9 @@ async def test_a_client_finds_the_other_nodes_from_any_one(tmp_path: Path):
     async with network(tmp_path, 4) as stage:
         only_last = (stage.hosts[3].address,)
         async with open_network(
-            stage.ticket(), allow_simulated=True, addresses=only_last, every_node=True
+            replace(stage.ticket(), addresses=tuple(only_last)),
+            allow_simulated=True,
+            every_node=True,
         ) as client:
             assert len(client.live()) == 4
             assert {c.node.seat for c in client.connections} == {0, 1, 2, 3}
@@ -105,10 +108,10 @@ async def test_a_client_finds_the_other_nodes_from_any_one(tmp_path: Path):
 
 async def test_dead_addresses_are_passed_over(tmp_path: Path):
     async with network(tmp_path, 4) as stage:
-        addresses = [host.address for host in stage.hosts]
+        addresses = tuple(host.address for host in stage.hosts)
         await stage.hosts[0].stop()
         async with open_network(
-            stage.ticket(), allow_simulated=True, addresses=addresses
+            replace(stage.ticket(), addresses=addresses), allow_simulated=True
         ) as client:
             assert client.verified.node == stage.hosts[1].node.setup.identity.node
 

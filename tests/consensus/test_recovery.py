@@ -165,9 +165,7 @@ def test_too_few_retained_commits_are_refused() -> None:
 
 
 def test_a_third_block_of_a_slot_that_was_admitted_once_is_admitted_again_from_the_log() -> None:
-    drawing = draw(
-        "ABCD1:[root] C1':[root] C1'':[root] A2:[ABC1] B2:[AB1 C1' D1] D2:[AB1 C1'' D1]"
-    )
+    drawing = draw("ABCD1:[root] C1':[root] C1'':[root] A2:[ABC1] B2:[AB1 C1' D1] D2:[AB1 C1'' D1]")
     disk = Disk(4, SHALLOW)
     for name in ("A1", "B1", "C1", "D1", "C1'", "A2", "B2", "D2", "C1''"):
         disk.see(drawing[name])

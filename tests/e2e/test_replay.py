@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import trio
+from msgspec.structs import replace
 
 from ccp2p.client import rooms
 from ccp2p.client.network import open_network
@@ -195,7 +196,7 @@ async def assert_one_state(network: LocalNetwork, back: NodeProcess) -> None:
     newest = 0
     for address in addresses:
         async with open_network(
-            network.ticket, allow_simulated=True, addresses=[address]
+            replace(network.ticket, addresses=(address,)), allow_simulated=True
         ) as client:
             connection = client.connections[0]
             newest = newest or (await connection.status()).commit

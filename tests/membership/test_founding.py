@@ -39,12 +39,12 @@ def signed(record: EpochRecord, signers: list[int] | None = None) -> SignedEpoch
 
 def refusal(record: SignedEpochRecord) -> str:
     with pytest.raises(PeerFault) as caught:
-        founding.check_founding(record, GENESIS, NETWORK, verify_batch)
+        founding.check_founding(record, GENESIS, NETWORK, "none", verify_batch)
     return str(caught.value)
 
 
 def test_a_record_that_all_founders_signed_is_good():
-    assert founding.check_founding(signed(RECORD), GENESIS, NETWORK, verify_batch) == RECORD
+    assert founding.check_founding(signed(RECORD), GENESIS, NETWORK, "none", verify_batch) == RECORD
 
 
 @pytest.mark.parametrize("missing", range(4))
@@ -110,6 +110,35 @@ def test_one_platform_has_one_vote(platform: bytes, said: str):
     with pytest.raises(PeerFault) as caught:
         founding.check_platforms(seats)
     assert caught.value.code == "platform"
+
+
+@pytest.mark.parametrize(
+    ("cap", "vendors", "most"),
+    [
+        ("no-fork", "aabb", 1),
+        ("no-fork", "aaabc", 2),
+        ("no-fork", "abcd", None),
+        ("no-fork", "aabbcc", None),
+        ("f", "aabbccd", None),
+        ("f", "aaabbcd", 2),
+        ("f", "abc", 0),
+        ("f", "a", None),
+        ("none", "aaaa", None),
+    ],
+)
+def test_a_vendor_holds_no_more_seats_than_the_cap(cap: str, vendors: str, most: int | None):
+    seats = [Seat(KEYS[0].public, b"s" * 32, bytes([i]) * 32, v) for i, v in enumerate(vendors)]
+    if most is None:
+        founding.check_vendors(seats, cap, len(seats))
+        return
+    with pytest.raises(PeerFault, match=f"allows {most}") as caught:
+        founding.check_vendors(seats, cap, len(seats))
+    assert caught.value.code == "vendor-cap"
+
+
+def test_clients_and_founders_refuse_a_record_over_the_cap():
+    with pytest.raises(PeerFault, match="vendor sim-a would hold 4 of 4 seats"):
+        founding.check_founding(signed(RECORD), GENESIS, NETWORK, "no-fork", verify_batch)
 
 
 def test_the_record_commits_to_the_policys_text():

@@ -109,10 +109,11 @@ async def test_a_session_outlives_its_nodes_restart(tmp_path: Path):
         for number in range(4):
             await stage.reopen(number)
         await stage.all_vote()
-        async with stage.client() as fresh:
-            ann._pick = fresh._picker(0)
-            assert await rooms.ask_post(ann, "lobby", "same session", TIMEOUT_MS) == 0
-            assert await texts(ann) == ["same session"]
+        with trio.fail_after(PATIENCE_S):
+            while len(client.live()) < 4:
+                await trio.sleep(0.05)
+        assert await rooms.ask_post(ann, "lobby", "same session", TIMEOUT_MS) == 0
+        assert await texts(ann) == ["same session"]
 
 
 async def test_a_full_disk_stops_the_node_and_loses_nothing_acknowledged(tmp_path: Path):

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from ccp2p.consensus import coin, core, decide, fetcher, linearizer, support
+from ccp2p.consensus import coin, core, decide, fetcher, linearizer
 from ccp2p.consensus.coin import carried_round
 from ccp2p.consensus.index import History
 from ccp2p.consensus.vertex import Vertex
@@ -224,11 +224,6 @@ def no_resend() -> list[Patch]:
     return [(core.Consensus, "_resend", lambda self, now_ms, draft: None)]
 
 
-def any_parent_certifies() -> list[Patch]:
-    """Certificates count what every parent says, of whatever round it is."""
-    return [(support, "voters", lambda vertex: list(vertex.parents))]
-
-
 def late_skip_counts_any() -> list[Patch]:
     """The indirect rule takes any block of the slot that the anchor's history holds."""
 
@@ -276,7 +271,6 @@ ALL: dict[str, Mutation] = {
     "unsigned_blocks": Mutation(unsigned_blocks, "invalid", 5),
     "no_retry": Mutation(no_retry, "mixed", 40),
     "no_resend": Mutation(no_resend, "partition", 40),
-    "any_parent_certifies": Mutation(any_parent_certifies, "equivocate", 100),
     "late_skip_counts_any": Mutation(late_skip_counts_any, "equivocate", 20),
     "recovered_short": Mutation(recovered_short, "restart", 20),
 }
