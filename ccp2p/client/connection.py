@@ -172,7 +172,7 @@ async def open_connection(
     """
     async with connect(address, timeout_ms=timeout_ms) as stream:
         nonce = os.urandom(32)
-        welcome = await _greet(stream, nonce, timeout_ms)
+        welcome = await _greet(stream, nonce, record, timeout_ms)
         expected = Expectation(
             network, record, stream.remote, nonce, int(time.time()), allow_simulated
         )
@@ -189,12 +189,12 @@ async def open_connection(
 async def fetch_genesis(address: str, *, timeout_ms: int = 10_000) -> Welcome:
     """A node's unverified welcome: a founder needs the genesis before it can judge anybody."""
     async with connect(address, timeout_ms=timeout_ms) as stream:
-        return await _greet(stream, os.urandom(32), timeout_ms)
+        return await _greet(stream, os.urandom(32), b"", timeout_ms)
 
 
-async def _greet(stream: FrameStream, nonce: bytes, timeout_ms: int) -> Welcome:
+async def _greet(stream: FrameStream, nonce: bytes, record: bytes, timeout_ms: int) -> Welcome:
     with trio.move_on_after(timeout_ms / 1000):
-        await stream.send(encode_message(Hello(nonce)))
+        await stream.send(encode_message(Hello(nonce, record)))
         message = decode_node_message(await stream.receive(), PeerFault)
         if not isinstance(message, Welcome):
             raise PeerFault("protocol", "the node did not introduce itself")

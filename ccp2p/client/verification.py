@@ -1,7 +1,8 @@
 """What a client checks before it trusts a node: design section 5, step 1.
 
 The ticket's network id pins the genesis, hence policy, app and parameters; the genesis pins the
-first node; record 0 is signed by every founder; evidence binds the node's keys to a fresh nonce.
+first node; record 0 is signed by every founder, each later one by a quorum of the epoch before;
+evidence binds the node's keys to a fresh nonce.
 """
 
 from dataclasses import dataclass
@@ -12,9 +13,9 @@ from ccp2p.attestation.policy import Policy, parse_policy
 from ccp2p.attestation.verdict import Verdict
 from ccp2p.attestation.verify import verify_bundle
 from ccp2p.crypto import signatures
-from ccp2p.membership.founding import check_founding
+from ccp2p.membership.records import Link, check_chain
 from ccp2p.model import codec, limits
-from ccp2p.model.epoch import EpochRecord, SignedEpochRecord, record_digest
+from ccp2p.model.epoch import EpochRecord, SignedEpochRecord
 from ccp2p.model.errors import AttestationFault, PeerFault
 from ccp2p.model.genesis import Genesis, network_id, parse_genesis
 from ccp2p.model.member_protocol import Welcome
@@ -22,10 +23,13 @@ from ccp2p.model.member_protocol import Welcome
 
 @dataclass(frozen=True, slots=True)
 class VerifiedNode:
-    """A node whose evidence and records hold, and the network that it is of."""
+    """A node whose evidence and records hold, and the network that it is of.
+
+    `record` is the newest epoch record; `seat` is None for an observer of its epoch.
+    """
 
     node: bytes
-    seat: int
+    seat: int | None
     network: bytes
     genesis: Genesis
     policy: Policy
@@ -61,26 +65,9 @@ def verify_welcome(welcome: Welcome, expected: Expectation) -> VerifiedNode:
             ("simulated",),
         )
     verdict = _check_evidence(welcome, expected, policy)
-    if not welcome.record:
-        raise PeerFault("not-founded", "the network is still being founded: try again later")
-    signed = codec.decode(welcome.record, SignedEpochRecord, limits.MAX_RECORD_BYTES)
-    try:
-        record = check_founding(
-            signed, genesis, expected.network, policy.caps.vendor, signatures.verify_batch
-        )
-    except PeerFault as fault:
-        raise AttestationFault(str(fault), (fault.code,)) from None
-    digest = record_digest(signed.record)
-    if expected.record and digest != expected.record:
-        raise AttestationFault(
-            f"two records for epoch 0: this node shows {digest.hex()}, and known before was "
-            f"{expected.record.hex()}. Somebody lies; do not use this network",
-            ("record",),
-        )
+    record, digest = _check_records(welcome, expected, genesis, policy)
     seat = record.committee().index_of(welcome.node)
-    if seat is None:
-        raise AttestationFault("the node has no seat in epoch 0 of the network", ("seat",))
-    if record.seats[seat].sealing != welcome.sealing:
+    if seat is not None and record.seats[seat].sealing != welcome.sealing:
         raise AttestationFault("the node's sealing key is not its seat's", ("sealing",))
     return VerifiedNode(
         welcome.node,
@@ -93,6 +80,37 @@ def verify_welcome(welcome: Welcome, expected: Expectation) -> VerifiedNode:
         verdict,
         welcome.client_addresses[: limits.MAX_ADDRESSES],
     )
+
+
+def _check_records(
+    welcome: Welcome, expected: Expectation, genesis: Genesis, policy: Policy
+) -> Link:
+    """The newest link of the chain of epoch records, which must hold what was known before."""
+    if not welcome.records:
+        raise PeerFault("not-founded", "the network is still being founded: try again later")
+    records = [
+        codec.decode(data, SignedEpochRecord, limits.MAX_RECORD_BYTES) for data in welcome.records
+    ]
+    try:
+        links = check_chain(
+            records,
+            genesis,
+            expected.network,
+            policy.caps.vendor,
+            signatures.verify_batch,
+            expected.record,
+        )
+    except PeerFault as fault:
+        raise AttestationFault(str(fault), (fault.code,)) from None
+    newest = links[-1]
+    if expected.record and expected.record not in {link.digest for link in links}:
+        raise AttestationFault(
+            f"two records for one epoch: this node shows {newest.digest.hex()} for epoch "
+            f"{newest.record.epoch}, and known before was {expected.record.hex()}. It fell behind, "
+            "or somebody lies; do not use it",
+            ("record",),
+        )
+    return newest
 
 
 def _check_genesis(welcome: Welcome, expected: Expectation) -> Genesis:

@@ -72,18 +72,32 @@ def check_vendors(seats: Sequence[Seat], cap: str, size: int) -> None:
     it cannot stop the network either; `"none"`: no bound. Committees of one have none either
     (design section 8).
     """
-    if cap == "none" or size < 2:
-        return
-    faulty = (size - 1) // 3
-    most = faulty if cap == "f" else size - 2 * faulty - 1
-    for vendor in sorted({seat.vendor for seat in seats}):
-        held = sum(seat.vendor == vendor for seat in seats)
+    most = _most_of_a_vendor(cap, size)
+    for vendor, held in _held_by_vendor(seats):
         if held > most:
             raise PeerFault(
                 "vendor-cap",
                 f"vendor {vendor} would hold {held} of {size} seats; the policy's cap {cap!r} "
                 f"allows {most}",
             )
+
+
+def vendors_fit(seats: Sequence[Seat], cap: str) -> bool:
+    """Whether `check_vendors` accepts these seats as a whole committee."""
+    most = _most_of_a_vendor(cap, len(seats))
+    return all(held <= most for _, held in _held_by_vendor(seats))
+
+
+def _most_of_a_vendor(cap: str, size: int) -> int:
+    if cap == "none" or size < 2:
+        return size
+    faulty = (size - 1) // 3
+    return faulty if cap == "f" else size - 2 * faulty - 1
+
+
+def _held_by_vendor(seats: Sequence[Seat]) -> list[tuple[str, int]]:
+    vendors = [seat.vendor for seat in seats]
+    return [(vendor, vendors.count(vendor)) for vendor in sorted(set(vendors))]
 
 
 def record_zero(

@@ -41,6 +41,7 @@ STORAGE: Final = b"ccp2p.storage"
 REPORT_DATA: Final = b"ccp2p.reportdata"
 SIMULATED: Final = b"ccp2p.simulated"
 SEALING: Final = b"ccp2p.sealing"
+MEMBERSHIP: Final = b"ccp2p.membership"
 EVENT_LOG: Final = b"ccp2p.eventlog"
 
 

@@ -28,6 +28,14 @@ MAX_SUSPENDED_BYTES: Final = 64 * 1024 * 1024  # shared evenly among authors, as
 MAX_TIMESTAMP_MS: Final = 1 << 53  # any sane clock; keeps ledger time a small integer everywhere
 VOTE_QUEUE: Final = 64  # checkpoint votes and membership events that wait for our next blocks
 MEMBERSHIP_QUEUE: Final = 64
+MAX_MEMBERSHIP_EVENT_BYTES: Final = 512 * 1024  # evidence with its endorsements, and room
+MAX_SEALED_SECRET_BYTES: Final = 128  # an epoch secret sealed by HPKE has 80
+MAX_RECORD_CHAIN: Final = 256  # epoch records in one message; a pinned one shortens the chain
+MAX_OBSERVERS: Final = 1000  # nodes that follow without a seat
+MAX_PROPOSALS: Final = 16  # rekey proposals of one change; one a minute
+PREKEY_ROUNDS: Final = 64  # leader rounds after FREEZE in which prekeys count
+PROPOSAL_INTERVAL_MS: Final = 60_000  # ledger time between rekey proposals of one change
+ANCHORS_KEPT: Final = 64  # recent checkpoints that a joiner's evidence may be bound to
 
 # Events
 PADDING_BUCKETS: Final = (256, 1024, 4096, 16_384, 65_536)  # sizes that a host can tell apart

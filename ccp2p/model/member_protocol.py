@@ -18,21 +18,26 @@ Number = Annotated[int, Meta(ge=0, lt=1 << 62)]
 
 
 class Hello(Wire, frozen=True):
-    """Client: who are you? `nonce` (32 bytes) must come back inside fresh evidence."""
+    """Client: who are you? `nonce` (32 bytes) must come back inside fresh evidence.
+
+    `pinned` is the digest of an epoch record that the client trusts already, or empty.
+    """
 
     kind: ClassVar[str] = "hello"
     nonce: bytes
+    pinned: bytes = b""
 
 
 class Welcome(Wire, frozen=True):
     """Node: evidence over its keys and the nonce, and what the client checks it against.
 
-    `record` is an encoded SignedEpochRecord, or empty while the network is being founded.
+    `records` are encoded SignedEpochRecords in order: from the one that the client pinned, or from
+    record 0, to the newest. There is none while the network is being founded.
     """
 
     kind: ClassVar[str] = "welcome"
     genesis: bytes
-    record: bytes
+    records: tuple[bytes, ...]
     node: bytes
     sealing: bytes
     evidence: bytes

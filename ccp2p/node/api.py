@@ -52,8 +52,8 @@ class Backend(Protocol):
 
     epoch: int | None
 
-    def welcome(self, nonce: bytes) -> Welcome:
-        """Fresh evidence."""
+    def welcome(self, nonce: bytes, pinned: bytes) -> Welcome:
+        """Fresh evidence, and the epoch records from the pinned one."""
 
     def submit(self, envelopes: list[bytes]) -> int:
         """Queue envelopes for a block; the number taken, in order."""
@@ -132,7 +132,7 @@ class ClientApi:
             return self._backend.status(message)
         if len(message.nonce) != 32:
             raise MemberFault("nonce", "a nonce has 32 bytes")
-        return self._backend.welcome(message.nonce)
+        return self._backend.welcome(message.nonce, message.pinned)
 
     def _submit(self, message: Submit, client: _Client) -> Refused | None:
         refusals, accepted, tags = [], [], []

@@ -1,11 +1,11 @@
-"""What a node keeps of its network besides the log: genesis, record 0, secret and addresses.
+"""What a node keeps of its network besides the log: genesis, epoch records, secret, addresses.
 
 It lies in the store's sealed metadata, so the TEE's sealing key guards it (`at_rest = "self"`).
 """
 
 from ccp2p.model import codec, limits
 from ccp2p.model.codec import Wire
-from ccp2p.model.epoch import SignedEpochRecord
+from ccp2p.model.epoch import SignedEpochRecord, record_digest
 from ccp2p.model.errors import LocalFault
 from ccp2p.storage.store import Batch, Store
 
@@ -21,14 +21,29 @@ class NodeAddresses(Wire, frozen=True):
 
 
 class NetworkRecord(Wire, frozen=True):
-    """Everything a restart needs. Invites are known to the first node only; empty elsewhere."""
+    """Everything a restart needs. Invites are known to the first node only; empty elsewhere.
+
+    `records` is the chain from record 0 to this node's epoch, whose secret is `secret`.
+    """
 
     genesis: bytes
-    signed: SignedEpochRecord
+    records: tuple[SignedEpochRecord, ...]
     secret: bytes
     addresses: tuple[NodeAddresses, ...]
     member_invite: bytes
     node_invite: bytes
+
+    @property
+    def signed(self) -> SignedEpochRecord:
+        """The record of this node's epoch."""
+        return self.records[-1]
+
+    def since(self, digest: bytes) -> tuple[SignedEpochRecord, ...]:
+        """The chain from the record with this digest, or all of it when there is none."""
+        for place, signed in enumerate(self.records):
+            if record_digest(signed.record) == digest:
+                return self.records[place:]
+        return self.records
 
     def save(self, store: Store) -> None:
         """Persist, durably."""

@@ -126,12 +126,13 @@ class Node:
 
         return ticket("member", setup.member_invite), ticket("node", setup.node_invite)
 
-    def welcome(self, nonce: bytes) -> Welcome:
+    def welcome(self, nonce: bytes, pinned: bytes = b"") -> Welcome:
         """Fresh evidence over a client's nonce, and what it is checked against."""
         setup = self.setup
+        records = setup.record.since(pinned) if setup.record else ()
         return Welcome(
             genesis=setup.genesis_bytes,
-            record=codec.encode(setup.record.signed) if setup.record else b"",
+            records=tuple(codec.encode(signed) for signed in records),
             node=setup.identity.node,
             sealing=setup.identity.sealing.public,
             evidence=self._attestor.bundle(nonce),
@@ -243,7 +244,7 @@ class Node:
             )
         record = NetworkRecord(
             setup.genesis_bytes,
-            founded.signed,
+            (founded.signed,),
             founded.secrets.secret,
             tuple(
                 NodeAddresses(request.node, request.addresses, request.client_addresses)

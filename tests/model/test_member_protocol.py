@@ -22,7 +22,7 @@ from ccp2p.model.member_protocol import (
 
 FROM_CLIENT = [Hello(b"n" * 32), Submit((b"a", b"b")), Query(1, b"s", b"q"), GetStatus(2, 0)]
 FROM_NODE = [
-    Welcome(b"g", b"r", b"n", b"s", b"e", ("a",), ("b",)),
+    Welcome(b"g", (b"r",), b"n", b"s", b"e", ("a",), ("b",)),
     Refused((Refusal(b"t", "code", "message"),)),
     Outcomes(((b"t", b"o"),)),
     Reply(1, b"s", ""),

@@ -35,8 +35,8 @@ class Queue:
     room: int = 1 << 30
     taken: list[bytes] = field(default_factory=list)
 
-    def welcome(self, nonce: bytes) -> Welcome:
-        return Welcome(nonce, b"", b"", b"", b"", (), ())
+    def welcome(self, nonce: bytes, pinned: bytes) -> Welcome:
+        return Welcome(nonce, (), b"", b"", b"", (), ())
 
     def submit(self, envelopes: list[bytes]) -> int:
         fitting = envelopes[: self.room]

@@ -70,7 +70,7 @@ class FirstNode:
         genesis, identity = self.founder.genesis, self.founder.identity
         ticket = Ticket(self.founder.network, genesis.name, "node", True, b"", (), b"invite")
         welcome = Welcome(
-            codec.encode(genesis), b"", identity.node, b"", b"", self.peers.addresses, ()
+            codec.encode(genesis), (), identity.node, b"", b"", self.peers.addresses, ()
         )
         setup = setups.join(self.stage.wanted(number), ticket, welcome)
         host = await self.stage.launch(setup)

@@ -1,0 +1,202 @@
+"""Membership events: what nodes ask for and agree on about the committee, in the order of the log.
+
+Each is signed by the node that it speaks for, and any seat may carry it: a joiner has no blocks of
+its own. Bytes are read once, here, into a typed event whose signature is then checked in a batch
+with others'.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import ClassVar
+
+from ccp2p.model import codec, hashing, limits
+from ccp2p.model.codec import Wire
+from ccp2p.model.errors import PeerFault
+
+
+class JoinRequest(Wire, frozen=True):
+    """A node asks to follow, and for a seat at the next epoch.
+
+    `anchor` is the digest that its evidence is bound to: the epoch record's, or the chain digest
+    of a recent checkpoint commit. `invite` is the secret of its node ticket. `replaces` is empty,
+    or the node whose seat on the same platform it takes over, with that node's `consent`: its
+    signature over `consent_bytes`.
+    """
+
+    kind: ClassVar[str] = "join"
+    sealing: bytes
+    anchor: bytes
+    evidence: bytes
+    invite: bytes
+    addresses: tuple[str, ...]
+    client_addresses: tuple[str, ...]
+    replaces: bytes = b""
+    consent: bytes = b""
+
+
+class LeaveRequest(Wire, frozen=True):
+    """A node gives up its seat, or its place among the observers, at the next epoch."""
+
+    kind: ClassVar[str] = "leave"
+
+
+class CloseIntent(Wire, frozen=True):
+    """A seat wants its epoch to end: Q of them freeze the next committee."""
+
+    kind: ClassVar[str] = "close"
+
+
+class Prekey(Wire, frozen=True):
+    """A one-epoch X25519 key of a member of the frozen committee."""
+
+    kind: ClassVar[str] = "prekey"
+    key: bytes
+
+
+class Rekey(Wire, frozen=True):
+    """A member of the frozen committee proposes the next epoch's secrets.
+
+    Public: the coin's anchor and the epoch key. `sealed` is, for every frozen seat in order, the
+    secret sealed to its prekey, or empty bytes for a seat that gave none.
+    """
+
+    kind: ClassVar[str] = "rekey"
+    coin_anchor: bytes
+    epoch_key: bytes
+    sealed: tuple[bytes, ...]
+
+
+class Acknowledgement(Wire, frozen=True):
+    """Its sender holds the secret of proposal `number` and recomputed what is public of it."""
+
+    kind: ClassVar[str] = "ack"
+    number: int
+
+
+class Accusation(Wire, frozen=True):
+    """Two headers that one seat signed for one slot, as (header bytes, signature) each."""
+
+    kind: ClassVar[str] = "accusation"
+    first: tuple[bytes, bytes]
+    second: tuple[bytes, bytes]
+
+
+Body = JoinRequest | LeaveRequest | CloseIntent | Prekey | Rekey | Acknowledgement | Accusation
+
+_KINDS: dict[str, type[Wire]] = {
+    kind.kind: kind
+    for kind in (
+        JoinRequest,
+        LeaveRequest,
+        CloseIntent,
+        Prekey,
+        Rekey,
+        Acknowledgement,
+        Accusation,
+    )
+}
+
+
+class _Signed(Wire, frozen=True):
+    node: bytes
+    body: bytes
+    signature: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class MembershipEvent:
+    """A well-formed event of `node`; `signature` is over `signed_bytes(network, epoch, ...)`."""
+
+    node: bytes
+    epoch: int
+    body: Body
+    body_bytes: bytes
+    signature: bytes
+
+
+class _Place(Wire, frozen=True):
+    """Which epoch an event is for, around its body."""
+
+    epoch: int
+    body: bytes
+
+
+def encode_event(
+    node: bytes, network: bytes, epoch: int, body: Body, sign: Callable[[bytes], bytes]
+) -> bytes:
+    """The wire form of a node's event. `sign(message)` is its key's 64-byte signature."""
+    placed = codec.encode(_Place(epoch, codec.wrap(body.kind, codec.encode(body))))
+    return codec.encode(_Signed(node, placed, sign(signed_bytes(network, placed))))
+
+
+def parse_event(data: bytes) -> MembershipEvent:
+    """Read `encode_event`'s result; PeerFault when it is malformed or out of bounds."""
+    signed = codec.decode(data, _Signed, limits.MAX_MEMBERSHIP_EVENT_BYTES)
+    placed = codec.decode(signed.body, _Place, limits.MAX_MEMBERSHIP_EVENT_BYTES)
+    outer = codec.decode(placed.body, codec.Outer, limits.MAX_MEMBERSHIP_EVENT_BYTES)
+    kind = _KINDS.get(outer.type)
+    if kind is None:
+        raise PeerFault("wrong-type", f"unknown membership event {outer.type[:32]!r}")
+    if outer.version != 1:
+        raise PeerFault("unknown-version", f"{outer.type} version {outer.version} is not known")
+    if len(signed.node) != 32 or placed.epoch < 0:
+        raise PeerFault("membership", "a membership event's node or epoch is impossible")
+    body = codec.decode(bytes(outer.body), kind, limits.MAX_MEMBERSHIP_EVENT_BYTES)
+    _check(body)  # type: ignore[arg-type]
+    return MembershipEvent(
+        signed.node,
+        placed.epoch,
+        body,
+        signed.body,
+        signed.signature,  # type: ignore[arg-type]
+    )
+
+
+def signed_bytes(network: bytes, placed: bytes) -> bytes:
+    """What an event's node signs: domain, network, and the digest of epoch and body."""
+    return hashing.MEMBERSHIP + network + hashing.digest(hashing.MEMBERSHIP, placed)
+
+
+def consent_bytes(network: bytes, successor: bytes) -> bytes:
+    """What an earlier key signs so that `successor` may take over its seat."""
+    return hashing.MEMBERSHIP + network + hashing.digest(hashing.MEMBERSHIP, b"consent", successor)
+
+
+def _check(body: Body) -> None:
+    if isinstance(body, JoinRequest):
+        _check_join(body)
+    elif isinstance(body, Prekey):
+        _require(len(body.key) == 32, "a prekey has 32 bytes")
+    elif isinstance(body, Rekey):
+        _require(
+            len(body.coin_anchor) == 32 and len(body.epoch_key) == 32,
+            "a proposal's commitments have 32 bytes each",
+        )
+        _require(
+            len(body.sealed) <= limits.MAX_COMMITTEE
+            and all(len(sealed) <= limits.MAX_SEALED_SECRET_BYTES for sealed in body.sealed),
+            "a proposal's sealed secrets are out of bounds",
+        )
+
+
+def _check_join(body: JoinRequest) -> None:
+    _require(len(body.sealing) == 32 and len(body.anchor) == 32, "a joiner's keys have 32 bytes")
+    _require(
+        len(body.evidence) <= limits.MAX_EVIDENCE_BYTES + limits.MAX_ENDORSEMENT_BYTES,
+        "a joiner's evidence is too large",
+    )
+    _require(
+        len(body.invite) <= 64 and len(body.replaces) in (0, 32) and len(body.consent) in (0, 64),
+        "a join request's invite or consent is out of bounds",
+    )
+    addresses = (*body.addresses, *body.client_addresses)
+    _require(
+        len(addresses) <= limits.MAX_ADDRESSES
+        and all(len(address) <= limits.MAX_ADDRESS_CHARS for address in addresses),
+        "a joiner's addresses are out of bounds",
+    )
+
+
+def _require(holds: bool, message: str) -> None:
+    if not holds:
+        raise PeerFault("membership", message)

@@ -1,0 +1,120 @@
+"""The chain of epoch records: how one follows from CLOSE, and how a chain is checked.
+
+Record 0 is signed by all of its committee; record e+1 by Q of the committee of e, whose members
+executed CLOSE and so computed the very same bytes.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from ccp2p.membership.founding import VerifyBatch, check_founding
+from ccp2p.membership.rules import Closed
+from ccp2p.model import limits
+from ccp2p.model.commit import Commit
+from ccp2p.model.epoch import (
+    EpochRecord,
+    SignedEpochRecord,
+    parse_record,
+    record_digest,
+    record_signed_bytes,
+)
+from ccp2p.model.errors import PeerFault
+from ccp2p.model.genesis import Genesis
+
+
+class Roots(NamedTuple):
+    """The roots after a commit."""
+
+    state: bytes
+    outcomes: bytes
+
+
+class Link(NamedTuple):
+    """A checked record and its digest."""
+
+    record: EpochRecord
+    digest: bytes
+
+
+def successor(previous: Link, closed: Closed, commit: Commit, roots: Roots) -> EpochRecord:
+    """The record that follows from a CLOSE in `commit`."""
+    record = previous.record
+    return EpochRecord(
+        network=record.network,
+        epoch=record.epoch + 1,
+        predecessor=previous.digest,
+        seats=tuple(member.seat for member in closed.change.members),
+        policy_digest=record.policy_digest,
+        governors=record.governors,
+        measurements=record.measurements,
+        coin_anchor=closed.proposal.coin_anchor,
+        epoch_key=closed.proposal.epoch_key,
+        close_commit=commit.index,
+        close_chain=commit.digest,
+        state_root=roots.state,
+        outcomes_root=roots.outcomes,
+        ledger_time_ms=commit.ledger_time_ms,
+        protocol=record.protocol,
+    )
+
+
+def check_successor(signed: SignedEpochRecord, previous: Link, verify_batch: VerifyBatch) -> Link:
+    """The next link of the chain; PeerFault (code `record`) when it is none."""
+    record = parse_record(signed.record)
+    before = previous.record
+    _require(record.network == before.network, "a record of another network")
+    _require(record.epoch == before.epoch + 1, "a record of another epoch than the next")
+    _require(record.predecessor == previous.digest, "a record with another predecessor")
+    _require(
+        (record.policy_digest, record.governors) == (before.policy_digest, before.governors),
+        "a record that changes the policy or the governors",
+    )
+    _require(record.ledger_time_ms >= before.ledger_time_ms, "a record whose time goes backwards")
+    committee = before.committee()
+    indices = [index for index, _ in signed.signatures]
+    _require(
+        indices == sorted(set(indices)) and all(0 <= i < committee.size for i in indices),
+        "a record with impossible signers",
+    )
+    message = record_signed_bytes(signed.record)
+    verdicts = verify_batch(
+        [(committee.seats[i].node, signature, message) for i, signature in signed.signatures]
+    )
+    _require(
+        sum(verdicts) >= committee.quorum,
+        f"epoch record {record.epoch} is not signed by a quorum of epoch {before.epoch}",
+    )
+    return Link(record, record_digest(signed.record))
+
+
+def check_chain(
+    records: Sequence[SignedEpochRecord],
+    genesis: Genesis,
+    network: bytes,
+    vendor_cap: str,
+    verify_batch: VerifyBatch,
+    pinned: bytes = b"",
+) -> list[Link]:
+    """Every link of a chain that starts with record 0, or with the record that `pinned` names.
+
+    `pinned` is the digest of a record that is trusted already; empty bytes pin none. PeerFault
+    (code `record`) names the link that does not hold.
+    """
+    if not 1 <= len(records) <= limits.MAX_RECORD_CHAIN:
+        raise PeerFault("record", "a chain of records with an impossible length")
+    first = records[0]
+    digest = record_digest(first.record)
+    if digest == pinned:
+        links = [Link(parse_record(first.record), digest)]
+        _require(links[0].record.network == network, "a record of another network")
+    else:
+        record = check_founding(first, genesis, network, vendor_cap, verify_batch)
+        links = [Link(record, digest)]
+    for signed in records[1:]:
+        links.append(check_successor(signed, links[-1], verify_batch))
+    return links
+
+
+def _require(holds: bool, message: str) -> None:
+    if not holds:
+        raise PeerFault("record", message)
