@@ -56,7 +56,9 @@ class Consensus:
         sign: Signer,
         recovered: Recovered | None,
         may_propose: bool,
+        ledger_time_ms: int = 0,
     ) -> None:
+        """`ledger_time_ms` is that of the epoch's record: commits never go back behind it."""
         size = committee.size
         self._me = me
         self._size = size
@@ -68,7 +70,9 @@ class Consensus:
         self._fetcher = Fetcher(me, size)
         self._dag = Dag(size, self._index, self._book, self._fetcher)
         self._clock = ThresholdClock(committee.quorum)
-        self._linearizer = Linearizer(committee.epoch, parameters.gc_depth, self._index, self._book)
+        self._linearizer = Linearizer(
+            committee.epoch, parameters.gc_depth, self._index, self._book, ledger_time_ms
+        )
         self._queue = PayloadQueue()
         self._own: BlockReference | None = None
         self._own_block: VerifiedBlock | None = None

@@ -21,19 +21,28 @@ from ccp2p.model.errors import LocalFault
 class Linearizer:
     """Turns leaders into the commits of one epoch. Depth in rounds, time in milliseconds."""
 
-    def __init__(self, epoch: int, gc_depth: int, index: Index, book: CoinBook) -> None:
+    def __init__(
+        self, epoch: int, gc_depth: int, index: Index, book: CoinBook, time_ms: int = 0
+    ) -> None:
+        """`time_ms` is the ledger time with which the epoch begins."""
         self._epoch = epoch
         self._gc_depth = gc_depth
         self._index = index
         self._book = book
         self._taken: dict[int, set[int]] = {}
         self._swept = 0
+        self._time_ms = time_ms
         self.last: Commit | None = None
 
     @property
     def gc_round(self) -> int:
         """Blocks at or below this round never enter a later commit."""
         return max(0, self.last.leader.round - self._gc_depth) if self.last else 0
+
+    @property
+    def ledger_time_ms(self) -> int:
+        """The ledger time of the last commit, or with which the epoch began."""
+        return self.last.ledger_time_ms if self.last else self._time_ms
 
     def resume(self, commits: Sequence[Commit]) -> None:
         """Continue after `commits`, the newest last; LocalFault when they reach not far enough."""
@@ -61,7 +70,7 @@ class Linearizer:
             index=self.last.index + 1 if self.last else 1,
             leader=leader.reference,
             blocks=tuple(block.reference for block in blocks),
-            ledger_time_ms=max(self.last.ledger_time_ms if self.last else 0, median_time(leader)),
+            ledger_time_ms=max(self.ledger_time_ms, median_time(leader)),
             previous=self.last.digest if self.last else hashing.ZERO_DIGEST,
         )
         self.last = commit

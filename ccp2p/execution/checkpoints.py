@@ -14,13 +14,20 @@ from ccp2p.model.committee import Committee
 
 def checkpoint_of(network: bytes, commit: Commit, applied: Applied) -> Checkpoint:
     """The checkpoint after `commit`."""
+    return checkpoint_of_roots(network, commit, applied.state_root, applied.outcomes_root)
+
+
+def checkpoint_of_roots(
+    network: bytes, commit: Commit, state_root: bytes, outcomes_root: bytes
+) -> Checkpoint:
+    """The checkpoint after `commit`, from the roots on record."""
     return Checkpoint(
         network,
         commit.epoch,
         commit.index,
         commit.digest,
-        applied.state_root,
-        applied.outcomes_root,
+        state_root,
+        outcomes_root,
         commit.ledger_time_ms,
     )
 

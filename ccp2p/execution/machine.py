@@ -22,6 +22,7 @@ from ccp2p.model.outcome import MemberEvent, Outcome, SessionRecord
 PROTOCOLS: Final = (1,)
 
 _SESSION: Final = SYSTEM + b"s"
+_ROSTER: Final = SYSTEM + b"roster"
 _MAX_SESSION_BYTES: Final = 512
 
 
@@ -71,6 +72,9 @@ class StateMachine:
         )
         self._outcomes = OutcomeTree(self._state, salt_key, checkpoint_interval)
         self._sessions: dict[bytes, SessionRecord] = {}
+        self.roster: bytes | None = (
+            None  # encoded, as the last commit left it; None before the first
+        )
 
     @property
     def state_root(self) -> bytes:
@@ -93,8 +97,9 @@ class StateMachine:
         Raises `fault` (LocalFault for our disk, PeerFault for buckets that a peer sent) with code
         `malformed` or `state-mismatch`.
         """
-        found = self._state.restore(buckets, state_root, (_SESSION, outcomes.KEY), fault)
+        found = self._state.restore(buckets, state_root, (_SESSION, _ROSTER, outcomes.KEY), fault)
         self._outcomes.resume(found.pop(outcomes.KEY, None))
+        self.roster = found.pop(_ROSTER, None)
         for key, data in found.items():
             record = codec.decode(data, SessionRecord, _MAX_SESSION_BYTES, fault)
             self._sessions[key] = record
@@ -112,11 +117,18 @@ class StateMachine:
         events: Sequence[MemberEvent],
         opened: Sequence[SessionRecord] = (),
         closed: Sequence[bytes] = (),
+        roster: bytes | None = None,
     ) -> Applied:
-        """Execute a commit: its events in order, and the sessions that it opened and closed."""
+        """Execute a commit: its events in order, and the sessions that it opened and closed.
+
+        `roster` is the encoded roster after this commit, or None when it did not change.
+        """
         if commit.index == 1:
             self._end_sessions(commit.epoch)
         self._keep_sessions(opened, closed)
+        if roster is not None:
+            self.roster = roster
+            self._state.put(_ROSTER, roster)
         run = Run(self._app, self._state, self._salt_key, commit)
         for event in events:
             run.take(event)
@@ -152,6 +164,10 @@ class StateMachine:
     def bucket_proof(self, key: bytes) -> tuple[int, tuple[bytes, ...]]:
         """The bucket of a state key, and its path to the state root."""
         return self._state.proof(key)
+
+    def part_digests(self) -> tuple[bytes, ...]:
+        """The hashes of the state's parts, as a snapshot's head shows them."""
+        return self._state.part_digests()
 
     def _keep_sessions(self, opened: Sequence[SessionRecord], closed: Sequence[bytes]) -> None:
         """Openings first: a commit may open a session and close it again."""

@@ -149,6 +149,10 @@ class State:
         index = self._place(key)
         return index, self._tree.proof(index)
 
+    def part_digests(self) -> tuple[bytes, ...]:
+        """The 256 nodes of the tree's third level; see `snapshot`."""
+        return self._tree.part_digests()
+
     def _place_by(self, placement: bytes) -> None:
         self._placer = blake2b(digest_size=2, person=hashing.BUCKET, key=placement)
         self._places = {_PLACEMENT_KEY: _PLACEMENT_BUCKET}

@@ -62,6 +62,13 @@ class StateTree:
             for level, nodes in enumerate(self._levels)
         )
 
+    def part_digests(self) -> tuple[bytes, ...]:
+        """The 256 nodes two levels above the leaves."""
+        nodes = self._levels[2]
+        return tuple(
+            bytes(nodes[at : at + DIGEST_BYTES]) for at in range(0, len(nodes), DIGEST_BYTES)
+        )
+
     @staticmethod
     def _group(nodes: bytearray, group: int) -> bytes:
         return bytes(nodes[group * _GROUP_BYTES : (group + 1) * _GROUP_BYTES])

@@ -124,6 +124,10 @@ class PeerNetwork:
         if kept is not None:
             kept.scope.cancel()
 
+    def kept(self) -> dict[bytes, str]:
+        """The nodes that are dialled for as long as it takes, and where."""
+        return {node: kept.address for node, kept in self._kept.items()}
+
     def disconnect(self, node: bytes, reason: str) -> None:
         """End the connection with `node`, if there is one."""
         peer = self._peers.get(node)

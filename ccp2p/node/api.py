@@ -113,6 +113,11 @@ class ClientApi:
             for client in self._take(tag):
                 self._put(client, Refused((refusal,)))
 
+    def void(self) -> None:
+        """A new epoch began: nothing that waits was ordered before it ended."""
+        waiting = list(self._waiting)
+        self.deliver([], [(tag, "wrong-epoch") for tag in waiting])
+
     async def _read(self, stream: FrameStream, client: _Client) -> None:
         while True:
             frame = await stream.receive()

@@ -1,18 +1,28 @@
-"""Builds a seat's replica from what the disk holds: secrets, state, sessions, DAG, executor."""
+"""Builds an epoch's replica from what the disk holds: secrets, state, sessions, DAG, executor."""
 
+import os
 from collections.abc import Callable
+from functools import partial
 
 from ccp2p.consensus.validity import Rules
-from ccp2p.model.epoch import parse_record
-from ccp2p.model.errors import LocalFault
-from ccp2p.node.api import ClientApi
+from ccp2p.crypto import signatures
+from ccp2p.membership.records import Link
+from ccp2p.membership.roster import Roster
+from ccp2p.membership.rules import Judged, Means
+from ccp2p.model import hashing
+from ccp2p.model.epoch import parse_record, record_digest
+from ccp2p.model.errors import LocalFault, PeerFault
+from ccp2p.node.attestor import NodeAttestor
 from ccp2p.node.core import NodeCore
 from ccp2p.node.executor import Executor
 from ccp2p.node.floor import Floor
 from ccp2p.node.meter import Meter
+from ccp2p.node.network_record import NetworkRecord
 from ccp2p.node.recovery import recovered_log, recovered_state
 from ccp2p.node.replica import Replica
+from ccp2p.node.roster_keeper import RosterKeeper, first_roster
 from ccp2p.node.setup import NodeSetup
+from ccp2p.node.steward import META, Steward
 from ccp2p.sealing.secrets import EpochSecrets
 
 
@@ -20,26 +30,27 @@ def build_replica(
     setup: NodeSetup,
     secrets: EpochSecrets | None,
     *,
+    attestor: NodeAttestor,
+    saw_begin: bool,
     send: Callable[[bytes, bytes], bool],
-    api: ClientApi,
+    deliver: Callable[[list[tuple[bytes, bytes]], list[tuple[bytes, str]]], None],
+    waits_for: Callable[[bytes], bool],
     clock: Callable[[], int],
     found_floor: Callable[[Floor], None],
     meter: Meter,
 ) -> Replica:
-    """The replica of a founded network.
+    """The replica of the newest epoch on record.
 
-    `secrets` are those of a founding that this process took part in; None walks the coin chain
-    again, which takes seconds, and looks for the restart floor.
+    `secrets` of None walks the coin chain again, which takes seconds. `saw_begin`: this very
+    process was there when the epoch began, so it never proposed in it and looks for no floor.
     """
     record, store = setup.record, setup.store
     if record is None or store is None:
         raise LocalFault("founding", "the network is not founded yet")
     parameters = setup.genesis.parameters
-    committee = parse_record(record.signed.record).committee()
+    link = Link(parse_record(record.signed.record), record_digest(record.signed.record))
+    committee = link.record.committee()
     me = committee.index_of(setup.identity.node)
-    if me is None:
-        raise LocalFault("identity", "this node's key has no seat in its network")
-    just_founded = secrets is not None
     secrets = secrets or EpochSecrets(record.secret, parameters.coin_length)
     sign = setup.identity.signing.sign
     core = NodeCore(
@@ -50,9 +61,14 @@ def build_replica(
         coin=secrets.coin,
         sign=sign,
         recovered=recovered_log(store, committee, parameters.gc_depth),
-        just_founded=just_founded,
+        just_founded=saw_begin,
+        ledger_time_ms=link.record.ledger_time_ms if committee.epoch else 0,
     )
-    machine, table = recovered_state(setup.network, setup.genesis, secrets, store, committee)
+    machine, table = recovered_state(setup.network, setup.genesis, secrets, store, link.record)
+    roster = Roster.decode(machine.roster) if machine.roster else first_roster(link.record)
+    if roster.epoch != committee.epoch:
+        raise LocalFault("roster", "the stored roster is of another epoch than the record")
+    means = means_of(setup, attestor, link)
     executor = Executor(
         network=setup.network,
         committee=committee,
@@ -60,8 +76,9 @@ def build_replica(
         sign=sign,
         machine=machine,
         table=table,
+        keeper=RosterKeeper(link, roster, means, parameters.checkpoint_interval),
         interval=parameters.checkpoint_interval,
-        waits_for=api.waits_for,
+        waits_for=waits_for,
         meter=meter,
     )
     return Replica(
@@ -69,9 +86,53 @@ def build_replica(
         executor=executor,
         rules=Rules.of(setup.network, committee, parameters),
         store=store,
+        link=link,
+        record=record,
+        steward=steward_of(setup, record),
+        gc_depth=parameters.gc_depth,
         send=send,
-        deliver=api.deliver,
+        deliver=deliver,
         clock=clock,
         found_floor=found_floor,
         meter=meter,
     )
+
+
+def steward_of(setup: NodeSetup, record: NetworkRecord) -> Steward:
+    """This node's steward in the newest epoch on record, with what it kept of it."""
+    return Steward(
+        network=setup.network,
+        epoch=parse_record(record.signed.record).epoch,
+        identity=setup.identity,
+        coin_length=setup.genesis.parameters.coin_length,
+        vendor_cap=setup.policy.caps.vendor,
+        randomness=os.urandom,
+        secret=record.secret,
+        kept=setup.store.meta(META) if setup.store else None,
+    )
+
+
+def means_of(setup: NodeSetup, attestor: NodeAttestor, link: Link) -> Means:
+    """What the membership rules ask of this node: its verifier at the ledger's time, and keys."""
+    return Means(
+        network=setup.network,
+        record=link.digest,
+        vendor_cap=setup.policy.caps.vendor,
+        judge=partial(_judge, attestor),
+        admit=partial(_admit, setup.genesis.node_invite),
+        verify=signatures.verify,
+    )
+
+
+def _judge(
+    attestor: NodeAttestor, node: bytes, sealing: bytes, anchor: bytes, bundle: bytes, at_s: int
+) -> Judged:
+    if not signatures.is_admissible_key(node):
+        raise PeerFault("key", "a node's key is not a valid point")
+    verdict = attestor.judge(node, sealing, anchor, bundle, at_s)
+    return Judged(verdict.platform_id, verdict.vendor, verdict.tee)
+
+
+def _admit(node_invite: bytes, invite: bytes, _time_ms: int) -> None:
+    if hashing.digest(hashing.INVITE, invite) != node_invite:
+        raise PeerFault("invite", "the ticket's invite is not this network's")

@@ -59,15 +59,20 @@ class NodeAttestor:
         except PeerFault as fault:
             raise AttestationFault(str(fault), (fault.code,)) from None
 
-    def judge(self, node: bytes, sealing: bytes, nonce: bytes, bundle: bytes) -> Verdict:
-        """The accepting verdict on a bundle over these keys and this nonce; else PeerFault."""
+    def judge(
+        self, node: bytes, sealing: bytes, nonce: bytes, bundle: bytes, at_s: int | None = None
+    ) -> Verdict:
+        """The accepting verdict on a bundle over these keys and this nonce; else PeerFault.
+
+        `at_s` (Unix seconds) is the ledger's time where replicas must agree; None is now.
+        """
         if len(node) != 32 or len(sealing) != 32:
             raise PeerFault("malformed", "a node's keys have 32 bytes each")
         expected = report_data(self._network, node, sealing, nonce)
         verdict = verify_bundle(
             parse_bundle(bundle),
             self._policy,
-            self._clock() // 1000,
+            self._clock() // 1000 if at_s is None else at_s,
             salt=self._network,
             report_data=expected,
         )

@@ -43,42 +43,50 @@ class Step:
 
 
 class NodeCore:
-    """One seat's ordering. `coin_limit` is the last round this epoch's coin chain may serve."""
+    """One seat's ordering. `coin_limit` is the round from which its epoch should close."""
 
     def __init__(
         self,
         *,
         network: bytes,
         committee: Committee,
-        me: int,
+        me: int | None,
         parameters: Parameters,
         coin: Coin,
         sign: Callable[[bytes], bytes],
         recovered: Recovered | None,
         just_founded: bool = False,
+        ledger_time_ms: int = 0,
     ) -> None:
-        """`just_founded`: this process founded the epoch and looks for no floor."""
+        """`me` is None for an observer, who never proposes.
+
+        `just_founded`: this process saw the epoch begin and looks for no floor. `ledger_time_ms`
+        is that with which the epoch begins.
+        """
         self.committee = committee
-        self.me = me
+        self.me = -1 if me is None else me
         self.consensus = Consensus(
             network=network,
             committee=committee,
-            me=me,
+            me=self.me,
             parameters=parameters,
             coin=coin,
             sign=sign,
             recovered=recovered,
             may_propose=False,
+            ledger_time_ms=ledger_time_ms,
         )
         own = self.consensus.own_newest
-        self.search: FloorSearch | None = FloorSearch(
-            committee.size,
-            committee.faulty,
-            me,
-            own.round if own else 0,
-            parameters.resume == "disks",
-            just_founded,
-        )
+        self.search: FloorSearch | None = None
+        if me is not None:
+            self.search = FloorSearch(
+                committee.size,
+                committee.faulty,
+                me,
+                own.round if own else 0,
+                parameters.resume == "disks",
+                just_founded,
+            )
         self.coin_limit = parameters.coin_length * 4 // 5
 
     @property
@@ -87,8 +95,12 @@ class NodeCore:
         return self.search is not None
 
     @property
-    def coin_ends(self) -> bool:
-        """Whether the epoch must close: 80% of the coin chain is used."""
+    def coin_runs_out(self) -> bool:
+        """Whether the epoch should close: 80% of the coin chain is used.
+
+        Past its end the order of slots is known beforehand: safe, but no longer live against a
+        scheduler.
+        """
         return self.consensus.round >= self.coin_limit
 
     def admitted(self, reference: BlockReference) -> bool:
@@ -101,9 +113,15 @@ class NodeCore:
         """Verified blocks from a seat."""
         return self._step(BlocksReceived(sender, blocks, solicited), now_ms)
 
-    def offer(self, envelopes: tuple[bytes, ...], votes: tuple[bytes, ...], now_ms: int) -> Step:
+    def offer(
+        self,
+        envelopes: tuple[bytes, ...],
+        votes: tuple[bytes, ...],
+        membership: tuple[bytes, ...],
+        now_ms: int,
+    ) -> Step:
         """Payload for our next blocks."""
-        return self._step(PayloadOffered(envelopes=envelopes, votes=votes), now_ms)
+        return self._step(PayloadOffered(envelopes, votes, membership), now_ms)
 
     def floor_answer(self, peer: int, answer: FloorAnswer, now_ms: int) -> Step:
         """A peer's answer to this start's question; its blocks were received before."""
@@ -121,14 +139,14 @@ class NodeCore:
         if floor is not None:
             self.search = None
             outputs.append(self.consensus.handle(Resumed(floor.round), now_ms))
-        return _merge(outputs, floor)
+        return _merge(outputs, floor, self.committee.epoch)
 
 
-def _merge(outputs: list[Output], floor: Floor | None) -> Step:
+def _merge(outputs: list[Output], floor: Floor | None, epoch: int) -> Step:
     send: list[tuple[int | None, PeerMessage]] = []
     for output in outputs:
         send.extend((push.peer, _blocks(push)) for push in output.send)
-        send.extend((f.peer, FetchBlocks(f.references, f.above)) for f in output.fetch)
+        send.extend((f.peer, FetchBlocks(f.references, f.above, epoch)) for f in output.fetch)
     return Step(
         persist=tuple(block for output in outputs for block in output.persist),
         send=tuple(send),

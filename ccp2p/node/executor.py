@@ -11,6 +11,7 @@ from ccp2p.consensus.messages import CommittedBlocks
 from ccp2p.crypto import signatures
 from ccp2p.execution.checkpoints import Certified, Diverged, Tally, checkpoint_of
 from ccp2p.execution.machine import StateMachine
+from ccp2p.membership.records import Roots
 from ccp2p.model import codec, limits
 from ccp2p.model.checkpoint import Checkpoint, CheckpointVote
 from ccp2p.model.codec import Wire
@@ -19,6 +20,7 @@ from ccp2p.model.committee import Committee
 from ccp2p.model.errors import LocalFault, PeerFault
 from ccp2p.model.outcome import Outcome
 from ccp2p.node.meter import Meter
+from ccp2p.node.roster_keeper import Closing, RosterKeeper
 from ccp2p.sealing import session as sessions
 from ccp2p.sealing.table import OpenedCommit, SessionTable
 
@@ -36,6 +38,7 @@ class Executed:
     """The effect of some commits, in order: persist `records` and `buckets` as one, then answer.
 
     `outcomes` are (tag, sealed outcome) for whoever waits; `dropped` are (tag, reason code).
+    `closed` is what CLOSE left, when the last of them was it: what was ordered after it is void.
     """
 
     records: list[tuple[int, bytes]] = field(default_factory=list)
@@ -45,13 +48,15 @@ class Executed:
     votes: list[bytes] = field(default_factory=list)
     faults: list[tuple[int, PeerFault]] = field(default_factory=list)
     events: int = 0
+    closed: Closing | None = None
 
 
 class Executor:
     """Owns the state machine and the session table; one caller at a time.
 
-    `waits_for(tag)` says whether a client of this node waits for an outcome: only those are
-    sealed. `interval` is the number of commits between checkpoint votes.
+    `me` is None for an observer, who votes for nothing. `waits_for(tag)` says whether a client of
+    this node waits for an outcome: only those are sealed. `interval` is the number of commits
+    between checkpoint votes.
     """
 
     def __init__(
@@ -59,10 +64,11 @@ class Executor:
         *,
         network: bytes,
         committee: Committee,
-        me: int,
+        me: int | None,
         sign: Callable[[bytes], bytes],
         machine: StateMachine,
         table: SessionTable,
+        keeper: RosterKeeper,
         interval: int,
         waits_for: Callable[[bytes], bool],
         meter: Meter,
@@ -73,6 +79,7 @@ class Executor:
         self._sign = sign
         self.machine = machine
         self.table = table
+        self.keeper = keeper
         self._interval = interval
         self._waits_for = waits_for
         self._meter = meter
@@ -91,6 +98,8 @@ class Executor:
             with self._meter.stage("open"):
                 self.table.foresee([e for committed in commits for e in _envelopes(committed)])
         for committed in commits:
+            if self.keeper.closed is not None:
+                break
             self._execute_one(committed, executed)
         return executed
 
@@ -101,7 +110,14 @@ class Executor:
                 commit.index, _envelopes(committed), self.machine.last_of
             )
         with self._meter.stage("apply"):
-            applied = self.machine.apply(commit, opened.events, opened.opened, opened.closed)
+            roster, faults = self.keeper.take(committed)
+            applied = self.machine.apply(
+                commit, opened.events, opened.opened, opened.closed, roster
+            )
+        executed.faults.extend(faults)
+        if self.keeper.closed is not None:
+            roots = Roots(applied.state_root, applied.outcomes_root)
+            executed.closed = self.keeper.closing(commit, roots)
         self._answer(applied.outcomes, opened, executed)
         self.table.advance(applied.advanced)
         record = CommitRecord(commit, applied.state_root, applied.outcomes_root)
@@ -109,7 +125,10 @@ class Executor:
         executed.buckets.update(applied.buckets)
         executed.events += len(opened.events)
         if commit.index % self._interval == 0:
-            executed.votes.append(self._vote(checkpoint_of(self._network, commit, applied)))
+            checkpoint = checkpoint_of(self._network, commit, applied)
+            _stop_if_diverged(self._tally.executed(checkpoint))
+            if self._me is not None:
+                executed.votes.append(self.vote(checkpoint))
         self._count_votes(committed, executed)
 
     def _answer(
@@ -130,10 +149,10 @@ class Executor:
                 executed.outcomes.append((tag, sealed))
         executed.dropped.extend((t, code) for t, code in opened.dropped if self._waits_for(t))
 
-    def _vote(self, checkpoint: Checkpoint) -> bytes:
-        _stop_if_diverged(self._tally.executed(checkpoint))
+    def vote(self, checkpoint: Checkpoint) -> bytes:
+        """Our encoded vote for roots that we have; only a seat has one."""
         signature = self._sign(checkpoint.signed_bytes())
-        return codec.encode(CheckpointVote(checkpoint, self._me, signature))
+        return codec.encode(CheckpointVote(checkpoint, self._me or 0, signature))
 
     def _count_votes(self, committed: CommittedBlocks, executed: Executed) -> None:
         votes = []

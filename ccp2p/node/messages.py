@@ -8,6 +8,7 @@ from ccp2p.model.block import BlockReference
 from ccp2p.model.codec import Wire
 from ccp2p.model.epoch import SignedEpochRecord
 from ccp2p.model.errors import PeerFault
+from ccp2p.node.network_record import NodeAddresses
 
 
 class Blocks(Wire, frozen=True):
@@ -18,11 +19,12 @@ class Blocks(Wire, frozen=True):
 
 
 class FetchBlocks(Wire, frozen=True):
-    """Send these blocks, and whatever you hold above these rounds, one per author."""
+    """Send these blocks, and whatever of `epoch` you hold above these rounds, one per author."""
 
     kind: ClassVar[str] = "fetch"
     references: tuple[BlockReference, ...]
     above: tuple[int, ...]
+    epoch: int
 
 
 class FetchedBlocks(Wire, frozen=True):
@@ -47,6 +49,114 @@ class FloorReply(Wire, frozen=True):
     own: bytes
     yours: bytes
     starting: bool
+
+
+class RecordSignature(Wire, frozen=True):
+    """A seat's signature over the next epoch's record, made after it executed CLOSE."""
+
+    kind: ClassVar[str] = "record-signature"
+    epoch: int
+    signature: bytes
+
+
+class RecordComplete(Wire, frozen=True):
+    """An epoch record with a quorum of signatures: its epoch has begun."""
+
+    kind: ClassVar[str] = "record-complete"
+    signed: SignedEpochRecord
+
+
+class Relay(Wire, frozen=True):
+    """Membership events of the sender, who has no blocks of its own, to be ordered."""
+
+    kind: ClassVar[str] = "relay"
+    events: tuple[bytes, ...]
+
+
+class FollowRequest(Wire, frozen=True):
+    """What must I know to follow? `pinned` is the digest of the newest record known, or empty."""
+
+    kind: ClassVar[str] = "follow?"
+    pinned: bytes
+
+
+class FollowReply(Wire, frozen=True):
+    """The records from the pinned one, and where the asker stands.
+
+    `place` is "seat", "observer" or "none"; `reason` says why its last request was refused.
+    `anchor` is what its evidence should be bound to. `addresses` say where the nodes listen.
+    """
+
+    kind: ClassVar[str] = "follow"
+    records: tuple[SignedEpochRecord, ...]
+    anchor: bytes
+    place: str
+    reason: str
+    addresses: tuple[NodeAddresses, ...]
+
+
+class SecretRequest(Wire, frozen=True):
+    """A seat or observer asks for the epoch secret behind a public epoch key."""
+
+    kind: ClassVar[str] = "secret?"
+    epoch_key: bytes
+
+
+class SecretReply(Wire, frozen=True):
+    """The secret, over an attested link; empty when it is not held or the asker may not have it."""
+
+    kind: ClassVar[str] = "secret"
+    epoch_key: bytes
+    secret: bytes
+
+
+class VoteRequest(Wire, frozen=True):
+    """Sign your roots after this commit."""
+
+    kind: ClassVar[str] = "vote?"
+    epoch: int
+    commit: int
+
+
+class VoteReply(Wire, frozen=True):
+    """The checkpoint vote asked for, encoded; empty when the commit is not on record."""
+
+    kind: ClassVar[str] = "vote"
+    commit: int
+    vote: bytes
+
+
+class SnapshotRequest(Wire, frozen=True):
+    """Part number `part` of the snapshot of `commit`; part -1 of commit 0 is a fresh one's head."""
+
+    kind: ClassVar[str] = "snapshot?"
+    epoch: int
+    commit: int
+    part: int
+
+
+class SnapshotHead(Wire, frozen=True):
+    """What a snapshot is of: the epoch's commits back to the gc round, the newest last.
+
+    `commits` are encoded CommitRecords, empty right after CLOSE. `nodes` are the hashes of the
+    state tree's 256 parts.
+    """
+
+    kind: ClassVar[str] = "snapshot-head"
+    epoch: int
+    commit: int
+    commits: tuple[bytes, ...]
+    nodes: tuple[bytes, ...]
+
+
+class SnapshotPart(Wire, frozen=True):
+    """The buckets of one part, as (index, encoded bucket) pairs; `is_gone` when it is not kept."""
+
+    kind: ClassVar[str] = "snapshot-part"
+    commit: int
+    part: int
+    buckets: tuple[tuple[int, bytes], ...]
+    is_gone: bool
 
 
 class FoundingJoin(Wire, frozen=True):
@@ -92,6 +202,18 @@ PeerMessage = (
     | FetchedBlocks
     | FloorRequest
     | FloorReply
+    | RecordSignature
+    | RecordComplete
+    | Relay
+    | FollowRequest
+    | FollowReply
+    | SecretRequest
+    | SecretReply
+    | VoteRequest
+    | VoteReply
+    | SnapshotRequest
+    | SnapshotHead
+    | SnapshotPart
     | FoundingJoin
     | FoundingProposal
     | FoundingSignature

@@ -3,13 +3,16 @@
 It lies in the store's sealed metadata, so the TEE's sealing key guards it (`at_rest = "self"`).
 """
 
+from collections.abc import Mapping
+from typing import ClassVar
+
+from msgspec.structs import replace
+
 from ccp2p.model import codec, limits
 from ccp2p.model.codec import Wire
 from ccp2p.model.epoch import SignedEpochRecord, record_digest
 from ccp2p.model.errors import LocalFault
 from ccp2p.storage.store import Batch, Store
-
-_NAME = "network"
 
 
 class NodeAddresses(Wire, frozen=True):
@@ -26,6 +29,7 @@ class NetworkRecord(Wire, frozen=True):
     `records` is the chain from record 0 to this node's epoch, whose secret is `secret`.
     """
 
+    NAME: ClassVar[str] = "network"  # in the store's sealed metadata
     genesis: bytes
     records: tuple[SignedEpochRecord, ...]
     secret: bytes
@@ -45,14 +49,20 @@ class NetworkRecord(Wire, frozen=True):
                 return self.records[place:]
         return self.records
 
-    def save(self, store: Store) -> None:
-        """Persist, durably."""
-        store.write(Batch(epoch=0, meta={_NAME: codec.encode(self)}))
+    def followed_by(
+        self, signed: SignedEpochRecord, secret: bytes, addresses: tuple[NodeAddresses, ...]
+    ) -> "NetworkRecord":
+        """This record in the next epoch."""
+        return replace(self, records=(*self.records, signed), secret=secret, addresses=addresses)
+
+    def save(self, store: Store, meta: Mapping[str, bytes] | None = None) -> None:
+        """Persist, durably, together with other metadata."""
+        store.write(Batch(epoch=0, meta={**(meta or {}), self.NAME: codec.encode(self)}))
 
     @classmethod
     def load(cls, store: Store) -> "NetworkRecord":
         """Read it again; LocalFault when the store holds none."""
-        data = store.meta(_NAME)
+        data = store.meta(cls.NAME)
         if data is None:
             raise LocalFault(
                 "founding", "this folder's founding never finished; start from an empty folder"

@@ -3,17 +3,20 @@
 import gc
 import os
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from dataclasses import dataclass
+from dataclasses import replace as replaced
 
 import structlog
 import trio
+from msgspec.structs import replace
 
 from ccp2p.execution.machine import StateMachine
+from ccp2p.membership.events import JoinRequest
 from ccp2p.model import codec, limits
 from ccp2p.model.envelope import unpad
 from ccp2p.model.epoch import record_digest
-from ccp2p.model.errors import MemberFault
+from ccp2p.model.errors import LocalFault, MemberFault
 from ccp2p.model.member_protocol import (
     GetStatus,
     Query,
@@ -26,14 +29,20 @@ from ccp2p.model.ticket import Ticket
 from ccp2p.network import ClientListener, Connected, Disconnected, FrameReceived, PeerNetwork
 from ccp2p.node import founding
 from ccp2p.node.api import ClientApi
-from ccp2p.node.assembly import build_replica
+from ccp2p.node.assembly import build_replica, steward_of
+from ccp2p.node.correspondence import Correspondence, FrameFeed
+from ccp2p.node.crossing import Crossing
+from ccp2p.node.desk import known_addresses
 from ccp2p.node.executor import CommitRecord
 from ccp2p.node.floor import Floor
 from ccp2p.node.home import Listen
+from ccp2p.node.joining import Entrance, enter, install
 from ccp2p.node.meter import Meter
 from ccp2p.node.network_record import NetworkRecord, NodeAddresses
-from ccp2p.node.replica import Replica
+from ccp2p.node.replica import CLOSING, Replica
+from ccp2p.node.roster_keeper import Closing
 from ccp2p.node.setup import NodeSetup
+from ccp2p.node.steward import Steward
 from ccp2p.sealing import session as sessions
 from ccp2p.sealing.secrets import SECRET_BYTES, EpochSecrets
 
@@ -78,13 +87,16 @@ class Node:
             listen=f"/ip4/{host}/tcp/{setup.listen.client_port}",
             handler=self._api.serve,
         )
-        self._connected: set[bytes] = set()
+        self._connected: dict[bytes, None] = {}
+        self._feed = FrameFeed(self._next_frame)
+        self._is_ready = False
         self._replica: Replica | None = None
+        self.is_leaving = False
 
     @property
     def epoch(self) -> int | None:
         """The epoch that accepts envelopes, or None while the network is being founded."""
-        return 0 if self._replica is not None else None
+        return self._replica.epoch if self._replica is not None else None
 
     async def run(self) -> None:
         """Serve until cancelled. LocalFault when this node has to stop, and why."""
@@ -94,16 +106,53 @@ class Node:
                 await nursery.start(self.listener.run)
                 self.setup.home.keep_listen(self._ports())
                 self._reports.listening(self)
-                frames = self._frames()
-                secrets = None if self.setup.record else await self._found(frames)
-                self._replica = await self._build_replica(secrets)
-                gc.freeze()  # what a node starts with stays; do not look through it again
-                self._keep_peers()
-                self._reports.ready(self)
-                await self._replica.run(frames)
+                await self._live()
+                nursery.cancel_scope.cancel()
         finally:
             if self.setup.store is not None:
                 self.setup.store.close()
+
+    async def _live(self) -> None:
+        """From the first epoch that this node sees to its last; returns when it has left."""
+        saw_begin, secrets = await self._begin()
+        closing = self._closing()
+        steward: Steward | None = None
+        while True:
+            if closing is None:
+                replica = self._replica = await self._build_replica(secrets, saw_begin)
+                gc.freeze()  # what a node starts with stays; do not look through it again
+                self._api.void()
+                self._keep_peers(known_addresses(self._record, replica.desk.roster))
+                self._report_ready()
+                ended = await replica.run(self._feed)
+                self._feed.put_back(ended.early)
+                closing, steward = ended.closing, replica.steward
+            if closing is None:
+                saw_begin, secrets = False, await self._catch_up()
+                continue
+            secrets = await self._cross(closing, steward)
+            if secrets is None:
+                return
+            saw_begin, closing = steward is not None, None
+
+    async def _begin(self) -> tuple[bool, EpochSecrets | None]:
+        """Found, enter or reopen; whether this process saw its epoch begin, and its secrets."""
+        if self.setup.record is not None:
+            return False, None
+        if self.setup.is_founded:
+            return False, await self._catch_up()
+        return True, await self._found(self._feed)
+
+    def _report_ready(self) -> None:
+        if not self._is_ready:
+            self._is_ready = True
+            self._reports.ready(self)
+
+    def leave(self) -> None:
+        """Give up this node's seat; `run` returns once an epoch without it has begun."""
+        self.is_leaving = True
+        if self._replica is not None:
+            self._replica.steward.is_leaving = True
 
     def tickets(self) -> tuple[Ticket | None, Ticket | None]:
         """(member, node) tickets, where this node holds the invites."""
@@ -177,7 +226,7 @@ class Node:
         floor = replica.floor
         return Status(
             number=query.number,
-            epoch=0,
+            epoch=replica.epoch,
             commit=record.commit.index if record else 0,
             chain=record.commit.digest if record else b"",
             state_root=record.state_root if record else b"",
@@ -192,7 +241,7 @@ class Node:
         replica = self._replica
         if replica is None or not 0 < index <= replica.executed:
             return None
-        return replica.store.commit(0, index)
+        return replica.store.commit(replica.epoch, index)
 
     def _client_addresses(self) -> tuple[str, ...]:
         others = [a for a in self._addresses() if a.node != self.setup.identity.node]
@@ -209,18 +258,19 @@ class Node:
             _port(self.listener.addresses[0]),
         )
 
-    async def _frames(self) -> AsyncIterator[tuple[bytes, bytes]]:
+    async def _next_frame(self) -> tuple[bytes, bytes]:
         async for event in self.peers.events:
             if isinstance(event, FrameReceived):
-                yield event.node, event.frame
-            elif isinstance(event, Connected):
-                self._connected.add(event.node)
+                return event.node, event.frame
+            if isinstance(event, Connected):
+                self._connected[event.node] = None
                 _log.info("peer attested", node=event.node.hex()[:16])
             elif isinstance(event, Disconnected):
-                self._connected.discard(event.node)
+                self._connected.pop(event.node, None)
                 _log.info("peer gone", node=event.node.hex()[:16], reason=event.reason)
+        raise LocalFault("stopped", "the network is not running")
 
-    async def _found(self, frames: AsyncIterator[tuple[bytes, bytes]]) -> EpochSecrets:
+    async def _found(self, frames: FrameFeed) -> EpochSecrets:
         setup = self.setup
         founder = founding.Founder(
             genesis=setup.genesis,
@@ -258,23 +308,109 @@ class Node:
         self.setup = setup.founded(record, store)
         return founded.secrets
 
-    def _keep_peers(self) -> None:
-        for entry in self._addresses():
-            if entry.node != self.setup.identity.node and entry.peers:
-                self.peers.keep(entry.node, entry.peers[0])
+    @property
+    def _record(self) -> NetworkRecord:
+        if self.setup.record is None:
+            raise LocalFault("founding", "the network is not founded yet")
+        return self.setup.record
 
-    async def _build_replica(self, secrets: EpochSecrets | None) -> Replica:
-        return await trio.to_thread.run_sync(
+    def _closing(self) -> Closing | None:
+        """What CLOSE left, when this node stopped between it and the next epoch."""
+        store = self.setup.store
+        data = store.meta(CLOSING) if store else None
+        return codec.decode(data, Closing, limits.MAX_FRAME_BYTES, LocalFault) if data else None
+
+    def _keep_peers(self, addresses: tuple[NodeAddresses, ...]) -> None:
+        """Stay connected to these nodes and to no others."""
+        wanted = {one.node: one.peers[0] for one in addresses if one.peers}
+        wanted.pop(self.setup.identity.node, None)
+        for node in self.peers.kept():
+            if wanted.get(node) != self.peers.kept()[node]:
+                self.peers.forget(node)
+        for node, address in wanted.items():
+            if node not in self.peers.kept():
+                self.peers.keep(node, address)
+
+    async def _build_replica(self, secrets: EpochSecrets | None, saw_begin: bool) -> Replica:
+        replica = await trio.to_thread.run_sync(
             lambda: build_replica(
                 self.setup,
                 secrets,
+                attestor=self._attestor,
+                saw_begin=saw_begin,
                 send=self.peers.send,
-                api=self._api,
+                deliver=self._api.deliver,
+                waits_for=self._api.waits_for,
                 clock=unix_ms,
                 found_floor=self._reports.floor,
                 meter=self.meter,
             )
         )
+        replica.steward.is_leaving = self.is_leaving
+        return replica
+
+    async def _catch_up(self) -> EpochSecrets:
+        """Come to the present of a network that runs; its state replaces what the store held."""
+        setup = self.setup
+        known = setup.record.records if setup.record else ()
+        pinned = record_digest(known[-1].record) if known else setup.ticket.record  # type: ignore[union-attr]
+        for address in setup.first_addresses[:1]:
+            await self.peers.dial(address)
+        entrance = Entrance(
+            setup=setup,
+            known=known,
+            pinned=pinned,
+            request=self._join_request,
+            connect=self._connect,
+            connected=lambda: [n for n, peer in self.peers.peers().items() if peer.connected],
+            report=self._reports.progress,
+        )
+        entered = await enter(entrance, Correspondence(self.peers.send, self._feed))
+        store = setup.store or await trio.to_thread.run_sync(setup.create_store)
+        record = entered.record
+        if setup.record is not None:
+            record = replace(
+                record,
+                member_invite=setup.record.member_invite,
+                node_invite=setup.record.node_invite,
+            )
+        await trio.to_thread.run_sync(install, replaced(entered, record=record), store)
+        self.setup = setup.founded(record, store)
+        return entered.secrets
+
+    def _connect(self, node: bytes, addresses: tuple[str, ...]) -> None:
+        if addresses and node != self.setup.identity.node and node not in self.peers.kept():
+            self.peers.keep(node, addresses[0])
+
+    def _join_request(self, anchor: bytes) -> JoinRequest:
+        setup = self.setup
+        return JoinRequest(
+            sealing=setup.identity.sealing.public,
+            anchor=anchor,
+            evidence=self._attestor.bundle(anchor),
+            invite=setup.ticket.secret if setup.ticket else b"",
+            addresses=self.peers.addresses,
+            client_addresses=self.listener.addresses,
+        )
+
+    async def _cross(self, closing: Closing, steward: Steward | None) -> EpochSecrets | None:
+        """Complete the record of the next epoch and begin it; None when this node is out of it."""
+        setup, store = self.setup, self.setup.store
+        if store is None:
+            raise LocalFault("founding", "the network is not founded yet")
+        steward = steward or steward_of(setup, self._record)
+        crossing = Crossing(
+            setup, self._record, closing, steward, store, self.peers.send, self._feed
+        )
+        crossed = await crossing.run()
+        await trio.to_thread.run_sync(crossed.record.save, store, {CLOSING: b""})
+        self.setup = setup.founded(crossed.record, store)
+        if crossed.secrets is None:
+            self._reports.progress("this node has left the network; its folder can be removed")
+        else:
+            epoch, seats = closing.record.epoch, len(closing.record.seats)
+            self._reports.progress(f"epoch {epoch} begins with {seats} node(s)")
+        return crossed.secrets
 
 
 def _ask(machine: StateMachine, member: bytes, padded: bytes) -> bytes:

@@ -7,6 +7,7 @@ from ccp2p.execution.machine import StateMachine
 from ccp2p.model import codec, limits
 from ccp2p.model.block import Block, VerifiedBlock
 from ccp2p.model.committee import Committee
+from ccp2p.model.epoch import EpochRecord
 from ccp2p.model.errors import LocalFault
 from ccp2p.model.genesis import Genesis
 from ccp2p.node.executor import CommitRecord
@@ -17,26 +18,47 @@ from ccp2p.storage.store import Store
 
 
 def recovered_state(
-    network: bytes, genesis: Genesis, secrets: EpochSecrets, store: Store, committee: Committee
+    network: bytes, genesis: Genesis, secrets: EpochSecrets, store: Store, record: EpochRecord
 ) -> tuple[StateMachine, SessionTable]:
-    """The state and the sessions after the newest stored commit; LocalFault when they differ."""
-    newest = store.newest_commit(committee.epoch)
-    data = store.commit(committee.epoch, newest) if newest else None
+    """The state and the sessions after the newest stored commit of the record's epoch.
+
+    Before its first commit they are as CLOSE left them. LocalFault when the store differs.
+    """
+    epoch = record.epoch
+    newest = store.newest_commit(epoch)
+    data = store.commit(epoch, newest) if newest else None
     last = codec.decode(data, CommitRecord, limits.MAX_FRAME_BYTES, LocalFault) if data else None
     machine = StateMachine(
         network=network,
         app=genesis.app,
         salt_key=secrets.salt_key,
         load_bucket=store.bucket,
-        protocol=genesis.parameters.protocol,
+        protocol=record.protocol,
         checkpoint_interval=genesis.parameters.checkpoint_interval,
     )
-    if last is not None:
-        machine.restore(store.buckets(), last.state_root)
-    context = SessionContext(network, committee.epoch, genesis.parameters.aead)
+    if last is not None or epoch > 0:
+        machine.restore(store.buckets(), last.state_root if last else record.state_root)
+    context = SessionContext(network, epoch, genesis.parameters.aead)
     table = SessionTable(context, secrets.epoch_key, genesis.member_invite)
-    table.restore(machine.session_records(), machine.last_of)
+    sessions = [session for session in machine.session_records() if session.epoch == epoch]
+    table.restore(sessions, machine.last_of)
     return machine, table
+
+
+def commit_window(store: Store, epoch: int, newest: int, gc_depth: int) -> tuple[bytes, ...]:
+    """Encoded CommitRecords up to `newest`, back to one at or below its gc round, or the first."""
+    found: list[bytes] = []
+    floor = None
+    for index in range(newest, 0, -1):
+        data = store.commit(epoch, index)
+        if data is None:
+            raise LocalFault("recovered-commits", "a commit within the gc depth is not on record")
+        found.append(data)
+        round_ = codec.decode(data, CommitRecord, limits.MAX_FRAME_BYTES).commit.leader.round
+        floor = round_ - gc_depth if floor is None else floor
+        if round_ <= floor:
+            break
+    return tuple(reversed(found))
 
 
 def recovered_log(store: Store, committee: Committee, gc_depth: int) -> Recovered | None:

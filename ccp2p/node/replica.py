@@ -1,41 +1,89 @@
-"""A seat at work: drives `seat` and the executor over real peers, disk and clock.
+"""One epoch at work: drives `seat` and the executor over real peers, disk and clock.
 
-Four loops, each with a bounded queue before it: frames are decoded and verified; the core orders;
-commits are executed; the restart floor is asked for. The order within a step is always persist,
-then send, then apply.
+Loops, each with a bounded queue before it: frames are decoded and verified; the core orders;
+commits are executed; the restart floor is asked for; the committee's change is tended. The order
+within a step is always persist, then send, then apply. It ends with CLOSE.
 """
 
 import os
+from collections import deque
 from collections.abc import AsyncIterator, Callable
-from contextlib import suppress
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from typing import Final
 
 import structlog
 import trio
 
 from ccp2p.consensus.messages import CommittedBlocks
 from ccp2p.consensus.validity import Rules
-from ccp2p.model import limits
+from ccp2p.crypto import signatures
+from ccp2p.membership.records import Link, check_successor
+from ccp2p.membership.roster import Roster
+from ccp2p.membership.rules import Moment
+from ccp2p.model import codec, limits
+from ccp2p.model.epoch import SignedEpochRecord, parse_record
 from ccp2p.model.errors import LocalFault, PeerFault
 from ccp2p.node.core import NodeCore, Step
-from ccp2p.node.executor import Executor
+from ccp2p.node.desk import Desk
+from ccp2p.node.executor import Executed, Executor
 from ccp2p.node.floor import Floor
 from ccp2p.node.intake import BlockIntake, Delivery, Intake
-from ccp2p.node.messages import FetchBlocks, PeerMessage, decode_message, encode_message
+from ccp2p.node.messages import (
+    Blocks,
+    FetchBlocks,
+    FollowReply,
+    FollowRequest,
+    PeerMessage,
+    RecordComplete,
+    RecordSignature,
+    Relay,
+    SecretReply,
+    SecretRequest,
+    SnapshotRequest,
+    VoteRequest,
+    decode_message,
+    encode_message,
+)
 from ccp2p.node.meter import Meter
+from ccp2p.node.network_record import NetworkRecord
+from ccp2p.node.roster_keeper import Closing
 from ccp2p.node.seat import Input, Seat
+from ccp2p.node.steward import Acts, Steward
 from ccp2p.node.writer import GroupWriter
 from ccp2p.storage.store import Batch, Store
 
 _log = structlog.get_logger()
 
-_FLOOR_INTERVAL_S = 1.0
-_VERIFY_IN_THREAD = 8  # fewer signatures than this cost less than a thread's round trip
-_COMMITS_PER_TURN = 32
-_INPUTS_PER_STEP = 64
+CLOSING: Final = "closing"
+"""Where the store keeps what CLOSE left, until the next epoch's record is complete."""
+
+_FLOOR_INTERVAL_S: Final = 1.0
+_VERIFY_IN_THREAD: Final = 8  # fewer signatures than this cost less than a thread's round trip
+_COMMITS_PER_TURN: Final = 32
+_INPUTS_PER_STEP: Final = 64
+_TEND_S: Final = 0.25  # between two looks at the roster
+_LAG_S: Final = 0.5  # between two questions for the end of an epoch that others left
+_LAG_PATIENCE_S: Final = 15.0  # until state is fetched instead of replaying that end
+_REMIND_S: Final = 1.0  # between two words to a peer that it fell behind an epoch
+_EARLY_FRAMES: Final = 512  # of the next epoch, that wait for its record
+
+_Answered = FollowRequest | SecretRequest | VoteRequest | SnapshotRequest
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """How an epoch ended here: by CLOSE, and what it left; or None: state is to be fetched.
+
+    `early` are frames of the next epoch that came before its record.
+    """
+
+    closing: Closing | None
+    early: tuple[tuple[bytes, bytes], ...]
 
 
 class Replica:
-    """One seat of one network. `send(node, frame)` queues without blocking.
+    """One node's part in one epoch. `send(node, frame)` queues without blocking.
 
     `deliver(outcomes, dropped)` hands results to waiting clients; `found_floor` is told once.
     """
@@ -47,6 +95,10 @@ class Replica:
         executor: Executor,
         rules: Rules,
         store: Store,
+        link: Link,
+        record: NetworkRecord,
+        steward: Steward,
+        gc_depth: int,
         send: Callable[[bytes, bytes], bool],
         deliver: Callable[[list[tuple[bytes, bytes]], list[tuple[bytes, str]]], None],
         clock: Callable[[], int],
@@ -57,8 +109,22 @@ class Replica:
         self.seat = Seat(core, store, os.urandom(16))
         self.executor = executor
         self.store = store
+        self.steward = steward
         self.execution_turn = trio.Lock()  # reads and commits take turns at the state
         self.executed = store.newest_commit(core.committee.epoch)
+        self.desk = Desk(
+            network=link.record.network,
+            record=record,
+            epoch=core.committee.epoch,
+            is_seat=core.me >= 0,
+            executor=executor,
+            steward=steward,
+            store=store,
+            gc_depth=gc_depth,
+            settled=self._settled,
+        )
+        self._link = link
+        self._record = record
         self._send = send
         self._deliver = deliver
         self._clock = clock
@@ -71,26 +137,52 @@ class Replica:
         self._commits, self._backlog = trio.open_memory_channel[CommittedBlocks](
             limits.COMMIT_BACKLOG
         )
-        self._serving: set[int] = set()
+        self._is_settled = True
+        self._serving: set[bytes] = set()
+        self._answering: set[bytes] = set()
+        self._reminded_s: dict[bytes, float] = {}
+        self._early: deque[tuple[bytes, bytes]] = deque(maxlen=_EARLY_FRAMES)
+        self._handed: dict[bytes, bytes] = {}
+        self._is_left_behind = trio.Event()
+        self._over = trio.CancelScope()
+        self._ended: Ended | None = None
+
+    @property
+    def epoch(self) -> int:
+        """The epoch."""
+        return self._epoch
 
     @property
     def floor(self) -> Floor | None:
         """The restart floor of this start, once it is found."""
         return self.seat.floor
 
-    async def run(self, frames: AsyncIterator[tuple[bytes, bytes]]) -> None:
-        """Serve until cancelled; LocalFault when this node must stop."""
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(self._receive, frames, nursery)
-            nursery.start_soon(self._order)
-            nursery.start_soon(self._execute)
-            nursery.start_soon(self._search_floor)
+    async def run(self, frames: AsyncIterator[tuple[bytes, bytes]]) -> Ended:
+        """Serve until the epoch ends here; LocalFault when this node must stop."""
+        try:
+            with self._over:
+                async with trio.open_nursery() as nursery:
+                    nursery.start_soon(self._receive, frames, nursery)
+                    nursery.start_soon(self._order)
+                    nursery.start_soon(self._execute)
+                    nursery.start_soon(self._search_floor)
+                    nursery.start_soon(self._tend)
+                    nursery.start_soon(self._find_the_end)
+        finally:
+            self.desk.close()
+        if self._ended is None:
+            raise LocalFault("replica", "the epoch's work ended without a reason")
+        return self._ended
 
     def submit(self, envelopes: list[bytes]) -> int:
         """Queue envelopes for our next blocks; how many of them, from the front, fitted."""
-        taken = self.seat.submit(envelopes)
+        taken = self.seat.submit(envelopes) if self.core.me >= 0 else 0
         self._wake()
         return taken
+
+    def _end(self, closing: Closing | None) -> None:
+        self._ended = Ended(closing, tuple(self._early))
+        self._over.cancel()
 
     def _wake(self) -> None:
         # A full queue is reason enough for the core to be awake.
@@ -101,40 +193,73 @@ class Replica:
         self, frames: AsyncIterator[tuple[bytes, bytes]], nursery: trio.Nursery
     ) -> None:
         async for node, frame in frames:
-            seat = self.core.committee.index_of(node)
-            if seat is None:
-                continue
             try:
                 message = decode_message(frame)
+                if isinstance(message, RecordSignature | RecordComplete):
+                    self._hear_of_records(node, message, frame)
+                else:
+                    await self._hear(node, message, nursery)
             except PeerFault as fault:
-                self._blame(seat, fault)
-                continue
-            await self._dispatch(seat, message, nursery)
+                self._blame(node, fault)
 
-    async def _dispatch(self, seat: int, message: PeerMessage, nursery: trio.Nursery) -> None:
-        try:
-            heard = self.seat.hear(seat, message)
-        except PeerFault as fault:
-            self._blame(seat, fault)
-            return
+    async def _hear(self, node: bytes, message: PeerMessage, nursery: trio.Nursery) -> None:
+        seat = self.core.committee.index_of(node)
+        if isinstance(message, _Answered):
+            if node not in self._answering:
+                self._answering.add(node)
+                nursery.start_soon(self._answer, node, message)
+        elif isinstance(message, Relay):
+            self.seat.queue_membership(self.desk.relayed(node, message))
+            self._wake()
+        elif isinstance(message, SecretReply):
+            if len(self._handed) < limits.MAX_PROPOSALS:
+                self._handed[message.epoch_key] = message.secret
+        elif isinstance(message, FollowReply):
+            self._learn(message.records)
+        elif isinstance(message, FetchBlocks):
+            if (seat is not None or self.desk.place_of(node) != "none") and (
+                node not in self._serving
+            ):
+                self._serving.add(node)
+                nursery.start_soon(self._serve_fetch, node, message)
+        elif seat is not None:
+            await self._dispatch(seat, message)
+        elif isinstance(message, Blocks):
+            self._remind(node)
+
+    async def _dispatch(self, seat: int, message: PeerMessage) -> None:
+        heard = self.seat.hear(seat, message)
         if heard.delivery is not None:
             await self._take_in([heard.delivery])
         if heard.floor is not None:
             await self._inputs.send(heard.floor)
         if heard.reply is not None:
             self._tell(seat, heard.reply)
-        if heard.serve is not None and seat not in self._serving:
-            self._serving.add(seat)
-            nursery.start_soon(self._serve_fetch, seat, heard.serve)
+
+    async def _answer(self, node: bytes, message: _Answered) -> None:
+        try:
+            reply = await self.desk.answer(node, message)
+            if reply is not None:
+                self._send_to(node, encode_message(reply))
+        finally:
+            self._answering.discard(node)
 
     async def _take_in(self, deliveries: list[Delivery]) -> None:
         if sum(len(delivery.blocks) for delivery in deliveries) < _VERIFY_IN_THREAD:
             intakes = self._verify(deliveries)
         else:
             intakes = await trio.to_thread.run_sync(self._verify, deliveries)
-        for intake in intakes:
+        for delivery, intake in zip(deliveries, intakes, strict=True):
+            node = self.core.committee.seats[intake.sender].node
+            for code in dict.fromkeys(fault.code for fault in intake.faults):
+                if code == "early-epoch":
+                    self._early.append((node, encode_message(Blocks(delivery.blocks))))
+                    self._send_to(node, encode_message(FollowRequest(self._link.digest)))
+                elif code == "past-epoch":
+                    self._remind(node)
             for fault in intake.faults:
-                self._blame(intake.sender, fault)
+                if fault.code not in ("early-epoch", "past-epoch"):
+                    self._blame(node, fault)
             await self._inputs.send(intake)
 
     def _verify(self, deliveries: list[Delivery]) -> list[Intake]:
@@ -145,11 +270,12 @@ class Replica:
         with self._meter.stage("persist"):
             self.store.write(batch)
 
-    async def _serve_fetch(self, seat: int, request: FetchBlocks) -> None:
+    async def _serve_fetch(self, node: bytes, request: FetchBlocks) -> None:
         try:
-            self._tell(seat, await trio.to_thread.run_sync(self.seat.serve, request))
+            reply = await trio.to_thread.run_sync(self.seat.serve, request)
+            self._send_to(node, encode_message(reply))
         finally:
-            self._serving.discard(seat)
+            self._serving.discard(node)
 
     async def _search_floor(self) -> None:
         while self.core.starting:
@@ -157,6 +283,84 @@ class Replica:
                 self._tell(peer, request)
             self._wake()
             await trio.sleep(_FLOOR_INTERVAL_S)
+
+    async def _tend(self) -> None:
+        """Say what is ours to say about the committee's change, and gather lacking secrets."""
+        while True:
+            self.steward.must_close = self.core.coin_runs_out
+            keeper = self.executor.keeper
+            roster, at = keeper.roster, keeper.at
+            handed, self._handed = self._handed, {}
+            acts = await trio.to_thread.run_sync(self._act, roster, at, handed)
+            if acts.meta:
+                await self._writer.write(Batch(epoch=self._epoch, meta=acts.meta))
+            if acts.events:
+                self._submit_membership(acts.events)
+            for proposal in self.steward.lacking(roster):
+                self._ask_for_secret(roster, proposal.epoch_key)
+            self.desk.sweep()
+            await trio.sleep(_TEND_S)
+
+    def _act(self, roster: Roster, at: Moment, handed: dict[bytes, bytes]) -> Acts:
+        for proposal in roster.change.proposals if roster.change else ():
+            if proposal.epoch_key in handed:
+                self.steward.offer_secret(proposal, handed[proposal.epoch_key])
+        return self.steward.act(roster, at, self._clock())
+
+    def _submit_membership(self, events: list[bytes]) -> None:
+        """Into our own next block, or by a seat that is connected."""
+        if self.core.me >= 0 and not self.core.starting:
+            self.seat.queue_membership(events)
+            self._wake()
+            return
+        frame = encode_message(Relay(tuple(events)))
+        for seat in self.core.committee.seats:
+            if self._send_to(seat.node, frame):
+                return
+
+    def _ask_for_secret(self, roster: Roster, epoch_key: bytes) -> None:
+        change = roster.change
+        if change is not None:
+            frame = encode_message(SecretRequest(epoch_key))
+            for member, ack in zip(change.members, change.acks, strict=True):
+                if ack:
+                    self._send_to(member.node, frame)
+
+    def _hear_of_records(
+        self, node: bytes, message: RecordSignature | RecordComplete, frame: bytes
+    ) -> None:
+        """Keep what belongs to the next record; whoever asks for this one's gets it."""
+        if isinstance(message, RecordSignature) and message.epoch <= self._epoch:
+            self._remind(node)
+            return
+        self._early.append((node, frame))
+        if isinstance(message, RecordComplete):
+            self._learn((message.signed,))
+
+    def _learn(self, records: tuple[SignedEpochRecord, ...]) -> None:
+        """Whether somebody shows that this epoch has ended."""
+        for signed in records:
+            if parse_record(signed.record).epoch == self._epoch + 1:
+                check_successor(signed, self._link, signatures.verify_batch)
+                self._is_left_behind.set()
+
+    async def _find_the_end(self) -> None:
+        """Once others left this epoch, get its last blocks; if that fails, fetch the state."""
+        await self._is_left_behind.wait()
+        with trio.move_on_after(_LAG_PATIENCE_S):
+            while True:
+                newest = self.core.consensus.newest_by_author
+                above = tuple(reference.round if reference else 0 for reference in newest)
+                self._tell(None, FetchBlocks((), above, self._epoch))
+                await trio.sleep(_LAG_S)
+        self._end(None)
+
+    def _remind(self, node: bytes) -> None:
+        """Tell a peer that speaks of a past epoch that this one has begun."""
+        now_s = trio.current_time()
+        if now_s >= self._reminded_s.get(node, -_REMIND_S) + _REMIND_S:
+            self._reminded_s[node] = now_s
+            self._send_to(node, encode_message(RecordComplete(self._record.signed)))
 
     async def _order(self) -> None:
         wake_ms: int | None = 0
@@ -166,12 +370,6 @@ class Replica:
                 steps = self.seat.advance(inputs, self._clock())
             await self._perform(steps)
             wake_ms = steps[-1].wake_ms
-            if self.core.coin_ends:
-                raise LocalFault(
-                    "coin-ended",
-                    f"this epoch's coin chain ends soon (round {self.core.consensus.round}); "
-                    "epochs cannot change yet, so the network stops here. Found a new one",
-                )
 
     async def _next_inputs(self, wake_ms: int | None) -> list[Input]:
         inputs: list[Input] = []
@@ -193,9 +391,10 @@ class Replica:
                 self._tell(seat, message)
             for blamed, fault in step.faults:
                 if blamed is not None:
-                    self._blame(blamed, fault)
+                    self._blame(self.core.committee.seats[blamed].node, fault)
             for pair in step.evidence:
                 _log.warning("equivocation", seat=pair.author)
+                self.steward.accuse(pair)
             if step.floor is not None:
                 self._found_floor(step.floor)
             for commit in step.commits:
@@ -216,20 +415,41 @@ class Replica:
                 except trio.WouldBlock:
                     break
             async with self.execution_turn:
+                self._is_settled = False
                 executed = await trio.to_thread.run_sync(self.executor.execute, commits)
-            batch = Batch(epoch=self._epoch, commits=executed.records, buckets=executed.buckets)
-            await self._writer.write(batch)
-            newest = commits[-1].commit
-            async with self.execution_turn:
-                self.executor.machine.stored(newest.epoch, newest.index)
-            self.executed = newest.index
+            await self._store(executed)
             self._deliver(executed.outcomes, executed.dropped)
             for seat, fault in executed.faults:
-                self._blame(seat, fault)
+                self._blame(self.core.committee.seats[seat].node, fault)
+            if executed.closed is not None:
+                self._end(executed.closed)
             if executed.votes:
                 self.seat.queue_votes(executed.votes)
                 self._wake()
                 await self._prune(commits[-1])
+
+    async def _store(self, executed: Executed) -> None:
+        """One transaction for the commits, their state, and the next record after CLOSE."""
+        meta = {CLOSING: codec.encode(executed.closed)} if executed.closed else {}
+        batch = Batch(
+            epoch=self._epoch, commits=executed.records, buckets=executed.buckets, meta=meta
+        )
+        await self._writer.write(batch)
+        newest = executed.records[-1][0]
+        async with self.execution_turn:
+            self.executor.machine.stored(self._epoch, newest)
+            self._is_settled = True
+        self.executed = newest
+
+    @asynccontextmanager
+    async def _settled(self) -> AsyncIterator[None]:
+        """A moment in which the state in memory is the one in the store."""
+        while True:
+            async with self.execution_turn:
+                if self._is_settled:
+                    yield
+                    return
+            await trio.sleep(0)
 
     async def _prune(self, newest: CommittedBlocks) -> None:
         """Drop what lies behind the retained log; a bounded number of records each time."""
@@ -241,15 +461,23 @@ class Replica:
             await trio.to_thread.run_sync(self.store.prune, self._epoch, below, below_commit)
 
     def _tell(self, seat: int | None, message: PeerMessage) -> None:
+        """Send to a seat, or to all others; observers get our new blocks too."""
         frame = encode_message(message)
         seats = self.core.committee.seats
         targets = range(len(seats)) if seat is None else (seat,)
         for index in targets:
-            if index != self.core.me:
-                sent = self._send(seats[index].node, frame)
-                self._meter.sent_bytes += len(frame) if sent else 0
-                if sent:
-                    self.seat.sent(index, message)
+            if index != self.core.me and self._send_to(seats[index].node, frame):
+                self.seat.sent(index, message)
+        if seat is None and isinstance(message, Blocks):
+            for observer in self.desk.roster.observers:
+                self._send_to(observer.node, frame)
 
-    def _blame(self, seat: int, fault: PeerFault) -> None:
-        _log.warning("peer at fault", seat=seat, code=fault.code, reason=str(fault))
+    def _send_to(self, node: bytes, frame: bytes) -> bool:
+        sent = self._send(node, frame)
+        self._meter.sent_bytes += len(frame) if sent else 0
+        return sent
+
+    def _blame(self, node: bytes, fault: PeerFault) -> None:
+        seat = self.core.committee.index_of(node)
+        name = node.hex()[:16] if seat is None else seat
+        _log.warning("peer at fault", seat=name, code=fault.code, reason=str(fault))

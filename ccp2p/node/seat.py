@@ -4,7 +4,7 @@ Two drivers use it: `replica` over real peers, disk and clock, and the simulator
 The driver's part is to wait, to send, and to keep the order: persist, then send, then apply.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from ccp2p.model import codec, limits
@@ -52,6 +52,23 @@ class Heard:
     serve: FetchBlocks | None = None
 
 
+def serve_blocks(
+    store: Store, request: FetchBlocks, held: Callable[[BlockReference], bytes]
+) -> FetchedBlocks:
+    """The referenced blocks, then what of an epoch lies above the asker's rounds, in one reply."""
+    blocks: list[bytes] = []
+    room = limits.MAX_FETCH_REPLY_BYTES
+    for reference in request.references[: limits.MAX_FETCH_REFERENCES]:
+        block = held(reference)
+        if block and len(block) <= room:
+            blocks.append(block)
+            room -= len(block)
+    if request.above and room > 0 and request.epoch >= 0:
+        above = request.above[: limits.MAX_COMMITTEE]
+        blocks.extend(store.blocks_above(request.epoch, above, room))
+    return FetchedBlocks(tuple(blocks))
+
+
 class Seat:
     """One seat of one network. `start_nonce` (16 bytes) names this start in floor requests."""
 
@@ -64,6 +81,7 @@ class Seat:
         self._envelopes: list[bytes] = []
         self._envelope_bytes = 0
         self._votes: list[bytes] = []
+        self._membership: list[bytes] = []
         self._unsaved: dict[BlockReference, bytes] = {}
         self._saved_own = core.consensus.own_newest
         self._has_proposed = False
@@ -92,6 +110,11 @@ class Seat:
         """Queue our checkpoint votes for our next blocks."""
         self._votes.extend(votes)
 
+    def queue_membership(self, events: Sequence[bytes]) -> None:
+        """Queue membership events for our next blocks; what does not fit is dropped."""
+        room = limits.MEMBERSHIP_QUEUE - len(self._membership)
+        self._membership.extend(events[: max(0, room)])
+
     def hear(self, peer: int, message: PeerMessage) -> Heard:
         """A message of another seat; PeerFault when it should not have been sent."""
         if isinstance(message, Blocks):
@@ -106,7 +129,7 @@ class Seat:
             return Heard(reply=self._floor_reply(peer, message))
         if isinstance(message, FloorReply):
             return self._floor_replied(peer, message)
-        raise PeerFault("founding", "this network is founded already")
+        raise PeerFault("unexpected", f"a {message.kind} message is not expected now")
 
     def sent(self, peer: int, message: PeerMessage) -> None:
         """A message went out: the answers to our fetches are counted."""
@@ -114,18 +137,8 @@ class Seat:
             self._fetches_under_way[peer] = self._fetches_under_way.get(peer, 0) + 1
 
     def serve(self, request: FetchBlocks) -> FetchedBlocks:
-        """The referenced blocks, then what lies above the asker's rounds, within one reply."""
-        blocks: list[bytes] = []
-        room = limits.MAX_FETCH_REPLY_BYTES
-        for reference in request.references[: limits.MAX_FETCH_REFERENCES]:
-            block = self._held(reference)
-            if block and len(block) <= room:
-                blocks.append(block)
-                room -= len(block)
-        if request.above and room > 0:
-            above = request.above[: limits.MAX_COMMITTEE]
-            blocks.extend(self.store.blocks_above(self._epoch, above, room))
-        return FetchedBlocks(tuple(blocks))
+        """See `serve_blocks`; what is not on disk yet is served too."""
+        return serve_blocks(self.store, request, self._held)
 
     def floor_requests(self) -> list[tuple[int, FloorRequest]]:
         """Whom to ask for the restart floor now; nobody once it is found."""
@@ -144,11 +157,12 @@ class Seat:
                 steps.append(self.core.floor_answer(item.peer, item.answer, now_ms))
         room = 2 * limits.MAX_ENVELOPES_PER_BLOCK - self.core.consensus.pending_payload[0]
         offered = tuple(self._envelopes[: max(0, room)])
-        if offered or self._votes:
+        if offered or self._votes or self._membership:
             del self._envelopes[: len(offered)]
             self._envelope_bytes -= sum(map(len, offered))
             votes, self._votes = tuple(self._votes), []
-            steps.append(self.core.offer(offered, votes, now_ms))
+            membership, self._membership = tuple(self._membership), []
+            steps.append(self.core.offer(offered, votes, membership, now_ms))
         if not steps:
             steps.append(self.core.tick(now_ms))
         for step in steps:

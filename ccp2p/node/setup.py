@@ -53,7 +53,11 @@ class Founding:
 
 @dataclass(frozen=True, slots=True)
 class NodeSetup:
-    """A node with its network settled on; `record` is None while it is being founded."""
+    """A node with its network settled on.
+
+    `record` is None while the network is being founded, and, where `is_founded`, while this node
+    enters one that runs.
+    """
 
     home: NodeHome
     platform: Platform
@@ -68,6 +72,7 @@ class NodeSetup:
     store: LmdbStore | None = None
     ticket: Ticket | None = None
     first_addresses: tuple[str, ...] = ()
+    is_founded: bool = False
     member_invite: bytes = b""
     node_invite: bytes = b""
 
@@ -111,7 +116,7 @@ def found(wanted: Wanted, founding: Founding, now_ms: int) -> NodeSetup:
 
 
 def join(wanted: Wanted, ticket: Ticket, welcome: Welcome) -> NodeSetup:
-    """A founder by ticket; `welcome` came from the first node, and its genesis is checked here."""
+    """A founder or a newcomer by ticket; `welcome` is a node's, and its genesis is checked here."""
     if ticket.role != "node":
         raise MemberFault("ticket", "this is a member's ticket; a node needs a node ticket")
     if network_id(welcome.genesis) != ticket.network:
@@ -121,7 +126,12 @@ def join(wanted: Wanted, ticket: Ticket, welcome: Welcome) -> NodeSetup:
     platform = _platform(wanted, home, policy.is_simulated)
     setup = _setup(wanted, home, platform, welcome.genesis)
     addresses = welcome.node_addresses[: limits.MAX_ADDRESSES]
-    return replace(setup, ticket=ticket, first_addresses=addresses)
+    return replace(
+        setup,
+        ticket=ticket,
+        first_addresses=addresses,
+        is_founded=bool(welcome.records),
+    )
 
 
 def reopen(wanted: Wanted) -> NodeSetup:

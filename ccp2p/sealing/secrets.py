@@ -23,6 +23,11 @@ class EpochSecrets:
         self.epoch_key = hpke.PrivateKey(_derive(secret, b"epoch key"))
         self.salt_key = _derive(secret, b"salt")
 
+    @staticmethod
+    def public_key(secret: bytes) -> bytes:
+        """The epoch key of a secret, without walking its coin chain."""
+        return hpke.PrivateKey(_derive(secret, b"epoch key")).public
+
     def check(self, record: EpochRecord) -> None:
         """PeerFault (code `founding`) when the record's commitments are not to this secret."""
         if record.epoch_key != self.epoch_key.public:

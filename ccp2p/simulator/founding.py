@@ -3,9 +3,14 @@
 from dataclasses import dataclass
 
 from ccp2p.consensus.validity import Rules
+from ccp2p.crypto import signatures
 from ccp2p.crypto.signatures import SigningKey
+from ccp2p.membership.founding import record_zero
+from ccp2p.membership.records import Link
+from ccp2p.membership.rules import Judged, Means
 from ccp2p.model import codec, hashing
 from ccp2p.model.committee import Committee, Seat
+from ccp2p.model.epoch import record_digest
 from ccp2p.model.genesis import Genesis, Parameters, check_parameters, network_id
 from ccp2p.sealing.secrets import EpochSecrets
 from ccp2p.sealing.session import SessionContext
@@ -24,6 +29,8 @@ class Founded:
     keys: tuple[SigningKey, ...]
     rules: Rules
     invite: bytes
+    link: Link
+    means: Means
 
     @property
     def session_context(self) -> SessionContext:
@@ -58,7 +65,20 @@ def found(size: int, seed: int, parameters: Parameters) -> Founded:
     committee = Committee(0, seats)
     secrets = EpochSecrets(derived(seed, b"secret"), parameters.coin_length)
     rules = Rules.of(network, committee, parameters)
-    return Founded(network, genesis, committee, secrets, keys, rules, invite)
+    anchor, epoch_key = secrets.coin.anchor, secrets.epoch_key.public
+    record = record_zero(genesis, network, seats, anchor, epoch_key, [])
+    link = Link(record, record_digest(codec.encode(record)))
+    means = Means(network, link.digest, "none", _judge, _admit, signatures.verify)
+    return Founded(network, genesis, committee, secrets, keys, rules, invite, link, means)
+
+
+def _judge(_node: bytes, _sealing: bytes, _anchor: bytes, evidence: bytes, _at_s: int) -> Judged:
+    """Simulated joiners show the platform that they run on; nobody else has evidence."""
+    return Judged(*codec.decode(evidence, tuple[bytes, str, str], 256))
+
+
+def _admit(_invite: bytes, _time_ms: int) -> None:
+    """Every joiner is invited."""
 
 
 def derived(seed: int, purpose: bytes, number: int = 0) -> bytes:

@@ -144,8 +144,8 @@ class Garbler:
         )
         junk = random.randbytes(64)
         messages: tuple[PeerMessage, ...] = (
-            FetchBlocks(invented, tuple(range(random.choice((0, 300))))),
-            FetchBlocks((), tuple(0 for _ in range(size))),
+            FetchBlocks(invented, tuple(range(random.choice((0, 300)))), 0),
+            FetchBlocks((), tuple(0 for _ in range(size)), 0),
             FloorRequest(random.randbytes(16)),
             FloorReply(random.randbytes(16), self._own, junk, True),
             FetchedBlocks((junk, self._own)),

@@ -11,6 +11,7 @@ from random import Random
 from typing import TYPE_CHECKING
 
 from ccp2p.consensus.messages import CommittedBlocks
+from ccp2p.membership.roster import Roster
 from ccp2p.model import limits
 from ccp2p.model.envelope import parse_envelope
 from ccp2p.model.errors import Fault, LocalFault, MemberFault, PeerFault
@@ -20,6 +21,7 @@ from ccp2p.node.intake import Intake
 from ccp2p.node.messages import FetchBlocks, PeerMessage, encode_message
 from ccp2p.node.meter import Meter
 from ccp2p.node.recovery import recovered_log, recovered_state
+from ccp2p.node.roster_keeper import RosterKeeper, first_roster
 from ccp2p.node.seat import Input, Seat
 from ccp2p.simulator.disk import Disk
 from ccp2p.simulator.founding import START_MS
@@ -103,8 +105,10 @@ class Host:
             recovered=recovered_log(store, committee, parameters.gc_depth),
         )
         machine, table = recovered_state(
-            founded.network, founded.genesis, founded.secrets, store, committee
+            founded.network, founded.genesis, founded.secrets, store, founded.link.record
         )
+        roster = Roster.decode(machine.roster) if machine.roster else None
+        interval = parameters.checkpoint_interval
         self.waiting: dict[bytes, None] = {}
         self.executor = Executor(
             network=founded.network,
@@ -113,7 +117,13 @@ class Host:
             sign=sign,
             machine=machine,
             table=table,
-            interval=parameters.checkpoint_interval,
+            keeper=RosterKeeper(
+                founded.link,
+                roster or first_roster(founded.link.record),
+                founded.means,
+                interval,
+            ),
+            interval=interval,
             waits_for=self.waiting.__contains__,
             meter=_NoMeter(),
         )

@@ -72,6 +72,13 @@ class Environment:
             value = transaction.get(key, db=self.databases[database])
         return None if value is None else bytes(value)
 
+    def hold(self) -> lmdb.Transaction:
+        """A read transaction that stays open until its owner aborts it; one thread at a time."""
+        if self._lmdb is None:
+            raise LocalFault("closed", f"the store in {self._path} is closed")
+        with self._faults():
+            return self._lmdb.begin()
+
     def rows(
         self, database: str, first: bytes = b"", last: bytes | None = None
     ) -> Iterator[list[tuple[bytes, bytes]]]:

@@ -11,8 +11,10 @@ and `closed`.
 
 import struct
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
+
+import lmdb
 
 from ccp2p.model import codec, limits
 from ccp2p.model.block import BlockReference
@@ -137,6 +139,10 @@ class LmdbStore:
             for key, value in self._open_rows("buckets", named):
                 yield _bucket_key.unpack(key)[0], value
 
+    def snapshot(self) -> "LmdbSnapshot":
+        """See `Store.snapshot`."""
+        return LmdbSnapshot(self._environment.hold(), self._bucket_in)
+
     def meta(self, name: str) -> bytes | None:
         """See `Store.meta`."""
         clear = name.encode()
@@ -257,6 +263,10 @@ class LmdbStore:
             blinded = self._sealer.blind("meta", clear)
             yield "meta", blinded, self._sealer.bind("meta", clear), data
 
+    def _bucket_in(self, transaction: lmdb.Transaction, index: int) -> bytes | None:
+        sealed = transaction.get(self._bucket(index), db=self._environment.databases["buckets"])
+        return self._open_one("buckets", _bucket_key.pack(index), sealed)
+
     def _bucket(self, index: int) -> bytes:
         return self._sealer.blind("buckets", _bucket_key.pack(index))
 
@@ -308,6 +318,30 @@ class LmdbStore:
                 if total >= chunk_bytes:
                     break
         return sequences, bound, sealed
+
+
+class LmdbSnapshot:
+    """See `BucketSnapshot`: a read transaction that stays open."""
+
+    def __init__(
+        self,
+        transaction: lmdb.Transaction,
+        read: Callable[[lmdb.Transaction, int], bytes | None],
+    ) -> None:
+        self._transaction: lmdb.Transaction | None = transaction
+        self._read = read
+
+    def bucket(self, index: int) -> bytes | None:
+        """See `BucketSnapshot.bucket`."""
+        if self._transaction is None:
+            raise LocalFault("closed", "this snapshot is closed")
+        return self._read(self._transaction, index)
+
+    def close(self) -> None:
+        """See `BucketSnapshot.close`."""
+        if self._transaction is not None:
+            self._transaction.abort()
+            self._transaction = None
 
 
 def _entry(key: bytes, value: bytes) -> Entry:

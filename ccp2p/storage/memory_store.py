@@ -27,7 +27,7 @@ class MemoryStore:
         self._commits.update(((batch.epoch, index), data) for index, data in batch.commits)
         self._buckets.update(batch.buckets)
         for index in (index for index, data in batch.buckets.items() if not data):
-            del self._buckets[index]
+            self._buckets.pop(index, None)
         self._meta.update(batch.meta)
 
     def blocks(self, epoch: int) -> Iterator[tuple[int, bytes]]:
@@ -75,6 +75,10 @@ class MemoryStore:
         """See `Store.buckets`."""
         yield from list(self._buckets.items())
 
+    def snapshot(self) -> "MemorySnapshot":
+        """See `Store.snapshot`."""
+        return MemorySnapshot(dict(self._buckets))
+
     def meta(self, name: str) -> bytes | None:
         """See `Store.meta`."""
         return self._meta.get(name)
@@ -93,3 +97,18 @@ class MemoryStore:
 
     def close(self) -> None:
         """See `Store.close`."""
+
+
+class MemorySnapshot:
+    """See `BucketSnapshot`."""
+
+    def __init__(self, buckets: dict[int, bytes]) -> None:
+        self._buckets = buckets
+
+    def bucket(self, index: int) -> bytes | None:
+        """See `BucketSnapshot.bucket`."""
+        return self._buckets.get(index)
+
+    def close(self) -> None:
+        """See `BucketSnapshot.close`."""
+        self._buckets = {}

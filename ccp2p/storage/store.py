@@ -27,6 +27,16 @@ class Batch:
     meta: Mapping[str, bytes] = field(default_factory=dict)
 
 
+class BucketSnapshot(Protocol):
+    """The state's buckets as one transaction left them, whatever is written later."""
+
+    def bucket(self, index: int) -> bytes | None:
+        """One bucket, or None when it was empty. One caller at a time."""
+
+    def close(self) -> None:
+        """Let the old pages go; closing twice is harmless."""
+
+
 class Store(Protocol):
     """A network's durable data. Every method may raise LocalFault (see `lmdb_store`)."""
 
@@ -60,6 +70,9 @@ class Store(Protocol):
 
     def buckets(self) -> Iterator[tuple[int, bytes]]:
         """All buckets that are not empty, in no particular order."""
+
+    def snapshot(self) -> BucketSnapshot:
+        """The buckets as of now. While it is open, the file keeps their old pages: close it."""
 
     def meta(self, name: str) -> bytes | None:
         """A named record, or None."""

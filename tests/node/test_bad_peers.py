@@ -145,7 +145,6 @@ async def test_bad_blocks_are_blamed_on_their_sender_by_rule(tmp_path: Path):
             "oversized": bytes(limits.MAX_BLOCK_BYTES + 1),
             "malformed": traitor.block()[:-1],
             "network": traitor.block(network=b"x" * 32),
-            "early-epoch": traitor.block(epoch=1),
             "author": traitor.block(author=4),
             "parents": traitor.block(parents=()),
             "coin": traitor.block(coin=b"c" * 32),
@@ -195,10 +194,10 @@ async def test_replayed_blocks_are_skipped_without_blame(tmp_path: Path):
 async def test_fetches_of_anything_are_answered_within_bounds(tmp_path: Path):
     async with betrayed(tmp_path) as (stage, traitor):
         unknown = blocks.BlockReference(1 << 40, 3, b"d" * 32)
-        traitor.tell(FetchBlocks((unknown,) * 2000, ()))
+        traitor.tell(FetchBlocks((unknown,) * 2000, (), 0))
         assert (await traitor.hear(FetchedBlocks)).blocks == ()
         for above in ((0,) * 4, (0,) * 4000, (-5, -5, -5, -5), (1 << 60,)):
-            traitor.tell(FetchBlocks((), above))
+            traitor.tell(FetchBlocks((), above, 0))
             reply = await traitor.hear(FetchedBlocks)
             assert sum(map(len, reply.blocks)) <= limits.MAX_FETCH_REPLY_BYTES
         await assert_three_still_commit(stage)

@@ -4,17 +4,21 @@ import msgspec
 import pytest
 
 from ccp2p.consensus.messages import CommittedBlocks
-from ccp2p.crypto.signatures import SigningKey
+from ccp2p.crypto.signatures import SigningKey, verify
+from ccp2p.membership.records import Link
+from ccp2p.membership.rules import Judged, Means
 from ccp2p.model import block as blocks
 from ccp2p.model import codec
 from ccp2p.model.block import BlockHeader, Payload, VerifiedBlock
 from ccp2p.model.checkpoint import Checkpoint, CheckpointVote
 from ccp2p.model.commit import Commit
 from ccp2p.model.committee import Committee, Seat
+from ccp2p.model.epoch import EpochRecord
 from ccp2p.model.errors import LocalFault, PeerFault
 from ccp2p.model.outcome import Outcome
 from ccp2p.node.executor import CommitRecord, Executed, Executor
 from ccp2p.node.meter import Meter
+from ccp2p.node.roster_keeper import RosterKeeper, first_roster
 from ccp2p.sealing import session as sessions
 from tests.sealing.world import CONTEXT, NETWORK, ClientSession, Replica
 
@@ -22,6 +26,17 @@ KEYS = [SigningKey(bytes([i + 1]) * 32) for i in range(4)]
 COMMITTEE = Committee(
     0, tuple(Seat(key.public, b"s" * 32, bytes([i]), "sim-a") for i, key in enumerate(KEYS))
 )
+LINK = Link(
+    EpochRecord(NETWORK, 0, b"", COMMITTEE.seats, b"", (), (), b"", b"", 0, b"", b"", b"", 0, 1),
+    b"record",
+)
+
+
+def nobody(*_: object) -> Judged:
+    raise PeerFault("nobody", "nobody joins here")
+
+
+MEANS = Means(NETWORK, LINK.digest, "none", nobody, lambda *_: None, verify)
 
 
 class Log:
@@ -38,6 +53,7 @@ class Log:
             sign=KEYS[0].sign,
             machine=replica.machine,
             table=replica.table,
+            keeper=RosterKeeper(LINK, first_roster(LINK.record), MEANS, interval),
             interval=interval,
             waits_for=lambda tag: tag in self.waiting,
             meter=Meter(),

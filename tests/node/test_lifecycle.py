@@ -143,17 +143,6 @@ async def test_a_full_disk_stops_the_node_and_loses_nothing_acknowledged(tmp_pat
             assert await rooms.ask_post(ann, "lobby", "room again", TIMEOUT_MS) == len(found)
 
 
-async def test_a_spent_coin_chain_stops_the_node_with_advice(tmp_path: Path):
-    hasty = Parameters(coin_length=256, min_round_delay_ms=0, max_round_delay_ms=0)
-    async with network(tmp_path, 1, parameters=hasty) as stage:
-        host = stage.hosts[0]
-        with trio.fail_after(PATIENCE_S):
-            await host.ended.wait()
-        assert host.fault is not None
-        assert host.fault.code == "coin-ended"
-        assert "Found a new one" in str(host.fault)
-
-
 async def test_a_node_whose_state_differs_from_a_quorums_stops_loudly(tmp_path: Path):
     often = Parameters(
         coin_length=4096, min_round_delay_ms=20, max_round_delay_ms=100, checkpoint_interval=8

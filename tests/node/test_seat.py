@@ -109,13 +109,13 @@ def test_others_blocks_wait_for_what_rests_on_them_and_are_served_meanwhile() ->
     seat = seat_of(0)
     steps = seat.advance([Intake(1, (theirs,), False, ())], NOW_MS)
     assert seat.batch(steps) is None
-    served = seat.serve(FetchBlocks((theirs.reference,), ()))
+    served = seat.serve(FetchBlocks((theirs.reference,), (), 0))
     assert served == FetchedBlocks((theirs.to_bytes(),))
 
 
 def test_an_answer_counts_as_solicited_as_often_as_something_was_asked() -> None:
     seat = seat_of(0)
-    seat.sent(1, FetchBlocks((), (0, 0, 0, 0)))
+    seat.sent(1, FetchBlocks((), (0, 0, 0, 0), 0))
     answers = [seat.hear(1, FetchedBlocks(())).delivery for _ in range(2)]
     assert [answer.solicited for answer in answers if answer] == [True, False]
 
@@ -124,7 +124,7 @@ def test_founding_messages_and_others_blocks_in_floor_replies_are_faults() -> No
     seat, steps = started(0)
     own = blocks_of(steps)[0].to_bytes()
     starting = seat_of(1)
-    with pytest.raises(PeerFault, match="founded already"):
+    with pytest.raises(PeerFault, match="not expected now"):
         starting.hear(0, FoundingRefusal("no"))
     with pytest.raises(PeerFault, match="other authors"):
         starting.hear(2, FloorReply(NONCE, own, b"", False))

@@ -1,0 +1,267 @@
+"""How a node comes to the state of a running epoch: records, secret, a certified snapshot, blocks.
+
+Nothing that a peer says is believed: the chain of records is checked from what is pinned, the
+secret against the record, the roots against Q votes asked for by name, every part of the state
+against the root, commits against the chain digest, blocks by their signatures. Whatever does not
+hold ends the try with PeerFault, and another peer is asked.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+import trio
+
+from ccp2p.attestation.policy import Policy
+from ccp2p.consensus.validity import Rules
+from ccp2p.crypto import signatures
+from ccp2p.execution import snapshot as parts
+from ccp2p.execution.checkpoints import checkpoint_of_roots
+from ccp2p.membership.records import Link, check_chain
+from ccp2p.model import codec, hashing, limits
+from ccp2p.model.block import BlockReference, VerifiedBlock
+from ccp2p.model.checkpoint import Checkpoint, CheckpointVote
+from ccp2p.model.epoch import SignedEpochRecord
+from ccp2p.model.errors import PeerFault, Unreachable
+from ccp2p.model.genesis import Genesis
+from ccp2p.node.correspondence import Correspondence
+from ccp2p.node.executor import CommitRecord
+from ccp2p.node.intake import BlockIntake, Delivery
+from ccp2p.node.messages import (
+    FetchBlocks,
+    FetchedBlocks,
+    FollowReply,
+    FollowRequest,
+    SecretReply,
+    SecretRequest,
+    SnapshotHead,
+    SnapshotPart,
+    SnapshotRequest,
+    VoteReply,
+    VoteRequest,
+)
+from ccp2p.sealing.secrets import SECRET_BYTES, EpochSecrets
+
+_VOTE_TRIES = 20
+_VOTE_PAUSE_S = 0.25
+_MAX_FETCHES = 10_000  # replies of one catch-up; each brings something new
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What a peer told and what held of it: the chain, and how we stand."""
+
+    records: tuple[SignedEpochRecord, ...]
+    links: tuple[Link, ...]
+    reply: FollowReply
+
+    @property
+    def newest(self) -> Link:
+        """The newest link."""
+        return self.links[-1]
+
+
+@dataclass(frozen=True, slots=True)
+class Image:
+    """A verified state of an epoch: all that a start needs beside the network record."""
+
+    epoch: int
+    commits: tuple[tuple[int, bytes], ...]
+    buckets: dict[int, bytes]
+    blocks: tuple[VerifiedBlock, ...]
+
+
+class CatchUp:
+    """One node's way to the present, over attested connections that stand."""
+
+    def __init__(
+        self, genesis: Genesis, network: bytes, policy: Policy, correspondence: Correspondence
+    ) -> None:
+        self._genesis = genesis
+        self._network = network
+        self._cap = policy.caps.vendor
+        self._letters = correspondence
+
+    async def stand(
+        self, peer: bytes, known: Sequence[SignedEpochRecord], pinned: bytes
+    ) -> Standing:
+        """The chain of records that `peer` shows, checked behind the last of `known`."""
+        reply = await self._letters.ask(peer, FollowRequest(pinned), FollowReply)
+        records = reply.records
+        if known and records and records[0] == known[-1]:
+            records = (*known[:-1], *records)
+        links = await trio.to_thread.run_sync(self._check_chain, records, pinned)
+        if pinned and pinned not in {link.digest for link in links}:
+            raise PeerFault("record", "the peer shows another chain of records than the ticket's")
+        return Standing(tuple(records), tuple(links), reply)
+
+    def _check_chain(self, records: Sequence[SignedEpochRecord], pinned: bytes) -> list[Link]:
+        return check_chain(
+            records, self._genesis, self._network, self._cap, signatures.verify_batch, pinned
+        )
+
+    async def secrets(self, peers: Sequence[bytes], link: Link) -> EpochSecrets:
+        """The secrets of the record's epoch, from whoever hands out the right ones."""
+        wanted = link.record.epoch_key
+        for peer in peers:
+            try:
+                reply = await self._letters.ask(
+                    peer, SecretRequest(wanted), SecretReply, lambda r: r.epoch_key == wanted
+                )
+                if len(reply.secret) == SECRET_BYTES:
+                    return await trio.to_thread.run_sync(self._check_secret, reply.secret, link)
+            except (PeerFault, Unreachable):
+                continue
+        raise Unreachable("no peer handed out the secret of this epoch")
+
+    def _check_secret(self, secret: bytes, link: Link) -> EpochSecrets:
+        secrets = EpochSecrets(secret, self._genesis.parameters.coin_length)
+        secrets.check(link.record)
+        return secrets
+
+    async def image(self, peer: bytes, link: Link) -> Image:
+        """The state of the link's epoch as `peer` has it, certified by Q seats."""
+        epoch = link.record.epoch
+        head = await self._letters.ask(
+            peer, SnapshotRequest(epoch, 0, -1), SnapshotHead, lambda h: h.epoch == epoch
+        )
+        records = [
+            codec.decode(data, CommitRecord, limits.MAX_FRAME_BYTES) for data in head.commits
+        ]
+        root = await self._certified_root(head, records, link)
+        if parts.root_of(head.nodes) != root:
+            raise PeerFault("snapshot", "a snapshot's parts do not give the certified root")
+        buckets: dict[int, bytes] = {}
+        for number, expected in enumerate(head.nodes):
+            if expected != hashing.ZERO_DIGEST:
+                buckets.update(await self._part(peer, head, number, expected))
+        blocks = await self._blocks(peer, records, link) if records else ()
+        first = head.commit - len(records) + 1
+        commits = tuple(enumerate(head.commits, first))
+        return Image(epoch, commits, buckets, blocks)
+
+    async def _certified_root(
+        self, head: SnapshotHead, records: list[CommitRecord], link: Link
+    ) -> bytes:
+        """The state root under which the snapshot must be: by the record, or by Q votes."""
+        record = link.record
+        if not records:
+            if head.commit != 0:
+                raise PeerFault("snapshot", "a snapshot without its commits")
+            return record.state_root
+        for earlier, later in pairwise(records):
+            if later.commit.previous != earlier.commit.digest:
+                raise PeerFault("snapshot", "the commits of a snapshot are no chain")
+        newest = records[-1]
+        if (newest.commit.index, newest.commit.epoch) != (head.commit, record.epoch):
+            raise PeerFault("snapshot", "a snapshot's newest commit is another than it says")
+        checkpoint = checkpoint_of_roots(
+            self._network, newest.commit, newest.state_root, newest.outcomes_root
+        )
+        await self._certify(checkpoint, link)
+        return newest.state_root
+
+    async def _certify(self, checkpoint: Checkpoint, link: Link) -> None:
+        """Ask seats for their votes until Q agree; PeerFault when they do not."""
+        committee = link.record.committee()
+        found: set[int] = set()
+        for _ in range(_VOTE_TRIES):
+            for index, seat in enumerate(committee.seats):
+                if index not in found and await self._votes_for(seat.node, index, checkpoint):
+                    found.add(index)
+                if len(found) >= committee.quorum:
+                    return
+            await trio.sleep(_VOTE_PAUSE_S)
+        raise PeerFault(
+            "snapshot", f"{len(found)} of {committee.size} seats vouch for a snapshot: too few"
+        )
+
+    async def _votes_for(self, node: bytes, seat: int, checkpoint: Checkpoint) -> bool:
+        try:
+            reply = await self._letters.ask(
+                node,
+                VoteRequest(checkpoint.epoch, checkpoint.commit),
+                VoteReply,
+                lambda r: r.commit == checkpoint.commit,
+                timeout_s=2.0,
+            )
+            vote = codec.decode(reply.vote, CheckpointVote, limits.MAX_HEADER_BYTES)
+        except (PeerFault, Unreachable):
+            return False
+        return (
+            vote.checkpoint == checkpoint
+            and vote.author == seat
+            and signatures.verify(node, vote.signature, checkpoint.signed_bytes())
+        )
+
+    async def _part(
+        self, peer: bytes, head: SnapshotHead, number: int, expected: bytes
+    ) -> dict[int, bytes]:
+        reply = await self._letters.ask(
+            peer,
+            SnapshotRequest(head.epoch, head.commit, number),
+            SnapshotPart,
+            lambda p: (p.commit, p.part) == (head.commit, number),
+        )
+        if reply.is_gone:
+            raise Unreachable("the peer no longer keeps the snapshot")
+        await trio.to_thread.run_sync(parts.check_part, number, reply.buckets, expected)
+        return dict(reply.buckets)
+
+    async def _blocks(
+        self, peer: bytes, records: list[CommitRecord], link: Link
+    ) -> tuple[VerifiedBlock, ...]:
+        """Every block above the gc round that the newest commit's history holds."""
+        parameters = self._genesis.parameters
+        committee = link.record.committee()
+        rules = Rules.of(self._network, committee, parameters)
+        intake = BlockIntake(rules, committee, lambda _: False)
+        leader = records[-1].commit.leader
+        floor = max(0, leader.round - parameters.gc_depth)
+        above = [floor] * committee.size
+        held: dict[bytes, VerifiedBlock] = {}
+        for _ in range(_MAX_FETCHES):
+            missing = _missing(leader, floor, held)
+            if not missing:
+                break
+            request = FetchBlocks(missing, tuple(above), link.record.epoch)
+            reply = await self._letters.ask(peer, request, FetchedBlocks)
+            deliveries = [Delivery(0, reply.blocks, True)]
+            found = (await trio.to_thread.run_sync(intake.verify, deliveries))[0].blocks
+            fresh = [block for block in found if block.reference.digest not in held]
+            if not fresh:
+                raise PeerFault("snapshot", "a peer does not have the blocks of its own commits")
+            for block in fresh:
+                held[block.reference.digest] = block
+                author = block.reference.author
+                above[author] = max(above[author], block.reference.round)
+        return _closed(floor, held)
+
+
+def _closed(floor: int, held: dict[bytes, VerifiedBlock]) -> tuple[VerifiedBlock, ...]:
+    """Blocks whose ancestors above `floor` are all held, in an order where parents come first."""
+    kept: dict[bytes, VerifiedBlock] = {}
+    for block in sorted(held.values(), key=lambda block: block.reference):
+        if all(p.round <= floor or p.digest in kept for p in block.header.parents):
+            kept[block.reference.digest] = block
+    return tuple(kept.values())
+
+
+def _missing(
+    leader: BlockReference, floor: int, held: dict[bytes, VerifiedBlock]
+) -> tuple[BlockReference, ...]:
+    """Which ancestors of `leader` above `floor` are not held, as far as one can see."""
+    missing: dict[bytes, BlockReference] = {}
+    seen = {leader.digest}
+    stack = [leader]
+    while stack:
+        reference = stack.pop()
+        block = held.get(reference.digest)
+        if block is None:
+            missing[reference.digest] = reference
+            continue
+        for parent in block.header.parents:
+            if parent.round > floor and parent.digest not in seen:
+                seen.add(parent.digest)
+                stack.append(parent)
+    return tuple(missing.values())[: limits.MAX_FETCH_REFERENCES]

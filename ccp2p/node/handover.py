@@ -1,0 +1,62 @@
+"""From CLOSE to the next epoch: the record's signatures are gathered outside the order.
+
+Every seat that executed CLOSE computed the same record; Q of their signatures complete it. Whoever
+has it complete tells the others. No IO.
+"""
+
+from collections.abc import Callable
+
+from ccp2p.crypto import signatures
+from ccp2p.membership.records import Link, check_successor
+from ccp2p.model import codec
+from ccp2p.model.epoch import EpochRecord, SignedEpochRecord, record_signed_bytes
+from ccp2p.model.errors import PeerFault
+from ccp2p.node.messages import RecordComplete, RecordSignature
+
+
+class Handover:
+    """Completes `record`, the successor of `previous`. `sign` is None for a node without a seat."""
+
+    def __init__(
+        self, previous: Link, record: EpochRecord, node: bytes, sign: Callable[[bytes], bytes]
+    ) -> None:
+        self.record = record
+        self.signed: SignedEpochRecord | None = None
+        self._previous = previous
+        self._bytes = codec.encode(record)
+        self._message = record_signed_bytes(self._bytes)
+        self._committee = previous.record.committee()
+        self._signatures: dict[int, bytes] = {}
+        self._own: RecordSignature | None = None
+        seat = self._committee.index_of(node)
+        if seat is not None:
+            self._own = RecordSignature(record.epoch, sign(self._message))
+            self._add(seat, self._own.signature)
+
+    @property
+    def word(self) -> RecordSignature | RecordComplete | None:
+        """What to tell the others now."""
+        return RecordComplete(self.signed) if self.signed is not None else self._own
+
+    def hear(self, node: bytes, message: RecordSignature | RecordComplete) -> None:
+        """Take a signature or a complete record; PeerFault when it is not of this record."""
+        if self.signed is not None:
+            return
+        if isinstance(message, RecordComplete):
+            if message.signed.record != self._bytes:
+                raise PeerFault("record", "a peer shows another record of the next epoch")
+            check_successor(message.signed, self._previous, signatures.verify_batch)
+            self.signed = message.signed
+            return
+        seat = self._committee.index_of(node)
+        if seat is None or message.epoch != self.record.epoch:
+            return
+        if not signatures.verify(node, message.signature, self._message):
+            raise PeerFault("record", "a peer signed another record of the next epoch")
+        self._add(seat, message.signature)
+
+    def _add(self, seat: int, signature: bytes) -> None:
+        self._signatures[seat] = signature
+        if len(self._signatures) >= self._committee.quorum:
+            found = tuple(sorted(self._signatures.items()))
+            self.signed = SignedEpochRecord(self._bytes, found)

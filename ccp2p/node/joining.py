@@ -1,0 +1,136 @@
+"""How a node enters a running network: known by a ticket, admitted by the order, then caught up."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+import trio
+
+from ccp2p.membership.events import JoinRequest, encode_event
+from ccp2p.model import codec
+from ccp2p.model.epoch import SignedEpochRecord
+from ccp2p.model.errors import LocalFault, PeerFault, Unreachable
+from ccp2p.node.catch_up import CatchUp, Image, Standing
+from ccp2p.node.correspondence import Correspondence
+from ccp2p.node.messages import Relay
+from ccp2p.node.network_record import NetworkRecord
+from ccp2p.node.setup import NodeSetup
+from ccp2p.sealing.secrets import EpochSecrets
+from ccp2p.storage.store import Batch, Store
+
+_ASK_S: Final = 1.0  # between two looks at whether the network let us in
+_TRIES: Final = 30
+_PASSING: Final = ("stale:", "wrong-epoch:")  # the same request made anew may be accepted
+
+
+@dataclass(frozen=True, slots=True)
+class Entrance:
+    """What one needs to enter. `request(anchor)` makes our join request; `report` tells people.
+
+    `known` are records that were checked before, `pinned` the digest of the newest that is
+    trusted; `connect(node, addresses)` keeps a connection up.
+    """
+
+    setup: NodeSetup
+    known: tuple[SignedEpochRecord, ...]
+    pinned: bytes
+    request: Callable[[bytes], JoinRequest]
+    connect: Callable[[bytes, tuple[str, ...]], None]
+    connected: Callable[[], list[bytes]]
+    report: Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Entered:
+    """The record to go on with, its secrets, and the state to begin from."""
+
+    record: NetworkRecord
+    secrets: EpochSecrets
+    image: Image
+
+
+async def enter(entrance: Entrance, letters: Correspondence) -> Entered:
+    """Come to the present of the network; LocalFault says why that is not possible."""
+    setup = entrance.setup
+    catch_up = CatchUp(setup.genesis, setup.network, setup.policy, letters)
+    fault: Exception = Unreachable("no node of the network answers")
+    for _ in range(_TRIES):
+        for peer in entrance.connected():
+            try:
+                return await _enter_by(entrance, letters, catch_up, peer)
+            except (PeerFault, Unreachable) as found:
+                fault = found
+        await trio.sleep(_ASK_S)
+    raise LocalFault("catch-up", f"could not come to the network's present state: {fault}")
+
+
+async def _enter_by(
+    entrance: Entrance, letters: Correspondence, catch_up: CatchUp, peer: bytes
+) -> Entered:
+    standing = await catch_up.stand(peer, entrance.known, entrance.pinned)
+    for one in standing.reply.addresses:
+        entrance.connect(one.node, one.peers)
+    standing = await _be_admitted(entrance, letters, catch_up, peer, standing)
+    entrance.report(f"fetching the state of epoch {standing.newest.record.epoch}")
+    secrets = await catch_up.secrets(entrance.connected(), standing.newest)
+    image = await catch_up.image(peer, standing.newest)
+    record = NetworkRecord(
+        entrance.setup.genesis_bytes,
+        standing.records,
+        secrets.secret,
+        standing.reply.addresses,
+        b"",
+        b"",
+    )
+    return Entered(record, secrets, image)
+
+
+async def _be_admitted(
+    entrance: Entrance,
+    letters: Correspondence,
+    catch_up: CatchUp,
+    peer: bytes,
+    standing: Standing,
+) -> Standing:
+    """Ask to join until the roster has us; LocalFault with the network's words if it refuses."""
+    identity, network = entrance.setup.identity, entrance.setup.network
+    said = False
+    while standing.reply.place == "none":
+        reason = standing.reply.reason
+        if said and reason and not reason.startswith(_PASSING):
+            raise LocalFault("refused", f"the network refused this node: {reason}")
+        if not said:
+            entrance.report("asked to join; the network decides")
+        request = await trio.to_thread.run_sync(entrance.request, standing.reply.anchor)
+        epoch = standing.newest.record.epoch
+        event = encode_event(identity.node, network, epoch, request, identity.signing.sign)
+        letters.tell(peer, Relay((event,)))
+        said = True
+        await trio.sleep(_ASK_S)
+        standing = await catch_up.stand(peer, entrance.known, entrance.pinned)
+    if said:
+        entrance.report("admitted as an observer; a seat comes with the next epoch")
+    return standing
+
+
+def install(entered: Entered, store: Store) -> None:
+    """Make the store the image of the network's present, whatever it held before.
+
+    Blocks first: they are harmless. State, commits and record are one transaction.
+    """
+    image = entered.image
+    newest = image.commits[-1][0] if image.commits else 0
+    while store.prune(image.epoch, 1 << 62, newest + 1):
+        pass
+    blocks = [(block.reference, block.to_bytes()) for block in image.blocks]
+    for at in range(0, len(blocks), 256):
+        store.write(Batch(epoch=image.epoch, blocks=blocks[at : at + 256]))
+    buckets = {index: b"" for index, _ in store.buckets()} | image.buckets
+    store.write(
+        Batch(
+            epoch=image.epoch,
+            commits=image.commits,
+            buckets=buckets,
+            meta={NetworkRecord.NAME: codec.encode(entered.record), "closing": b""},
+        )
+    )

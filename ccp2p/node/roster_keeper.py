@@ -1,0 +1,118 @@
+"""The roster while commits are executed: membership events in, the next roster or a CLOSE out.
+
+Every replica does the same with the same commits. What an event was refused for is kept here, by
+the node that it speaks for, so that a joiner can be told.
+"""
+
+from collections import OrderedDict
+from typing import Final
+
+from ccp2p.consensus.messages import CommittedBlocks
+from ccp2p.crypto import signatures
+from ccp2p.membership import rules
+from ccp2p.membership.events import MembershipEvent, parse_event, signed_bytes
+from ccp2p.membership.records import Link, Roots, successor
+from ccp2p.membership.roster import Member, Roster
+from ccp2p.membership.rules import Closed, Means, Moment
+from ccp2p.model.codec import Wire
+from ccp2p.model.commit import Commit
+from ccp2p.model.epoch import EpochRecord
+from ccp2p.model.errors import LocalFault, PeerFault
+
+_REFUSALS_KEPT: Final = 256  # joiners whose last refusal can be told
+
+
+class Closing(Wire, frozen=True):
+    """What CLOSE left: the next epoch's record, unsigned, and the roster it begins with."""
+
+    record: EpochRecord
+    roster: bytes
+
+
+def first_roster(record: EpochRecord) -> Roster:
+    """The roster with which a network begins: the founders of record 0."""
+    members = tuple(
+        Member(seat.node, seat.sealing, seat.platform_id, seat.vendor, "", (), (), record.epoch)
+        for seat in record.seats
+    )
+    return Roster(record.epoch, members, last_rounds=(0,) * len(members))
+
+
+class RosterKeeper:
+    """`roster` is that after the last commit; `closed` is set by the commit that ends the epoch.
+
+    `interval` is the number of commits between checkpoints.
+    """
+
+    def __init__(self, link: Link, roster: Roster, means: Means, interval: int) -> None:
+        self.roster = roster
+        self.means = means
+        self.at = Moment(0, 0, link.record.ledger_time_ms)
+        self.closed: Closed | None = None
+        self.refusals: OrderedDict[bytes, str] = OrderedDict()
+        self._link = link
+        self._committee = link.record.committee()
+        self._interval = interval
+
+    def take(self, committed: CommittedBlocks) -> tuple[bytes | None, list[tuple[int, PeerFault]]]:
+        """Apply a commit's membership events.
+
+        The encoded roster if it changed, and the seats that are to blame for what they carried.
+        """
+        before = self.roster
+        commit = committed.commit
+        self.at = Moment(commit.index, commit.leader.round, commit.ledger_time_ms)
+        events, faults = self._events(committed)
+        for event in events:
+            try:
+                self.roster = rules.apply(self.roster, event, self.at, self.means)
+                self.refusals.pop(event.node, None)
+            except PeerFault as fault:
+                self._refuse(event.node, f"{fault.code}: {fault}")
+        if commit.index % self._interval == 0:
+            self.roster = self._checkpoint(committed)
+        self.roster, self.closed = rules.advance(self.roster, self.at, self.means.vendor_cap)
+        return (self.roster.encode() if self.roster != before else None), faults
+
+    def closing(self, commit: Commit, roots: Roots) -> Closing:
+        """What follows from the CLOSE in `commit`."""
+        if self.closed is None:
+            raise LocalFault("record", "this epoch is not closed")
+        record = successor(self._link, self.closed, commit, roots)
+        return Closing(record, self.roster.encode())
+
+    def _events(
+        self, committed: CommittedBlocks
+    ) -> tuple[list[MembershipEvent], list[tuple[int, PeerFault]]]:
+        found: list[tuple[int, MembershipEvent]] = []
+        faults: list[tuple[int, PeerFault]] = []
+        for block in committed.blocks:
+            for data in block.payload.membership:
+                try:
+                    found.append((block.header.author, parse_event(data)))
+                except PeerFault as fault:
+                    faults.append((block.header.author, fault))
+        if not found:
+            return [], faults
+        network = self.means.network
+        verdicts = signatures.verify_batch(
+            [(e.node, e.signature, signed_bytes(network, e.body_bytes)) for _, e in found]
+        )
+        for (author, _), good in zip(found, verdicts, strict=True):
+            if not good:
+                fault = PeerFault("membership", "a membership event's signature is wrong")
+                faults.append((author, fault))
+        return [e for (_, e), good in zip(found, verdicts, strict=True) if good], faults
+
+    def _checkpoint(self, committed: CommittedBlocks) -> Roster:
+        """An anchor for joiners, and how far each seat's blocks of this very commit reach."""
+        rounds = list(self.roster.last_rounds or (0,) * self._committee.size)
+        for reference in committed.commit.blocks:
+            rounds[reference.author] = max(rounds[reference.author], reference.round)
+        return rules.checkpoint(self.roster, self.at, committed.commit.digest, tuple(rounds))
+
+    def _refuse(self, node: bytes, reason: str) -> None:
+        self.refusals[node] = reason
+        self.refusals.move_to_end(node)
+        if len(self.refusals) > _REFUSALS_KEPT:
+            self.refusals.popitem(last=False)

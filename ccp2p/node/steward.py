@@ -1,0 +1,237 @@
+"""What this node has to say about the committee's future, seen from the executed roster.
+
+It asks for the end of the epoch when that would change who votes, gives its prekey, proposes
+secrets when its turn comes, and acknowledges a proposal once it holds the secret and recomputed
+what is public of it. No IO: the driver persists `Acts.meta` before it submits `Acts.events`. What
+gets lost on its way into the order is said again after a while.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Final
+
+from ccp2p.consensus.messages import Equivocation
+from ccp2p.crypto import hpke
+from ccp2p.membership import rules
+from ccp2p.membership.events import (
+    Accusation,
+    Acknowledgement,
+    Body,
+    CloseIntent,
+    LeaveRequest,
+    Prekey,
+    Rekey,
+    encode_event,
+)
+from ccp2p.membership.roster import Change, Proposal, Roster
+from ccp2p.membership.rules import Moment
+from ccp2p.model import codec, limits
+from ccp2p.model.codec import Wire
+from ccp2p.model.errors import LocalFault, PeerFault
+from ccp2p.sealing.identity import Identity
+from ccp2p.sealing.secrets import SECRET_BYTES, EpochSecrets, open_from_proposer, seal_to_seat
+
+META: Final = "steward"
+
+_REPEAT_MS: Final = 3_000  # until something that was not ordered is said again
+_TURN_MS: Final = 2_000  # between one member's turn to propose and the next one's
+
+
+class Kept(Wire, frozen=True):
+    """What outlives a restart, sealed: the prekey's seed and secrets by public epoch key."""
+
+    epoch: int
+    prekey_seed: bytes
+    secrets: tuple[tuple[bytes, bytes], ...]
+
+
+@dataclass(slots=True)
+class Acts:
+    """Encoded membership events to submit, once `meta` is on disk."""
+
+    events: list[bytes] = field(default_factory=list)
+    meta: dict[str, bytes] = field(default_factory=dict)
+
+
+class Steward:
+    """One node's part in the change at the end of `epoch`. One caller at a time.
+
+    `randomness(count)` gives secret bytes. `secret` is that of `epoch`, to be handed to its
+    members. `kept` is what `META` held at the start, or None.
+    """
+
+    def __init__(
+        self,
+        *,
+        network: bytes,
+        epoch: int,
+        identity: Identity,
+        coin_length: int,
+        vendor_cap: str,
+        randomness: Callable[[int], bytes],
+        secret: bytes,
+        kept: bytes | None = None,
+    ) -> None:
+        self._network = network
+        self._epoch = epoch
+        self._identity = identity
+        self._coin_length = coin_length
+        self._vendor_cap = vendor_cap
+        self._randomness = randomness
+        self._secrets: dict[bytes, bytes] = {}
+        self._ready: dict[bytes, EpochSecrets] = {}
+        self._said: dict[str, int] = {}
+        self._opened: set[bytes] = set()
+        self._turn_ms: int | None = None
+        self._accusations: dict[int, Accusation] = {}
+        self._prekey_seed = b""
+        self.is_leaving = False
+        self.must_close = False
+        self._current = (EpochSecrets.public_key(secret), secret)
+        if kept is not None:
+            self._restore(codec.decode(kept, Kept, limits.MAX_FRAME_BYTES, LocalFault))
+
+    def accuse(self, pair: Equivocation) -> None:
+        """Bring two blocks of one slot before the order: their author is to be expelled."""
+        first, second = (
+            (bytes(shown.header), bytes(shown.signature)) for shown in (pair.first, pair.second)
+        )
+        self._accusations.setdefault(pair.author, Accusation(first, second))
+
+    def secret_of(self, epoch_key: bytes) -> bytes | None:
+        """The secret behind a public epoch key, if this node holds it."""
+        if epoch_key == self._current[0]:
+            return self._current[1]
+        return self._secrets.get(epoch_key)
+
+    def lacking(self, roster: Roster) -> list[Proposal]:
+        """Proposals whose secret must be asked of a member that acknowledged them."""
+        change = roster.change
+        if change is None or change.index_of(self._identity.node) is None:
+            return []
+        return [
+            proposal
+            for number, proposal in enumerate(change.proposals)
+            if proposal.epoch_key not in self._secrets
+            and proposal.epoch_key in self._opened
+            and any(ack >> number & 1 for ack in change.acks)
+        ]
+
+    def offer_secret(self, proposal: Proposal, secret: bytes) -> None:
+        """Take a secret that a member handed over; ignored when it is not the proposal's."""
+        if len(secret) == SECRET_BYTES:
+            self._hold(proposal, secret)
+
+    def take_secrets(self, epoch_key: bytes) -> EpochSecrets | None:
+        """The next epoch's secrets, recomputed already where that was done."""
+        ready = self._ready.get(epoch_key)
+        secret = self._secrets.get(epoch_key)
+        if ready is not None or secret is None:
+            return ready
+        return EpochSecrets(secret, self._coin_length)
+
+    def act(self, roster: Roster, at: Moment, now_ms: int) -> Acts:
+        """What to submit now. May recompute a coin chain, which takes seconds: not in the loop."""
+        acts = Acts()
+        before = self._kept()
+        for name, body in self._wanted(roster, at, now_ms):
+            if now_ms < self._said.get(name, -_REPEAT_MS) + _REPEAT_MS:
+                continue
+            self._said[name] = now_ms
+            sign = self._identity.signing.sign
+            acts.events.append(
+                encode_event(self._identity.node, self._network, self._epoch, body, sign)
+            )
+        if self._kept() != before:
+            acts.meta[META] = codec.encode(self._kept())
+        return acts
+
+    def _wanted(self, roster: Roster, at: Moment, now_ms: int) -> list[tuple[str, Body]]:
+        node = self._identity.node
+        wanted: list[tuple[str, Body]] = []
+        seated = roster.seated(node) is not None
+        is_here = seated or roster.following(node) is not None
+        if self.is_leaving and is_here and node not in roster.leaving:
+            wanted.append(("leave", LeaveRequest()))
+        for author, accusation in sorted(self._accusations.items()):
+            if seated and roster.members[author].node not in roster.expelled:
+                wanted.append((f"accuse {author}", accusation))
+        change = roster.change
+        if change is None:
+            self._turn_ms = None
+            is_due = self.must_close or rules.wants_close(roster, self._vendor_cap)
+            if seated and is_due and node not in roster.intents:
+                wanted.append(("close", CloseIntent()))
+            return wanted
+        place = change.index_of(node)
+        if place is not None:
+            wanted.extend(self._rekey(change, place, at, now_ms))
+        return wanted
+
+    def _rekey(self, change: Change, place: int, at: Moment, now_ms: int) -> list[tuple[str, Body]]:
+        wanted: list[tuple[str, Body]] = []
+        if not change.prekeys[place] and rules.awaits_prekeys(change, at.round):
+            wanted.append(("prekey", Prekey(self._prekey().public)))
+        if rules.may_propose(change, at) and self._is_my_turn(change, place, now_ms):
+            name = f"rekey {len(change.proposals)}"
+            if now_ms >= self._said.get(name, -_REPEAT_MS) + _REPEAT_MS:
+                wanted.append((name, self._proposal(change)))
+        for number, proposal in enumerate(change.proposals):
+            self._open(place, proposal)
+            if proposal.epoch_key in self._secrets and not change.acks[place] >> number & 1:
+                wanted.append((f"ack {number}", Acknowledgement(number)))
+        return wanted
+
+    def _is_my_turn(self, change: Change, place: int, now_ms: int) -> bool:
+        """Members propose one after the other: each new proposal begins with the next of them."""
+        if self._turn_ms is None:
+            self._turn_ms = now_ms
+        turn = (place - len(change.proposals)) % len(change.members)
+        return now_ms >= self._turn_ms + turn * _TURN_MS
+
+    def _proposal(self, change: Change) -> Rekey:
+        secrets = EpochSecrets(self._randomness(SECRET_BYTES), self._coin_length)
+        epoch_key = secrets.epoch_key.public
+        self._secrets[epoch_key] = secrets.secret
+        self._ready[epoch_key] = secrets
+        sealed = tuple(
+            seal_to_seat(secrets.secret, key, self._network, self._epoch + 1) if key else b""
+            for key in change.prekeys
+        )
+        return Rekey(secrets.coin.anchor, epoch_key, sealed)
+
+    def _open(self, place: int, proposal: Proposal) -> None:
+        """Try once what is sealed to our prekey; garbage leaves us to ask who acknowledged."""
+        if proposal.epoch_key in self._opened:
+            return
+        self._opened.add(proposal.epoch_key)
+        if proposal.epoch_key in self._secrets or not proposal.sealed[place]:
+            return
+        try:
+            secret = open_from_proposer(
+                proposal.sealed[place], self._prekey(), self._network, self._epoch + 1
+            )
+        except PeerFault:
+            return
+        self._hold(proposal, secret)
+
+    def _hold(self, proposal: Proposal, secret: bytes) -> None:
+        """Keep a secret when both public values follow from it."""
+        secrets = EpochSecrets(secret, self._coin_length)
+        public = (secrets.epoch_key.public, secrets.coin.anchor)
+        if public == (proposal.epoch_key, proposal.coin_anchor):
+            self._secrets[proposal.epoch_key] = secret
+            self._ready[proposal.epoch_key] = secrets
+
+    def _prekey(self) -> hpke.PrivateKey:
+        if not self._prekey_seed:
+            self._prekey_seed = self._randomness(hpke.KEY_BYTES)
+        return hpke.PrivateKey(self._prekey_seed)
+
+    def _kept(self) -> Kept:
+        return Kept(self._epoch, self._prekey_seed, tuple(sorted(self._secrets.items())))
+
+    def _restore(self, kept: Kept) -> None:
+        if kept.epoch == self._epoch:
+            self._prekey_seed = kept.prekey_seed
+            self._secrets = dict(kept.secrets)

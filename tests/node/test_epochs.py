@@ -1,0 +1,115 @@
+"""Committees that change while the network runs: joining, leaving, restarts, spent coin chains."""
+
+from pathlib import Path
+
+import trio
+
+from ccp2p.client import rooms
+from ccp2p.client.connection import fetch_genesis
+from ccp2p.model.genesis import Parameters
+from ccp2p.node import setup as setups
+from tests.node.stage import TIMEOUT_MS, Host, Stage, eventually, network
+from tests.node.test_lifecycle import ann_in_lobby, texts
+
+PATIENCE_S = 60
+
+
+async def join(stage: Stage, number: int) -> Host:
+    """A newcomer by the first host's node ticket."""
+    ticket = stage.hosts[0].node.tickets()[1]
+    assert ticket is not None
+    welcome = await fetch_genesis(stage.hosts[0].address)
+    setup = setups.join(stage.wanted(number), ticket, welcome)
+    host = await stage.launch(setup)
+    stage.hosts.append(host)
+    return host
+
+
+def epoch_of(host: Host) -> int:
+    return host.node.epoch if host.node.epoch is not None else -1
+
+
+def seats_of(host: Host) -> int:
+    replica = host.node._replica
+    return replica.core.committee.size if replica else 0
+
+
+async def test_a_network_of_one_takes_in_a_second_node_and_goes_on(tmp_path: Path):
+    async with network(tmp_path, 1) as stage:
+        async with stage.client() as client:
+            ann = await ann_in_lobby(client)
+            for number in range(5):
+                await rooms.ask_post(ann, "lobby", f"before {number}", TIMEOUT_MS)
+        await join(stage, 1)
+        await eventually(lambda: all(seats_of(host) == 2 for host in stage.hosts), PATIENCE_S)
+        assert [epoch_of(host) for host in stage.hosts] == [1, 1]
+        await stage.all_vote()
+        async with stage.client(every_node=True) as client:
+            bob = await ann_in_lobby(client)
+            await rooms.ask_post(bob, "lobby", "after", TIMEOUT_MS)
+            assert (await texts(bob))[-1] == "after"
+            assert len(await texts(bob)) == 6
+
+
+async def test_a_coin_chain_that_runs_out_begins_a_new_epoch_with_the_same_committee(
+    tmp_path: Path,
+):
+    hasty = Parameters(coin_length=512, min_round_delay_ms=5, max_round_delay_ms=5)
+    async with network(tmp_path, 2, parameters=hasty) as stage:
+        await eventually(lambda: all(epoch_of(host) >= 2 for host in stage.hosts), PATIENCE_S)
+        assert [seats_of(host) for host in stage.hosts] == [2, 2]
+
+
+async def test_it_grows_to_four_and_a_seat_leaves(tmp_path: Path):
+    async with network(tmp_path, 1) as stage:
+        for number in (1, 2, 3):
+            await join(stage, number)
+        await eventually(lambda: all(seats_of(host) == 4 for host in stage.hosts), PATIENCE_S)
+        await stage.all_vote()
+        leaver = stage.hosts[3]
+        leaver.node.leave()
+        await eventually(lambda: all(seats_of(h) == 3 for h in stage.hosts[:3]), PATIENCE_S)
+        with trio.fail_after(PATIENCE_S):
+            await leaver.ended.wait()
+        assert leaver.fault is None
+        async with stage.client() as client:
+            ann = await ann_in_lobby(client)
+            await rooms.ask_post(ann, "lobby", "three of us", TIMEOUT_MS)
+
+
+async def test_all_restart_in_a_later_epoch_and_go_on_from_their_disks(tmp_path: Path):
+    async with network(tmp_path, 1) as stage:
+        await join(stage, 1)
+        await eventually(lambda: all(seats_of(host) == 2 for host in stage.hosts), PATIENCE_S)
+        await stage.all_vote()
+        async with stage.client() as client:
+            ann = await ann_in_lobby(client)
+            await rooms.ask_post(ann, "lobby", "kept", TIMEOUT_MS)
+        for host in stage.hosts:
+            await host.stop()
+        for number in (0, 1):
+            await stage.reopen(number)
+        await stage.all_vote()
+        assert [epoch_of(host) for host in stage.hosts] == [1, 1]
+        async with stage.client() as client:
+            ann = await ann_in_lobby(client)
+            assert await texts(ann) == ["kept"]
+            await rooms.ask_post(ann, "lobby", "and on", TIMEOUT_MS)
+
+
+async def test_a_seat_that_slept_through_an_epoch_fetches_the_state(tmp_path: Path):
+    async with network(tmp_path, 4) as stage:
+        await stage.hosts[3].stop()
+        await join(stage, 4)
+        awake = [host for host in stage.hosts if host is not stage.hosts[3]]
+        await eventually(lambda: all(epoch_of(host) == 1 for host in awake), PATIENCE_S)
+        async with stage.client() as client:
+            ann = await ann_in_lobby(client)
+            await rooms.ask_post(ann, "lobby", "you slept", TIMEOUT_MS)
+            returned = await stage.reopen(3)
+            await eventually(lambda: epoch_of(returned) == 1, PATIENCE_S)
+            with trio.fail_after(PATIENCE_S):
+                await returned.voting.wait()
+            await eventually(lambda: returned.has_voted, PATIENCE_S)
+            newest = stage.hosts[0].commit
+            await eventually(lambda: returned.commit >= newest, PATIENCE_S)
