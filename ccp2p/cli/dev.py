@@ -13,6 +13,7 @@ from ccp2p.cli.progress import progress_bars
 
 if TYPE_CHECKING:
     from ccp2p.client.network import NetworkClient
+    from ccp2p.devnet.chat_log import ChatMessage
     from ccp2p.devnet.network import LocalNetwork
     from ccp2p.devnet.replay import Measured, Replay
 
@@ -29,7 +30,11 @@ _IN_FLIGHT = 1536  # enough to fill blocks on two cores, few enough that half a 
     type=click.Path(exists=True, path_type=Path),
     help="Replay an IRC log; may be given several times.",
 )
-@click.option("--transcripts", type=click.Path(path_type=Path), help="Write what each node tells.")
+@click.option(
+    "--transcripts",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Write what each node tells to node-K.jsonl in this folder.",
+)
 @click.option("--crash", type=click.IntRange(0), default=0, help="Kill that many nodes midway.")
 @click.option(
     "--in-flight",
@@ -37,33 +42,49 @@ _IN_FLIGHT = 1536  # enough to fill blocks on two cores, few enough that half a 
     help="Messages without an outcome at any time. [default: 1536; with --crash fewer]",
 )
 @click.option("--stay", is_flag=True, help="Keep the network running afterwards.")
-@click.option("--json", "as_json", is_flag=True, help="One JSON object at the end.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
 def dev(**options: Any) -> None:
     """Start real node processes as one network.
 
     Without --replay: a short guided conversation, and what a host sees of it. Simulated TEEs: NOT
     confidential.
     """
-    if options["crash"] >= options["nodes"]:
-        raise click.UsageError("--crash must leave a node alive")
+    tolerated = (options["nodes"] - 1) // 3
+    if options["crash"] > tolerated:
+        raise click.UsageError(
+            f"--crash: a network of {options['nodes']} goes on without {tolerated} nodes at most"
+        )
     console.say(console.SIMULATED_WARNING)
     console.run(lambda: _dev(options))
 
 
 async def _dev(options: dict[str, Any]) -> None:
+    from ccp2p.devnet.chat_log import read_log
     from ccp2p.devnet.network import Plan, run_network
+    from ccp2p.devnet.transcripts import empty_folder
 
+    logs = [read_log(path) for path in options["logs"]]
+    if options["transcripts"]:
+        empty_folder(options["transcripts"])
     with _folder(options["data"]) as folder:
         plan = Plan(folder, options["nodes"])
         async with run_network(plan, console.say) as network, _client(network) as client:
-            if options["logs"]:
-                await _replay(network, client, options)
+            if logs:
+                await _replay(network, client, logs, options)
             else:
-                from ccp2p.cli.dev_tour import tour
-
-                await tour(network, client)
-            if options["stay"] or not options["logs"]:
+                await _tour(network, client, options["as_json"])
+            if options["stay"] or not logs:
                 await _stay(network)
+
+
+async def _tour(network: "LocalNetwork", client: "NetworkClient", as_json: bool) -> None:
+    from ccp2p.cli.dev_tour import tour
+    from ccp2p.model.ticket import format_ticket
+
+    await tour(network, client, console.say if as_json else console.show)
+    if as_json:
+        shown = {"schema": "dev-network/1", "nodes": len(network.nodes), "tee": "simulated"}
+        console.emit({**shown, "ticket": format_ticket(network.ticket)})
 
 
 @contextmanager
@@ -96,12 +117,15 @@ async def _stay(network: "LocalNetwork") -> None:
 
 
 async def _replay(
-    network: "LocalNetwork", client: "NetworkClient", options: dict[str, Any]
+    network: "LocalNetwork",
+    client: "NetworkClient",
+    logs: "list[list[ChatMessage]]",
+    options: dict[str, Any],
 ) -> None:
-    from ccp2p.devnet.chat_log import interleave, read_log
+    from ccp2p.devnet.chat_log import interleave
     from ccp2p.devnet.replay import Replay
 
-    messages = interleave([read_log(path) for path in options["logs"]])
+    messages = interleave(logs)
     nicks = {message.nick for message in messages}
     console.say(f"replaying {len(messages)} messages of {len(nicks)} nicks")
     replay = Replay(client, network.member_seed(), messages, _in_flight(options, len(messages)))
@@ -138,7 +162,10 @@ async def _report(
     from ccp2p.crypto import aead
     from ccp2p.devnet import transcripts
     from ccp2p.devnet.replay import percentiles
+    from ccp2p.model.errors import LocalFault
 
+    for code, number in measured.refusals.items():
+        console.say(f"{number} message(s) rejected: {code}")
     live = {node.node: node for node in network.live()}
     connections = [c for c in client.live() if c.node.node in live]
     connections.sort(key=lambda c: live[c.node.node].number)
@@ -170,6 +197,9 @@ async def _report(
         console.emit(result)
     else:
         _print(result)
+    network.require_alive()
+    if len(set(result["state_roots"])) > 1:
+        raise LocalFault("state", "the nodes executed different histories")
 
 
 def _print(result: dict[str, Any]) -> None:

@@ -1,5 +1,6 @@
 """The guided conversation of `ccp2p dev`: two members talk, and what a host sees of it."""
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from ccp2p.cli import console
@@ -18,7 +19,9 @@ _LINES = (
 )
 
 
-async def tour(network: "LocalNetwork", client: "NetworkClient") -> None:
+async def tour(
+    network: "LocalNetwork", client: "NetworkClient", show: Callable[[str], None]
+) -> None:
     """Say a few lines through different nodes, read them from another, and show the disk."""
     from ccp2p.client import rooms
     from ccp2p.client.session import require_executed
@@ -46,7 +49,7 @@ async def tour(network: "LocalNetwork", client: "NetworkClient") -> None:
         start = position if name == "alice" and text == _LINES[0][1] else start
     reader = client.connections[-1]
     async for message in rooms.messages(sessions["bob"], _ROOM, start, via=reader):
-        console.show(f"  {message.position:3} <{message.name}> {message.text}")
+        show(f"  {message.position:3} <{message.name}> {message.text}")
     console.say(f"\n(read back from seat {reader.node.seat}, which executed the same history)")
     _show_host(network)
 

@@ -83,17 +83,20 @@ class MemberSession:
 
     async def submit(self, body: bytes, timeout_ms: int) -> Outcome:
         """Order one event and wait for its outcome; NotCommitted when time is up."""
-        self.last += 1
-        return await self._await_outcome(self._seal(self.last, body, b""), timeout_ms)
+        return await self._await_outcome(self.seal(body), timeout_ms)
 
     def post(self, body: bytes, done: Done) -> None:
         """Order one event; `done` is called once, in this trio run, with what became of it."""
         self.post_sealed(self.seal(body), done)
 
     def seal(self, body: bytes) -> SealedEvent:
-        """An event made ready under the next sequence number, for `post_sealed` in this order."""
+        """An event made ready under the next sequence number, for `post_sealed` in this order.
+
+        MemberFault when it is too large; the number is then still free.
+        """
+        sealed = self._seal(self.last + 1, body, b"")
         self.last += 1
-        return self._seal(self.last, body, b"")
+        return sealed
 
     def post_sealed(self, sealed: SealedEvent, done: Done) -> None:
         """Order an event that `seal` made."""

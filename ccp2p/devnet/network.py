@@ -40,6 +40,12 @@ class LocalNetwork:
         """Nodes whose process runs."""
         return [node for node in self.nodes if node.is_alive]
 
+    def require_alive(self) -> None:
+        """LocalFault when a node ended that nobody killed."""
+        for node in self.nodes:
+            if not node.is_alive and not node.killed:
+                raise LocalFault("node", f"node {node.number} stopped: {node.last_words()}")
+
     def member_seed(self) -> bytes:
         """32 secret bytes from which this folder's members have their keys, run after run."""
         path = self.folder / "members.seed"

@@ -27,6 +27,7 @@ class NodeProcess:
         self.client_addresses: list[str] = []
         self.ticket: str | None = None
         self.node = b""
+        self.killed = False
         self._arguments = arguments
         self._events: dict[str, dict[str, Any]] = {}
         self._changed = trio.Event()
@@ -91,15 +92,14 @@ class NodeProcess:
                 with trio.move_on_after(0.2):
                     await self._changed.wait()
         if event not in self._events:
-            raise LocalFault(
-                "node-start", f"node {self.number} did not start: {self._last_words()}"
-            )
+            raise LocalFault("node-start", f"node {self.number} did not start: {self.last_words()}")
         return self._events[event]
 
     def kill(self) -> None:
         """SIGKILL, as a power cut would."""
         if self._process is not None and self.is_alive:
             self.peak_rss_mb()
+            self.killed = True
             self._process.kill()
 
     def peak_rss_mb(self) -> float:
@@ -107,7 +107,7 @@ class NodeProcess:
         with contextlib.suppress(OSError):
             for line in Path(f"/proc/{self.pid}/status").read_text().splitlines():
                 if line.startswith("VmHWM:"):
-                    self._peak_rss_mb = int(line.split()[1]) / 1000
+                    self._peak_rss_mb = int(line.split()[1]) * 1024 / 1_000_000
         return self._peak_rss_mb
 
     def cpu_s(self) -> float:
@@ -116,6 +116,13 @@ class NodeProcess:
             fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(") ")[2].split()
             return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
         return 0.0
+
+    def last_words(self) -> str:
+        """The last line that it wrote to stderr."""
+        with contextlib.suppress(OSError):
+            tail = self.log_path.read_bytes()[-_LOG_TAIL_BYTES:].decode(errors="replace").strip()
+            return tail.splitlines()[-1] if tail else "it said nothing"
+        return f"see {self.log_path}"
 
     async def _feed(self, data: bytes) -> None:
         if self._process is None or self._process.stdin is None:
@@ -151,9 +158,3 @@ class NodeProcess:
         if self.is_alive:
             self._process.kill()
             await self._process.wait()
-
-    def _last_words(self) -> str:
-        with contextlib.suppress(OSError):
-            tail = self.log_path.read_bytes()[-_LOG_TAIL_BYTES:].decode(errors="replace").strip()
-            return tail.splitlines()[-1] if tail else "it said nothing"
-        return f"see {self.log_path}"

@@ -33,12 +33,20 @@ async def state_roots(connections: Iterable[NodeConnection], commit: int) -> lis
     return [(await connection.status(commit)).state_root.hex() for connection in connections]
 
 
+def empty_folder(folder: Path) -> None:
+    """Make the folder, and take out transcripts of an earlier run, whose nodes may be others."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for path in folder.glob("node-*.jsonl"):
+            path.unlink()
+    except OSError as error:
+        raise LocalFault("transcripts", f"{folder} cannot be written: {error.strerror}") from None
+
+
 async def write_transcript(replay: Replay, connection: NodeConnection, path: Path) -> None:
     """Every room as one node tells it: one JSON object a line."""
-    path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("wb") as file:
-        for room in replay.room_names:
-            reader = replay.reader(room)
+        for room, reader in replay.readers.items():
             async for message in rooms.messages(reader, room, via=connection):
                 line = {
                     "room": room,

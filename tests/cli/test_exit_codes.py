@@ -56,7 +56,10 @@ def test_1_when_a_key_is_not_there(tmp_path: Path, kv_node: NodeProcess):
         (["net", "join", "hello"], "starts with ccp2p1"),
         (["net", "join", "@no-such-file"], "no-such-file cannot be read"),
         (["read", "lobby"], "net join TICKET"),
-        (["dev", "--nodes", "2", "--crash", "2"], "must leave a node alive"),
+        (["dev", "--crash", "2"], "goes on without 1 nodes at most"),
+        (["dev", "--nodes", "3", "--crash", "1"], "goes on without 0 nodes at most"),
+        (["dev", "--replay", "missing.log"], "does not exist"),
+        (["dev", "--replay", "."], "cannot be read"),
         (["node", "--join", "hello", "--data", "unused"], "starts with ccp2p1"),
     ],
 )

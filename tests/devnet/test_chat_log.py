@@ -1,3 +1,4 @@
+import os
 from pathlib import Path
 
 import pytest
@@ -61,6 +62,22 @@ def test_a_second_reader_finds_the_same_in_real_logs():
 def test_a_log_that_cannot_be_read_is_named(tmp_path: Path):
     with pytest.raises(MemberFault, match=r"missing\.log"):
         read_log(tmp_path / "missing.log")
+
+
+def test_a_name_that_is_not_utf_8_still_names_a_room(tmp_path: Path):
+    path = tmp_path / os.fsdecode(b"caf\xe9 \xf0\x9f\x92\xac.log")
+    path.write_bytes(b"[10:00] <ann> hi")
+    assert read_log(path) == [
+        ChatMessage("caf\N{REPLACEMENT CHARACTER} \N{SPEECH BALLOON}", "ann", "hi")
+    ]
+
+
+def test_a_name_too_long_for_a_room_is_refused_before_anything_starts(tmp_path: Path):
+    path = tmp_path / f"{'x' * 64}.log"
+    path.touch()
+    assert read_log(path) == []
+    with pytest.raises(MemberFault, match="at most 64 characters"):
+        read_log(tmp_path / f"{'x' * 65}.log")
 
 
 def test_logs_take_turns_and_each_keeps_its_order():

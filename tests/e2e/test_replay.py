@@ -165,6 +165,41 @@ def test_with_a_node_killed_midway_the_others_lose_nothing(tmp_path: Path):
     assert len(result["rss_mb"]) == 4
 
 
+def test_what_cannot_be_sent_is_counted_and_costs_the_others_nothing(tmp_path: Path):
+    log, empty, long = tmp_path / "mixed.log", tmp_path / "empty.log", "n" * 65
+    log.write_text(
+        f"[10:00] <{long}> a nick that no room takes\n"
+        "[10:01] <ann> one\n"
+        f"[10:02] <ann> {'x' * 40_000}\n"
+        f"[10:03] <ann> {'y' * 70_000}\n"
+        "[10:04] <ann> two\n"
+        f"[10:05] <bob> {'z' * 32_768}\n"
+    )
+    empty.touch()
+    run = replay(tmp_path, [log, empty])
+    assert run.result["events"] == {"submitted": 6, "committed": 3, "rejected": 3}
+    told = run.room("mixed")
+    assert [text for nick, text in told if nick == "ann"] == ["one", "two"]
+    assert [text for nick, text in told if nick == "bob"] == ["z" * 32_768]
+    assert len(set(run.transcripts.values())) == 1
+
+
+@pytest.mark.parametrize("content", ["", "[10:00] <ann> the only one"])
+def test_a_log_of_hardly_anything_is_replayed_over_the_transcripts_of_an_earlier_run(
+    tmp_path: Path, content: str
+):
+    (tmp_path / "transcripts").mkdir()
+    (tmp_path / "transcripts" / "node-7.jsonl").write_text("of an earlier run\n")
+    log = tmp_path / "short.log"
+    log.write_text(content)
+    run = replay(tmp_path, [log], "--nodes", "1")
+    messages = messages_of(log)
+    committed = len(messages)
+    assert run.result["events"] == {"submitted": committed, "committed": committed, "rejected": 0}
+    assert list(run.transcripts) == ["node-0.jsonl"]
+    assert run.room("short") == messages
+
+
 async def test_a_killed_node_rejoins_by_the_floor_rule_and_catches_up(tmp_path: Path):
     async with (
         trio.open_nursery() as nursery,
