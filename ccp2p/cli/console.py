@@ -1,7 +1,10 @@
 """How commands run and end: stdout for results, stderr for people, one exit code per end."""
 
+import shlex
+import shutil
 import sys
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import Any, NoReturn
 
 import click
@@ -72,6 +75,19 @@ def show(text: str) -> None:
     click.echo(printable(text, "\t"))
 
 
+def program() -> str:
+    """How to call this program from another terminal: by its path, where its name is not enough.
+
+    An activated virtual environment is this terminal's only.
+    """
+    if Path(sys.argv[0]).name == "__main__.py":
+        return f"{shlex.quote(sys.executable)} -m ccp2p"
+    named = shutil.which("ccp2p")
+    if named is not None and not named.startswith(sys.prefix):
+        return "ccp2p"
+    return shlex.quote(str(Path(sys.argv[0]).absolute()))
+
+
 def printable(text: str, kept: str) -> str:
     """Others' text must not steer this terminal: controls become a mark, except those `kept`."""
     return "".join(c if c.isprintable() or c in kept else "\N{REPLACEMENT CHARACTER}" for c in text)
@@ -88,16 +104,43 @@ def _hex(value: Any) -> str:
     raise TypeError(f"{type(value).__name__} in JSON output")
 
 
+class _Text(click.ParamType):
+    name = "text"
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        try:
+            value.encode()
+        except UnicodeEncodeError:
+            self.fail("it is not UTF-8", param, ctx)
+        return value
+
+
+TEXT = _Text()
+"""An argument that goes to a network, so it has to be UTF-8; a path need not be."""
+
+
+def read_stdin() -> str:
+    """All of stdin as text."""
+    try:
+        return sys.stdin.buffer.read().decode()
+    except UnicodeDecodeError:
+        raise click.BadParameter("what stdin gave is not UTF-8") from None
+
+
+def read_file(path: Path) -> str:
+    """All of a file as text."""
+    try:
+        return path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise click.BadParameter(f"{path} cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise click.BadParameter(f"{path} holds no text") from None
+
+
 def read_secret(text: str) -> str:
     """An argument that may be `-` (stdin) or a file, so that a secret stays out of `ps`."""
     if text == "-":
-        return sys.stdin.read().strip()
+        return read_stdin().strip()
     if text.startswith("@"):
-        try:
-            with open(text[1:], encoding="utf-8") as file:
-                return file.read().strip()
-        except OSError as error:
-            raise click.BadParameter(f"{text[1:]} cannot be read: {error.strerror}") from None
-        except UnicodeDecodeError:
-            raise click.BadParameter(f"{text[1:]} holds no text") from None
+        return read_file(Path(text[1:])).strip()
     return text

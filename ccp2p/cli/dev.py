@@ -112,7 +112,7 @@ async def _stay(network: "LocalNetwork") -> None:
 
     console.say("\nThe network stays up until Ctrl-C. Join it from another terminal:")
     short = msgspec.structs.replace(network.ticket, addresses=network.ticket.addresses[:2])
-    console.say(f"  ccp2p net join --allow-simulated {format_ticket(short)}")
+    console.say(f"  {console.program()} net join --allow-simulated {format_ticket(short)}")
     await trio.sleep_forever()
 
 

@@ -14,8 +14,8 @@ def kv() -> None:
 
 
 @kv.command("put")
-@click.argument("key")
-@click.argument("value")
+@click.argument("key", type=console.TEXT)
+@click.argument("value", type=console.TEXT)
 @session.member_options
 def kv_put(key: str, value: str, **options: Any) -> None:
     """Set KEY to VALUE; `-` reads the value from stdin."""
@@ -33,7 +33,7 @@ async def _put(key: str, value: str, options: dict[str, Any]) -> None:
 
 
 @kv.command("get")
-@click.argument("key")
+@click.argument("key", type=console.TEXT)
 @session.member_options
 def kv_get(key: str, **options: Any) -> None:
     """Print KEY's value; exit code 1 when there is none."""
@@ -59,7 +59,7 @@ async def _get(key: str, options: dict[str, Any]) -> None:
 
 
 @kv.command("del")
-@click.argument("key")
+@click.argument("key", type=console.TEXT)
 @session.member_options
 def kv_del(key: str, **options: Any) -> None:
     """Remove KEY."""
@@ -76,7 +76,7 @@ async def _del(key: str, options: dict[str, Any]) -> None:
 
 
 @kv.command("ls")
-@click.argument("prefix", default="")
+@click.argument("prefix", default="", type=console.TEXT)
 @session.member_options
 def kv_ls(prefix: str, **options: Any) -> None:
     """List keys that start with PREFIX."""

@@ -1,6 +1,5 @@
 """`ccp2p send`, `read` and `tail`: the messages of a room."""
 
-import sys
 import time
 from typing import Any
 
@@ -12,8 +11,8 @@ _TAIL_INTERVAL_S = 0.5
 
 
 @click.command()
-@click.argument("room")
-@click.argument("text", nargs=-1, required=True)
+@click.argument("room", type=console.TEXT)
+@click.argument("text", nargs=-1, required=True, type=console.TEXT)
 @session.member_options
 def send(room: str, text: tuple[str, ...], **options: Any) -> None:
     """Send TEXT to ROOM; `-` reads it from stdin."""
@@ -24,7 +23,7 @@ async def _send(room: str, text: str, options: dict[str, Any]) -> None:
     from ccp2p.client import rooms
 
     if text == "-":
-        text = sys.stdin.read().rstrip("\n")
+        text = console.read_stdin().rstrip("\n")
     async with session.open_session(options) as member:
         position = await rooms.ask_post(member, room, text, session.timeout_ms(options))
     if options["as_json"]:
@@ -32,7 +31,7 @@ async def _send(room: str, text: str, options: dict[str, Any]) -> None:
 
 
 @click.command()
-@click.argument("room")
+@click.argument("room", type=console.TEXT)
 @click.option("--from", "start", type=click.IntRange(0), default=0, help="First position.")
 @session.member_options
 def read(room: str, start: int, **options: Any) -> None:
@@ -53,7 +52,7 @@ async def _read(room: str, start: int, options: dict[str, Any]) -> None:
 
 
 @click.command()
-@click.argument("room")
+@click.argument("room", type=console.TEXT)
 @session.member_options
 def tail(room: str, **options: Any) -> None:
     """Follow ROOM's messages until Ctrl-C."""

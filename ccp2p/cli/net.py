@@ -6,6 +6,11 @@ import click
 
 from ccp2p.cli import console, session
 
+_FIRST_COMMANDS = {
+    "rooms": ("room create lobby", "send lobby Hello", "read lobby"),
+    "kv": ("kv put greeting hello", "kv get greeting"),
+}
+
 
 @click.group()
 def net() -> None:
@@ -51,10 +56,11 @@ async def _join(text: str, local_name: str | None, allow_simulated: bool, as_jso
         console.emit({"schema": "net-join/1", "name": name, "id": ticket.network.hex()})
         return
     console.say(f"joined {name}: {len(verified.record.seats)} node(s), app {verified.genesis.app}")
-    if verified.genesis.app == "rooms":
-        console.say("next: ccp2p room create lobby && ccp2p send lobby 'Hello'")
-    else:
-        console.say("next: ccp2p kv put greeting hello && ccp2p kv get greeting")
+    console.say("next:")
+    if verified.policy.is_simulated:
+        console.say("  export CCP2P_ALLOW_SIMULATED=1")
+    for command in _FIRST_COMMANDS[verified.genesis.app]:
+        console.say(f"  {console.program()} {command}")
 
 
 @net.command("list")

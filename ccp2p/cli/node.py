@@ -22,7 +22,13 @@ _MIB = 1024 * 1024
 
 @click.command()
 @click.option("--data", type=click.Path(path_type=Path), help="The node's folder.")
-@click.option("--name", default="home", show_default=True, help="Name of a new network.")
+@click.option(
+    "--name",
+    type=console.TEXT,
+    default="home",
+    show_default=True,
+    help="Name of a new network.",
+)
 @click.option(
     "--app",
     type=click.Choice(["rooms", "kv"]),
@@ -136,7 +142,7 @@ def _found(wanted: "Wanted", options: dict[str, Any]) -> "NodeSetup":
 
     app: Literal["rooms", "kv"] = options["app"]
     parameters = Parameters(coin_length=options["coin_length"])
-    policy = options["policy"].read_text() if options["policy"] else None
+    policy = console.read_file(options["policy"]) if options["policy"] else None
     founding = setup.Founding(options["name"], app, options["founders"], parameters, policy)
     return setup.found(wanted, founding, time.time_ns() // 1_000_000)
 
@@ -207,7 +213,7 @@ class _Output:
         if ticket is not None and node.setup.genesis.founders > 1:
             text = _format(ticket)
             console.say("Start the other founders with this ticket (one of them each time):")
-            console.say(f"  ccp2p node --data FOLDER --join {text}")
+            console.say(f"  {console.program()} node --data FOLDER --join {text}")
             self._emit("founding", node_ticket=text)
 
     def ready(self, node: "Node") -> None:
@@ -217,7 +223,8 @@ class _Output:
         console.say(f"listening for members on {node.listener.addresses[0]}")
         if member is not None:
             console.say("\nJoin as a member from another terminal:")
-            console.say(f"  ccp2p net join --allow-simulated {_format(member)}\n")
+            flag = " --allow-simulated" if setup.policy.is_simulated else ""
+            console.say(f"  {console.program()} net join{flag} {_format(member)}\n")
         self._emit(
             "ready",
             network=setup.network.hex(),

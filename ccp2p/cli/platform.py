@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ccp2p.cli.console import EXIT_ATTESTATION, EXIT_FAILED, emit, fail, say
+from ccp2p.cli.console import EXIT_ATTESTATION, EXIT_FAILED, emit, fail, read_file, say
 from ccp2p.model.errors import Fault, MemberFault
 
 if TYPE_CHECKING:
@@ -85,7 +85,7 @@ def check(
     from ccp2p.attestation.policy import default_policy, parse_policy
 
     try:
-        policy = parse_policy(policy_file.read_text()) if policy_file else default_policy()
+        policy = parse_policy(read_file(policy_file)) if policy_file else default_policy()
     except MemberFault as fault:
         fail(fault)
     parts = tuple(read_endorsement(path.read_bytes()) for path in endorsements)

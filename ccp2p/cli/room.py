@@ -14,12 +14,15 @@ def room() -> None:
 
 def _name_option(command: Any) -> Any:
     return click.option(
-        "--as", "display_name", help="Your name in the room. [default: your member key's start]"
+        "--as",
+        "display_name",
+        type=console.TEXT,
+        help="Your name in the room. [default: your member key's start]",
     )(command)
 
 
 @room.command("create")
-@click.argument("name")
+@click.argument("name", type=console.TEXT)
 @click.option("--closed", is_flag=True, help="Only members whom you admit get in.")
 @_name_option
 @session.member_options
@@ -41,7 +44,7 @@ async def _create(
 
 
 @room.command("join")
-@click.argument("name")
+@click.argument("name", type=console.TEXT)
 @_name_option
 @session.member_options
 def room_join(name: str, display_name: str | None, **options: Any) -> None:
@@ -63,7 +66,7 @@ async def _join(name: str, display_name: str | None, options: dict[str, Any]) ->
 
 
 @room.command("pending")
-@click.argument("name")
+@click.argument("name", type=console.TEXT)
 @session.member_options
 def room_pending(name: str, **options: Any) -> None:
     """Who waits to be admitted to your closed room."""
@@ -71,7 +74,7 @@ def room_pending(name: str, **options: Any) -> None:
 
 
 @room.command("members")
-@click.argument("name")
+@click.argument("name", type=console.TEXT)
 @session.member_options
 def room_members(name: str, **options: Any) -> None:
     """Who is in a room."""
@@ -92,8 +95,8 @@ async def _people(name: str, pending: bool, options: dict[str, Any]) -> None:
 
 
 @room.command("admit")
-@click.argument("name")
-@click.argument("member_key")
+@click.argument("name", type=console.TEXT)
+@click.argument("member_key", type=console.TEXT)
 @session.member_options
 def room_admit(name: str, member_key: str, **options: Any) -> None:
     """Let a waiting member, named by key or by display name, into your closed room."""

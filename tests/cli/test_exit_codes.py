@@ -56,6 +56,10 @@ def test_1_when_a_key_is_not_there(tmp_path: Path, kv_node: NodeProcess):
         (["net", "join", "hello"], "starts with ccp2p1"),
         (["net", "join", "@no-such-file"], "no-such-file cannot be read"),
         (["read", "lobby"], "net join TICKET"),
+        (["send", "lobby", "caf\udce9"], "it is not UTF-8"),
+        (["room", "join", "lobby", "--as", "caf\udce9"], "it is not UTF-8"),
+        (["kv", "get", "caf\udce9"], "it is not UTF-8"),
+        (["node", "--policy", "latin.toml"], "latin.toml holds no text"),
         (["dev", "--crash", "2"], "goes on without 1 nodes at most"),
         (["dev", "--nodes", "3", "--crash", "1"], "goes on without 0 nodes at most"),
         (["dev", "--replay", "missing.log"], "does not exist"),
@@ -67,6 +71,7 @@ def test_2_when_it_was_asked_wrongly(
     stranger: Member, tmp_path: Path, monkeypatch, arguments: list[str], said: str
 ):
     monkeypatch.chdir(tmp_path)
+    (tmp_path / "latin.toml").write_bytes(b"# caf\xe9")
     assert said in stranger.run(*arguments, code=2).stderr
 
 

@@ -1,3 +1,4 @@
+import os
 import signal
 import subprocess
 import sys
@@ -122,27 +123,42 @@ def test_a_node_alone_founds_a_network_says_what_it_is_and_goes_on_after_a_stop(
     assert node.process.wait(timeout=20) == 0
 
 
-def node_command(folder: Path, *arguments: str) -> list[str]:
-    return [sys.executable, "-m", "ccp2p", "node", "--data", str(folder), *arguments]
+def paste(command: str, home: Path) -> subprocess.CompletedProcess[str]:
+    """Run a printed command in another terminal: another folder, and no activated environment."""
+    environment = {"CCP2P_HOME": str(home), "PATH": os.defpath}
+    return subprocess.run(
+        ["sh", "-ec", command],
+        env=environment,
+        cwd="/",
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
 
 
-def test_a_node_says_in_words_that_it_is_simulated_and_how_to_join(tmp_path: Path):
+def test_what_a_node_says_and_what_a_join_says_next_work_by_copy_and_paste(tmp_path: Path):
+    program = Path(sys.executable).with_name("ccp2p")
     process = subprocess.Popen(
-        node_command(tmp_path, "--coin-length", "4096"),
+        [program, "node", "--data", tmp_path / "node", "--coin-length", "4096"],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
+        text=True,
     )
     assert process.stderr is not None
-    said = b""
-    while b"net join --allow-simulated ccp2p1" not in said:
-        line = process.stderr.readline()
-        assert line, said
-        said += line
-    assert b"SIMULATED TEE: NOT CONFIDENTIAL" in said
+    said: list[str] = []
+    while not said or "net join --allow-simulated ccp2p1" not in said[-1]:
+        said.append(process.stderr.readline())
+        assert said[-1], said
+    assert "SIMULATED TEE: NOT CONFIDENTIAL" in said[0]
+    joined = paste(said[-1].strip(), tmp_path / "home")
+    assert "NOT CONFIDENTIAL" in joined.stderr
+    _, commands = joined.stderr.split("next:\n")
+    assert paste(commands, tmp_path / "home").stdout.endswith("Hello\n")
     process.send_signal(signal.SIGTERM)
     assert process.wait(timeout=20) == 0
     assert process.stdout is not None
-    assert process.stdout.read() == b""
+    assert process.stdout.read() == ""
 
 
 def test_a_full_disk_ends_the_node_with_advice_and_exit_code_1(stranger: Member, tmp_path: Path):

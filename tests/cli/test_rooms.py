@@ -31,6 +31,20 @@ def test_text_from_stdin_and_empty_text_are_messages(ann: Member):
     assert texts == ["two\nlines", ""]
 
 
+def test_stdin_that_is_no_text_is_refused(ann: Member):
+    command = [sys.executable, "-m", "ccp2p", "send", "letters", "-"]
+    environment = os.environ | ann.environment
+    for mode in ("strict", "surrogateescape"):
+        done = subprocess.run(
+            command,
+            env=environment | {"PYTHONIOENCODING": f"utf-8:{mode}"},
+            input=b"caf\xe9",
+            capture_output=True,
+            check=False,
+        )
+        assert (done.returncode, b"is not UTF-8" in done.stderr) == (2, True)
+
+
 def test_a_closed_room_lets_in_whom_its_owner_admits(ann: Member, bob: Member):
     ann.run("room", "create", "board", "--closed", "--as", "ann")
     assert bob.json("room", "join", "board", "--as", "bob")["standing"] == "pending"
