@@ -8,8 +8,16 @@ from ccp2p.cli import console
 
 
 @click.command("network")
-@click.option("--nodes", type=click.IntRange(1, 32), default=4, show_default=True)
-@click.option("--events", type=click.IntRange(1), default=20_000, show_default=True)
+@click.option(
+    "--nodes", type=click.IntRange(1, 32), default=4, show_default=True, help="How many nodes."
+)
+@click.option(
+    "--events",
+    type=click.IntRange(1),
+    default=20_000,
+    show_default=True,
+    help="How many events to send.",
+)
 @click.option(
     "--size",
     type=click.Choice(["256", "1024", "4096", "16384"]),

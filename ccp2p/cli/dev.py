@@ -21,7 +21,13 @@ _IN_FLIGHT = 1536  # enough to fill blocks on two cores, few enough that half a 
 
 
 @click.command()
-@click.option("--nodes", type=click.IntRange(1, 32), default=4, show_default=True)
+@click.option(
+    "--nodes",
+    type=click.IntRange(1, 32),
+    default=4,
+    show_default=True,
+    help="How many; with --data, as many as the folder's network has.",
+)
 @click.option("--data", type=click.Path(path_type=Path), help="Keep the network in this folder.")
 @click.option(
     "--replay",

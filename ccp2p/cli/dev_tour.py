@@ -26,6 +26,7 @@ async def tour(
     from ccp2p.client import rooms
     from ccp2p.client.session import require_executed
     from ccp2p.crypto.signatures import SigningKey
+    from ccp2p.devnet.transcripts import wait_for_commit
     from ccp2p.model import hashing
 
     verified = client.verified
@@ -47,6 +48,8 @@ async def tour(
     for name, text in _LINES:
         position = await rooms.ask_post(sessions[name], _ROOM, text, _TIMEOUT_MS)
         start = position if name == "alice" and text == _LINES[0][1] else start
+    newest = max([(await connection.status()).commit for connection in client.live()])
+    await wait_for_commit(client.live(), newest)
     reader = client.connections[-1]
     async for message in rooms.messages(sessions["bob"], _ROOM, start, via=reader):
         show(f"  {message.position:3} <{message.name}> {message.text}")
