@@ -32,7 +32,7 @@ system:
 	@PYTHON="$(PYTHON)" sh ext/system-packages.sh
 
 $(VENV)/installed: requirements.txt pyproject.toml setup.py $(NATIVE)
-	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear $(VENV)
 	$(BIN)/python -m pip install --quiet --require-hashes --requirement requirements.txt
 	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
 	@$(BIN)/python -c "from ccp2p.crypto import aead; assert aead.NATIVE, 'the native core is missing'"

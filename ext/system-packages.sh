@@ -9,32 +9,30 @@ if ! "$PYTHON" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null
     exit 1
 fi
 
-missing=""
-"$PYTHON" -c 'import venv, ensurepip' 2>/dev/null || missing="$missing python3-venv"
-command -v cc >/dev/null 2>&1 || missing="$missing build-essential"
-headers=$("$PYTHON" -c 'import sysconfig; print(sysconfig.get_path("include"))')
-[ -f "$headers/Python.h" ] || missing="$missing python3-dev"
-if command -v cc >/dev/null 2>&1; then
-    echo '#include <gmp.h>' | cc -E -x c - >/dev/null 2>&1 || missing="$missing libgmp-dev"
-else
-    missing="$missing libgmp-dev"
-fi
+missing_packages() {
+    "$PYTHON" -c 'import venv, ensurepip' 2>/dev/null || printf ' python3-venv'
+    command -v cc >/dev/null 2>&1 || printf ' build-essential'
+    headers=$("$PYTHON" -c 'import sysconfig; print(sysconfig.get_path("include"))')
+    [ -f "$headers/Python.h" ] || printf ' python3-dev'
+    echo '#include <gmp.h>' | cc -E -x c - >/dev/null 2>&1 || printf ' libgmp-dev'
+}
+
+missing=$(missing_packages)
 [ -z "$missing" ] && exit 0
 
-if command -v apt-get >/dev/null 2>&1; then
-    if [ "$(id -u)" = 0 ]; then
-        as_root=""
-    elif command -v sudo >/dev/null 2>&1 && sudo -n true 2>/dev/null; then
-        as_root="sudo"
-    else
-        echo "please install first: sudo apt-get install$missing" >&2
-        exit 1
-    fi
-    echo "installing$missing" >&2
-    $as_root apt-get update -qq
-    # shellcheck disable=SC2086
-    DEBIAN_FRONTEND=noninteractive $as_root apt-get install -y -qq $missing >/dev/null
-    exit 0
+as_root="none"
+if [ "$(id -u)" = 0 ]; then
+    as_root=""
+elif command -v sudo >/dev/null 2>&1 && sudo -n true 2>/dev/null; then
+    as_root="sudo"
 fi
-echo "please install these first (Debian's names):$missing" >&2
+if command -v apt-get >/dev/null 2>&1 && [ "$as_root" != none ]; then
+    echo "installing$missing" >&2
+    $as_root apt-get update -qq || true
+    # shellcheck disable=SC2086
+    $as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq $missing >/dev/null || true
+    missing=$(missing_packages)
+    [ -z "$missing" ] && exit 0
+fi
+echo "please install first: apt-get install$missing" >&2
 exit 1

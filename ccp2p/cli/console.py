@@ -1,5 +1,6 @@
 """How commands run and end: stdout for results, stderr for people, one exit code per end."""
 
+import json
 import shlex
 import shutil
 import sys
@@ -8,7 +9,6 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import click
-import msgspec
 
 from ccp2p.model.errors import (
     AttestationFault,
@@ -94,14 +94,13 @@ def printable(text: str, kept: str) -> str:
 
 
 def emit(value: dict[str, Any]) -> None:
-    """One JSON object on one line of stdout; bytes as hexadecimal."""
-    data = msgspec.json.encode(value, enc_hook=_hex)
-    sys.stdout.write(data.decode() + "\n")
+    """One JSON object on one line of stdout.
+
+    In ASCII: others' text may hold what some readers take for the end of a line, or a terminal for
+    a command, and the locale may lack the rest.
+    """
+    sys.stdout.write(json.dumps(value, separators=(",", ":")) + "\n")
     sys.stdout.flush()
-
-
-def _hex(value: Any) -> str:
-    raise TypeError(f"{type(value).__name__} in JSON output")
 
 
 class _Text(click.ParamType):

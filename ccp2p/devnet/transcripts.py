@@ -1,9 +1,9 @@
 """Reads rooms back through the client path of each node, and compares what the nodes executed."""
 
+import json
 from collections.abc import Iterable
 from pathlib import Path
 
-import msgspec
 import trio
 
 from ccp2p.client import rooms
@@ -44,8 +44,8 @@ def empty_folder(folder: Path) -> None:
 
 
 async def write_transcript(replay: Replay, connection: NodeConnection, path: Path) -> None:
-    """Every room as one node tells it: one JSON object a line."""
-    with path.open("wb") as file:
+    """Every room as one node tells it: one JSON object a line; ASCII, so that a line is a line."""
+    with path.open("w", encoding="ascii") as file:
         for room, reader in replay.readers.items():
             async for message in rooms.messages(reader, room, via=connection):
                 line = {
@@ -54,4 +54,4 @@ async def write_transcript(replay: Replay, connection: NodeConnection, path: Pat
                     "member": message.name,
                     "text": message.text,
                 }
-                file.write(msgspec.json.encode(line) + b"\n")
+                file.write(json.dumps(line, separators=(",", ":")) + "\n")

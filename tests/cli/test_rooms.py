@@ -106,6 +106,7 @@ def test_nobody_steers_anothers_terminal(ann: Member, bob: Member):
             assert character not in result.stderr
         assert not any(line.startswith("12:00 <bob>") for line in result.stdout.splitlines())
     assert escape in bob.json("read", "odd")["messages"][0]["text"]
+    assert bob.run("read", "odd", "--json").stdout.isascii()
 
 
 def test_members_of_one_folder_have_keys_of_their_own(ann: Member):

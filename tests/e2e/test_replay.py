@@ -71,6 +71,8 @@ def test_all_nodes_tell_the_same_byte_by_byte(replayed: Replayed):
     transcripts = replayed.run.transcripts
     assert list(transcripts) == [f"node-{number}.jsonl" for number in range(4)]
     assert len(set(transcripts.values())) == 1
+    (told,) = set(transcripts.values())
+    assert len(told.decode().splitlines()) == told.count(b"\n")  # no U+2028 as it stands
     assert set(replayed.run.lines()[0]) == {"room", "position", "member", "text"}
 
 
