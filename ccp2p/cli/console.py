@@ -1,8 +1,10 @@
 """How commands run and end: stdout for results, stderr for people, one exit code per end."""
 
 import json
+import os
 import shlex
 import shutil
+import signal
 import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -21,7 +23,7 @@ from ccp2p.model.errors import (
 )
 
 EXIT_FAILED, EXIT_USAGE, EXIT_UNREACHABLE, EXIT_ATTESTATION = 1, 2, 3, 4
-EXIT_NOT_COMMITTED, EXIT_DENIED = 5, 6
+EXIT_NOT_COMMITTED, EXIT_DENIED, EXIT_INTERRUPTED = 5, 6, 130
 
 SIMULATED_WARNING = "SIMULATED TEE: NOT CONFIDENTIAL. Whoever runs these machines can read all."
 
@@ -40,20 +42,30 @@ def exit_code(fault: Fault) -> int:
 
 
 def run(main: Callable[[], Awaitable[Any]]) -> Any:
-    """Run `main` under trio; a Fault becomes a message on stderr and its exit code."""
+    """Run `main` under trio; a Fault becomes a message on stderr and its exit code.
+
+    SIGTERM ends it as Ctrl-C does, so that what it started and wrote is cleared away.
+    """
     import trio
 
+    earlier = signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
     try:
         return trio.run(main)
     except KeyboardInterrupt:
-        raise SystemExit(130) from None
-    except (Fault, BaseExceptionGroup) as error:
-        if isinstance(error, BaseExceptionGroup) and error.split(KeyboardInterrupt)[0]:
-            raise SystemExit(130) from None
+        raise SystemExit(EXIT_INTERRUPTED) from None
+    except (Fault, BrokenPipeError, BaseExceptionGroup) as error:
+        group = BaseExceptionGroup("", [error])
+        if group.split(KeyboardInterrupt)[0]:
+            raise SystemExit(EXIT_INTERRUPTED) from None
+        if group.split(BrokenPipeError)[0]:  # as for `| head`: whoever read us has had enough
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            raise SystemExit(EXIT_FAILED) from None
         fault = fault_in(error)
         if fault is None:
             raise
         fail(fault)
+    finally:
+        signal.signal(signal.SIGTERM, earlier)
 
 
 def fail(fault: Fault) -> NoReturn:

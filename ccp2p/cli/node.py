@@ -1,7 +1,9 @@
 """`ccp2p node`: run a node until SIGTERM or Ctrl-C."""
 
 import logging
+import os
 import signal
+import stat
 import sys
 import time
 from pathlib import Path
@@ -109,6 +111,8 @@ async def _run(options: dict[str, Any], output: "_Output") -> None:
     running = Node(setup, reports)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(_stop_on_signal, nursery.cancel_scope)
+        if options["as_json"] and stat.S_ISFIFO(os.fstat(sys.stdout.fileno()).st_mode):
+            nursery.start_soon(_stop_unheard, nursery.cancel_scope)
         await running.run()
         nursery.cancel_scope.cancel()
     output.stopped(running)
@@ -170,6 +174,14 @@ async def _stop_on_signal(scope: Any) -> None:
         async for _ in signals:
             scope.cancel()
             return
+
+
+async def _stop_unheard(scope: Any) -> None:
+    """Stop when the program is gone that reads our events: nobody else would stop us."""
+    import trio
+
+    await trio.lowlevel.wait_readable(sys.stdout)  # a pipe's writing end wakes when nobody reads
+    scope.cancel()
 
 
 def _configure_log(verbose: bool) -> None:
