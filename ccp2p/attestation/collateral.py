@@ -33,18 +33,29 @@ class _Fields(msgspec.Struct, frozen=True):
 
 
 class _Dated(msgspec.Struct, frozen=True, rename="camel"):
+    id: str
     issue_date: str
     next_update: str
     tcb_evaluation_data_number: int
 
 
+class _TcbInfo(_Dated, frozen=True, rename="camel"):
+    fmspc: str
+
+
 class Collateral(msgspec.Struct, frozen=True, kw_only=True):
-    """Collateral ready for the quote library. Times in Unix seconds; of both numbers the lower."""
+    """Collateral ready for the quote library. Times in Unix seconds; of both numbers the lower.
+
+    `tee` ("sgx" or "tdx") and `fmspc` (a processor model, lower case hexadecimal) are what its TCB
+    levels are for.
+    """
 
     prepared: dcap_qvl.QuoteCollateralV3
     valid_from: int
     valid_until: int
     evaluation_number: int
+    tee: str
+    fmspc: str
 
 
 def parse_collateral(endorsements: tuple[bytes, ...]) -> Collateral | None:
@@ -64,9 +75,8 @@ def parse_one(data: bytes) -> Collateral:
     """The collateral in one endorsement; PeerFault (`endorsements`) when it is malformed."""
     try:
         fields = msgspec.json.decode(data, type=_Fields)
-        dated = [
-            msgspec.json.decode(text, type=_Dated) for text in (fields.tcb_info, fields.qe_identity)
-        ]
+        tcb_info = msgspec.json.decode(fields.tcb_info, type=_TcbInfo)
+        dated = (tcb_info, msgspec.json.decode(fields.qe_identity, type=_Dated))
         _check_chains(fields)
         windows = [_window(part) for part in dated]
         root_list, leaf_list = bytes.fromhex(fields.root_ca_crl), bytes.fromhex(fields.pck_crl)
@@ -89,6 +99,8 @@ def parse_one(data: bytes) -> Collateral:
         valid_from=max(start for start, _ in windows),
         valid_until=min(end for _, end in windows),
         evaluation_number=min(part.tcb_evaluation_data_number for part in dated),
+        tee=tcb_info.id.lower(),
+        fmspc=tcb_info.fmspc.lower(),
     )
 
 

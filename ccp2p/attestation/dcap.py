@@ -45,6 +45,7 @@ _POLICY_REFUSALS: Final = {
     "TD profiling is enabled": "TD profiling is on",
     "TD migration is enabled": "TD migration is on",
     "SERVTD_EXT is enabled": "extended service TD attributes are on",
+    "Failed to evaluate the current TDX TCB": NO_LEVEL,
     "TDX module identity": "the TDX module is not one that the collateral accepts",
     "TDX module TCB level": "the TDX module is older than every level of the collateral",
     "QE ISVSVN": "the quoting enclave is older than every level of the collateral",
@@ -113,7 +114,10 @@ def _judge(
     try:
         report = dcap_qvl.verify(evidence, collateral.prepared, at)
     except ValueError as error:
-        _refused(_message(error), evidence, quote, chain, at, findings)
+        _check_signatures(quote, chain, at, findings)
+        _identify(evidence, findings)
+        _check_purpose(evidence, quote, collateral, findings)
+        _refused(_message(error), findings)
         return
     findings.hardware_id = report.ppid
     findings.tcb_status = report.status
@@ -122,11 +126,27 @@ def _judge(
     apply_status(section, findings)
 
 
-def _refused(
-    message: str, evidence: bytes, quote: Quote, chain: _Chain, at: int, findings: Findings
+def _check_purpose(
+    evidence: bytes, quote: Quote, collateral: Collateral, findings: Findings
 ) -> None:
-    _check_signatures(quote, chain, at, findings)
-    _identify(evidence, findings)
+    """Whether the collateral is for this TEE and model.
+
+    The library may refuse a quote before it comes to compare these, and then they count too.
+    """
+    findings.expect(
+        collateral.tee == quote.tee, f"the collateral is for {collateral.tee!r}", "reject"
+    )
+    try:
+        fmspc = dcap_qvl.parse_quote(evidence).fmspc().lower()
+    except ValueError:
+        fmspc = ""
+    findings.expect(
+        collateral.fmspc == fmspc, "the collateral is for another processor model", "reject"
+    )
+
+
+def _refused(message: str, findings: Findings) -> None:
+    """Record why the library refused a quote whose signatures are checked already."""
     if message == _REVOKED:
         findings.tcb_status = "Revoked"
         findings.fail("tcb-status", "TCB status Revoked")
@@ -134,6 +154,7 @@ def _refused(
     for start, reason in _POLICY_REFUSALS.items():
         if message.startswith(start):
             findings.fail("policy-reject", reason)
+            findings.notes.append("the quote was refused before its TCB status was judged")
             return
     findings.fail("reject", f"the quote library refuses it: {message}")
 

@@ -71,7 +71,7 @@ def issue(
         .not_valid_before(START)
         .not_valid_after(end)
         .add_extension(x509.BasicConstraints(authority, path_length), critical=True)
-        .add_extension(_usage(authority), critical=True)
+        .add_extension(key_usage(authority), critical=True)
     )
     for oid, value in (extensions or {}).items():
         unrecognised = x509.UnrecognizedExtension(x509.ObjectIdentifier(oid), value)
@@ -83,7 +83,7 @@ def issue(
     return Authority(key, builder.sign(signer, hashes.SHA384()))
 
 
-def _usage(authority: bool) -> x509.KeyUsage:
+def key_usage(authority: bool) -> x509.KeyUsage:
     return x509.KeyUsage(
         digital_signature=not authority,
         content_commitment=False,
