@@ -21,9 +21,16 @@ _PLATFORM, _REALM = 44234, 44241
 _PROFILE, _CHALLENGE = 265, 10
 _INSTANCE, _IMPLEMENTATION, _LIFECYCLE, _COMPONENTS = 256, 2396, 2395, 2399
 _PERSONALIZATION, _RIM, _REM, _REALM_KEY, _KEY_HASH = 44235, 44238, 44239, 44237, 44240
+# All that bind the realm's key by the platform's challenge; names of older ones are web addresses.
 _PROFILES: Final = {
-    _PLATFORM: (None, "http://arm.com/CCA-SSD/1.0.0", "tag:arm.com,2023:cca_platform#1.0.0"),
-    _REALM: (None, "tag:arm.com,2023:realm#1.0.0"),
+    _PLATFORM: (
+        None,
+        "http://arm.com/CCA-SSD/1.0.0",
+        "http://arm.com/CCA-SSD/1.1.0",
+        "tag:arm.com,2023:cca_platform#1.0.0",
+        "tag:arm.com,2024:cca_platform#2.0.0",
+    ),
+    _REALM: (None, "tag:arm.com,2023:realm#1.0.0", "tag:arm.com,2024:realm#2.0.0"),
 }
 _HASHES: Final = {"sha-256": sha256, "sha-384": sha384, "sha-512": sha512}
 _DIGEST_SIZES: Final = (32, 48, 64)

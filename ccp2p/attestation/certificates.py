@@ -45,6 +45,8 @@ _MALFORMED: Final = (
 warnings.filterwarnings(
     "ignore", message="Parsed a serial number", category=CryptographyDeprecationWarning
 )
+# What strangers write into names is theirs to get wrong, and nothing to print.
+warnings.filterwarnings("ignore", message="Attribute's length must be", category=UserWarning)
 
 
 def parse(der: bytes) -> x509.Certificate:

@@ -76,7 +76,7 @@ def _table_entries(table: bytes) -> list[bytes]:
     return [
         table[start:end]
         for identity, start, end in _table(table)
-        if identity in _TABLE_CERTIFICATES or identity == _TABLE_LIST
+        if (identity in _TABLE_CERTIFICATES or identity == _TABLE_LIST) and end > start
     ]
 
 

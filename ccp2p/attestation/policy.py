@@ -249,6 +249,18 @@ def _check(policy: Policy) -> None:
                 "policy",
                 f"[{tee}] must either name its measurements or say any_measurement = true",
             )
+    if policy.sev_snp is not None:
+        _check_floors(policy.sev_snp)
+
+
+def _check_floors(section: SnpSection) -> None:
+    """Refuse a floor that would never be compared: only Turin has the part `fmc`."""
+    for name in ("minimum_reported_tcb", "minimum_committed_tcb"):
+        for product, floor in getattr(section, name).items():
+            if floor.fmc and product != "turin":
+                raise MemberFault(
+                    "policy", f"{name}.{product} has a floor for `fmc`, and only turin has that"
+                )
 
 
 @cache

@@ -12,6 +12,7 @@ from typing import Final
 
 import msgspec
 
+from ccp2p.attestation.inputs import read_endorsement, read_evidence, read_file
 from ccp2p.attestation.platform_key import read_platform_key
 from ccp2p.attestation.policy import Policy, default_policy, trusting_platform_keys
 from ccp2p.attestation.verdict import Status, Verdict
@@ -74,8 +75,10 @@ def read_manifest(manifest: Path) -> list[Sample]:
 def _check(folder: Path, sample: Sample) -> Result:
     path = folder / sample.file
     try:
-        evidence = path.read_bytes()
-        endorsements = tuple((folder / name).read_bytes() for name in sample.endorsements)
+        evidence = read_evidence(read_file(path))
+        endorsements = tuple(
+            read_endorsement(read_file(folder / name)) for name in sample.endorsements
+        )
         policy = _policy(folder, sample)
         at = parse_time(sample.at)
     except OSError as error:
@@ -86,14 +89,14 @@ def _check(folder: Path, sample: Sample) -> Result:
 def _policy(folder: Path, sample: Sample) -> Policy:
     if not sample.platform_key_file:
         return default_policy()
-    key = (folder / sample.platform_key_file).read_bytes()
-    return trusting_platform_keys(default_policy(), (read_platform_key(key),))
+    key = read_platform_key(read_file(folder / sample.platform_key_file))
+    return trusting_platform_keys(default_policy(), (key,))
 
 
 def parse_time(text: str) -> int:
     """Unix seconds of an RFC 3339 time; MemberFault (code `time`) when it is none."""
     try:
-        moment = datetime.fromisoformat(text)
+        moment = datetime.fromisoformat(text.upper())
     except ValueError:
         raise MemberFault("time", f"{text!r} is not a time such as 2026-01-31T12:00:00Z") from None
     if moment.tzinfo is None:

@@ -57,11 +57,7 @@ def _check_endorsed(
     if leaf is None:
         return report.product, ""
     product = _check_chain(leaf, report, endorsed, at, findings)
-    findings.expect(
-        certificates.ecdsa_holds(certificates.p384_key(leaf), report.r, report.s, report.signed),
-        "the report's signature is wrong",
-        "reject",
-    )
+    findings.expect(_is_signed_by(leaf, report), "the report's signature is wrong", "reject")
     extensions = certificates.raw_extensions(leaf)
     _check_binding(report, product, extensions, findings)
     return product, _text(extensions.get(_CLOUD_OID, b""))
@@ -71,11 +67,22 @@ def _leaf(report: Report, endorsed: Endorsed, findings: Findings) -> x509.Certif
     kind = _SIGNING_KEYS.get(report.signing_key)
     if kind is None:
         raise PeerFault("malformed", "the report is not signed: the chip's key is masked")
-    for certificate in endorsed.certificates:
-        if certificates.common_name(certificate) == f"SEV-{kind}":
-            return certificate
-    findings.fail("reject", f"no {kind} certificate was given")
-    return None
+    named = [
+        certificate
+        for certificate in endorsed.certificates
+        if certificates.common_name(certificate) == f"SEV-{kind}"
+    ]
+    if not named:
+        findings.fail("reject", f"no {kind} certificate was given")
+        return None
+    if len(named) == 1:
+        return named[0]
+    # A host may hand out those of several TCB versions.
+    return next((leaf for leaf in named if _is_signed_by(leaf, report)), named[0])
+
+
+def _is_signed_by(leaf: x509.Certificate, report: Report) -> bool:
+    return certificates.ecdsa_holds(certificates.p384_key(leaf), report.r, report.s, report.signed)
 
 
 def _check_chain(

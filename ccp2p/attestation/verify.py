@@ -18,6 +18,8 @@ from ccp2p.model.errors import PeerFault
 UNJUDGED: Final = "the verifier failed"
 ZERO_SALT: Final = bytes(32)
 
+_PANIC: Final = "PanicException"  # of libraries in Rust; it is no Exception, and has no public name
+
 _LAST_TIME: Final = 1 << 40  # far beyond every certificate, and within every library's numbers
 
 _Appraiser = Callable[[bytes, tuple[bytes, ...], Any, int, Findings], None]
@@ -66,8 +68,13 @@ def verify(
             )
     except PeerFault as fault:
         findings.fail("reject", str(fault))
-    except Exception as error:
+    except MemoryError:
+        # It says something of this machine alone, and a verdict is the same on all.
+        raise
+    except BaseException as error:
         # A fault of ours, in code that reads strangers' bytes: refuse them, and keep running.
+        if not isinstance(error, Exception) and type(error).__name__ != _PANIC:
+            raise
         findings.fail("reject", f"{UNJUDGED}: {type(error).__name__}")
     inputs = _inputs_digest(evidence, endorsements, policy, at, tee, salt, report_data)
     return _conclude(findings, salt, inputs)

@@ -80,7 +80,7 @@ def check(
     """Check that this machine can run a confidential node; exit 1 when something is missing."""
     import time
 
-    from ccp2p.attestation.inputs import read_endorsement
+    from ccp2p.attestation.inputs import read_endorsement, read_file
     from ccp2p.attestation.platforms.readiness import check_platform
     from ccp2p.attestation.policy import default_policy, parse_policy
 
@@ -88,7 +88,7 @@ def check(
         policy = parse_policy(read_file(policy_file)) if policy_file else default_policy()
     except MemberFault as fault:
         fail(fault)
-    parts = tuple(read_endorsement(path.read_bytes()) for path in endorsements)
+    parts = tuple(read_endorsement(read_file(path)) for path in endorsements)
     checks = check_platform(data, policy, int(time.time()), endorsements=parts)
     if as_json:
         emit({"schema": "platform-check/1", "checks": [found._asdict() for found in checks]})
@@ -115,17 +115,17 @@ def policy(
     import time
 
     from ccp2p.attestation.draft import draft_policy, judge
-    from ccp2p.attestation.inputs import read_endorsement, read_evidence
+    from ccp2p.attestation.inputs import read_endorsement, read_evidence, read_file
     from ccp2p.attestation.platform_key import read_platform_key
     from ccp2p.attestation.samples import parse_time
 
     try:
-        keys = (read_platform_key(platform_key.read_bytes()),) if platform_key else ()
+        keys = (read_platform_key(read_file(platform_key)),) if platform_key else ()
         moment = parse_time(at) if at else int(time.time())
     except MemberFault as fault:
         fail(fault)
-    raw = read_evidence(evidence.read_bytes())
-    parts = tuple(read_endorsement(path.read_bytes()) for path in endorsements)
+    raw = read_evidence(read_file(evidence))
+    parts = tuple(read_endorsement(read_file(path)) for path in endorsements)
     verdict = judge(raw, parts, moment, tee, keys)
     made_ms = dict(verdict.tcb).get("timestamp_ms")
     if at is None and isinstance(made_ms, int):

@@ -53,13 +53,13 @@ def evidence_command(
     as_json: bool,
 ) -> None:
     """Judge evidence of a TEE, offline: exit 0 when it is accepted, 4 when it is refused."""
-    from ccp2p.attestation.inputs import read_endorsement, read_evidence
+    from ccp2p.attestation.inputs import read_endorsement, read_evidence, read_file
     from ccp2p.attestation.verify import verify
 
     try:
         verdict = verify(
-            read_evidence(file.read_bytes()),
-            tuple(read_endorsement(path.read_bytes()) for path in endorsements),
+            read_evidence(read_file(file)),
+            tuple(read_endorsement(read_file(path)) for path in endorsements),
             _policy(policy_file, platform_key),
             _time(at),
             tee=tee,
@@ -103,6 +103,7 @@ def samples_command(directory: Path, as_json: bool) -> None:
 
 
 def _policy(policy_file: Path | None, platform_key: Path | None) -> "Policy":
+    from ccp2p.attestation.inputs import read_file
     from ccp2p.attestation.platform_key import read_platform_key
     from ccp2p.attestation.policy import default_policy, parse_policy, trusting_platform_keys
 
@@ -114,7 +115,7 @@ def _policy(policy_file: Path | None, platform_key: Path | None) -> "Policy":
             raise MemberFault("policy", f"{policy_file} is not text") from None
     if platform_key is None:
         return policy
-    return trusting_platform_keys(policy, (read_platform_key(platform_key.read_bytes()),))
+    return trusting_platform_keys(policy, (read_platform_key(read_file(platform_key)),))
 
 
 def _time(text: str | None) -> int:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from hashlib import sha256
+from uuid import UUID
 
 import cbor2
 from cryptography import x509
@@ -145,6 +146,25 @@ def amd_issuer(name: str = "SEV-Genoa") -> Authority:
 def chip(extensions: dict[str, bytes], issuer: Authority, name: str = "SEV-VCEK") -> Authority:
     key = ec.generate_private_key(ec.SECP384R1())
     return issue(name, key, issuer, extensions=extensions, authority=False)
+
+
+_TABLE_ENTRIES = (
+    "63da758d-e664-4564-adc5-f4b93be8accd",  # VCEK
+    "4ab7b379-bbac-4fe4-a02f-05aef327c782",  # ASK
+    "c0b406a4-a803-4952-9743-3fb6014cd0ae",  # ARK
+    "a8074bc2-a25a-483e-aae6-39c045a0b8a1",  # VLEK
+)
+
+
+def certificate_table(*parts: bytes) -> bytes:
+    """The table in which Linux hands a guest VCEK, ASK, ARK and VLEK, as many as are given."""
+    offset = 24 * (len(parts) + 1)
+    entries = b""
+    for identity, part in zip(_TABLE_ENTRIES, parts, strict=False):
+        place = offset.to_bytes(4, "little") + len(part).to_bytes(4, "little")
+        entries += UUID(identity).bytes + place
+        offset += len(part)
+    return entries + bytes(24) + b"".join(parts)
 
 
 @dataclass

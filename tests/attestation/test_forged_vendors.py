@@ -19,6 +19,7 @@ from tests.attestation.forge import (
     Token,
     amd_issuer,
     amd_root,
+    certificate_table,
     chip,
     chip_extensions,
     document,
@@ -73,6 +74,28 @@ def test_a_masked_chip_has_no_vote() -> None:
     assert masked.platform_id == b""
     wanting = parse_policy("[sev-snp]\nany_measurement = true\nrequire_hardware_id = true")
     assert judge(Report(chip_id=bytes(64)), vcek(), policy=wanting).status == "policy-reject"
+
+
+@pytest.mark.usefixtures("trusted")
+def test_of_several_certificates_of_one_kind_the_one_that_signed_counts() -> None:
+    leaf = vcek()
+    report = Report().signed_by(leaf)
+    chain = (amd_issuer().der, amd_root().der)
+    for endorsements in ((vcek().der, leaf.der, *chain), (*chain, leaf.der, vcek().der)):
+        assert verify(report, endorsements, default_policy(), AT).status == "ok"
+    strangers = (vcek().der, vcek().der, *chain)
+    verdict = verify(report, strangers, default_policy(), AT)
+    assert verdict.reasons == ("the report's signature is wrong",)
+
+
+@pytest.mark.usefixtures("trusted")
+def test_an_unused_place_in_a_table_of_certificates_is_passed_over() -> None:
+    leaf = vcek()
+    parts = (leaf.der, amd_issuer().der, amd_root().der)
+    table = certificate_table(*parts, b"")
+    report = Report().signed_by(leaf)
+    for endorsed in (table, table + bytes(4096)):
+        assert verify(report, (endorsed,), default_policy(), AT).status == "ok"
 
 
 @pytest.mark.usefixtures("trusted")
@@ -268,6 +291,22 @@ def test_the_platform_vouches_for_one_realm_key() -> None:
     stolen = Token(honest.platform_key, other.realm_key, honest.platform, other.realm)
     verdict = judge_token(stolen)
     assert verdict.reasons == ("the platform token vouches for another realm key",)
+
+
+@pytest.mark.parametrize(
+    ("platform", "realm"),
+    [
+        ("http://arm.com/CCA-SSD/1.0.0", None),
+        ("http://arm.com/CCA-SSD/1.0.0", "tag:arm.com,2023:realm#1.0.0"),
+        ("http://arm.com/CCA-SSD/1.1.0", None),
+        ("tag:arm.com,2024:cca_platform#2.0.0", "tag:arm.com,2024:realm#2.0.0"),
+    ],
+)
+def test_tokens_of_all_published_profiles_of_one_shape_are_read(
+    platform: str, realm: str | None
+) -> None:
+    token = Token.honest(ec.SECP384R1()).changed({265: platform, 2394: 1}, claim_265=realm)
+    assert judge_token(token).status == "ok"
 
 
 def test_a_realm_key_may_be_a_cose_key_and_hashed_otherwise() -> None:

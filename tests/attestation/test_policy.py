@@ -59,6 +59,8 @@ def test_the_digest_covers_the_text() -> None:
         ("digest = 'x'\n[tdx]\nany_measurement = true", "digest"),
         ("[sev-snp]\nany_measurement = true\nminimum_reported_tcb.rome = {}", "rome"),
         ("[sev-snp]\nany_measurement = true\nminimum_reported_tcb.milan.foo = 1", "foo"),
+        ("[sev-snp]\nany_measurement = true\nminimum_reported_tcb.milan.fmc = 1", "fmc"),
+        ("[sev-snp]\nany_measurement = true\nminimum_committed_tcb.genoa.fmc = 1", "genoa"),
         ("[sev-snp]\nany_measurement = true\nvmpls = [4]", "vmpls"),
         ("[tdx]\nmeasurements = ['ab']", "measurements"),
         ("[tdx]\nmeasurements = ['" + "AB" * 48 + "']", "measurements"),

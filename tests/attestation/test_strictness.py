@@ -1,6 +1,8 @@
 """One encoding of each piece of evidence, and nothing unsigned that is not checked."""
 
 import json
+import subprocess
+import sys
 
 import cbor2
 import pytest
@@ -9,6 +11,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from ccp2p.attestation import certificates
+from ccp2p.attestation.verify import UNJUDGED, verify
 from ccp2p.model.errors import PeerFault
 from tests.attestation.evidence import (
     CCA,
@@ -267,3 +270,42 @@ def test_what_is_rejected_has_no_platform_id() -> None:
     verdict = case(*MILAN).verify(bytes(changed))
     assert verdict.status == "reject"
     assert verdict.platform_id == b""
+
+
+class PanicException(BaseException):
+    """As Rust's binding to Python calls and derives it."""
+
+
+def test_a_panic_of_a_native_library_is_a_refusal(monkeypatch: pytest.MonkeyPatch) -> None:
+    def panic(*_: object) -> None:
+        raise PanicException("called `Option::unwrap()` on a `None` value")
+
+    monkeypatch.setattr("dcap_qvl.verify", panic)
+    sample = case(*TDX_V4)
+    verdict = verify(sample.evidence, sample.endorsements, sample.policy, sample.at)
+    assert verdict.status == "reject"
+    assert verdict.reasons == (f"{UNJUDGED}: PanicException",)
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, SystemExit, MemoryError])
+def test_what_is_not_about_the_evidence_is_not_a_verdict(
+    error: type[BaseException], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stop(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr("dcap_qvl.verify", stop)
+    sample = case(*TDX_V4)
+    with pytest.raises(error):
+        verify(sample.evidence, sample.endorsements, sample.policy, sample.at)
+
+
+def test_odd_names_in_a_stranger_s_certificate_print_nothing() -> None:
+    """In a process of its own, because pytest has its own way with warnings."""
+    locality, country = bytes.fromhex("0603550407"), bytes.fromhex("0603550406")
+    odd = case(*MILAN).endorsements[0].replace(locality, country)
+    program = (
+        f"from ccp2p.attestation.certificates import parse; parse(bytes.fromhex({odd.hex()!r}))"
+    )
+    ran = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True)
+    assert ran.stderr == b""

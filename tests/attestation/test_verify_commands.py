@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
+from ccp2p.attestation import inputs
 from ccp2p.cli.verify_evidence import evidence_command, samples_command
 from tests.attestation.evidence import EVIDENCE, case, needs_samples
 
@@ -142,6 +143,38 @@ def test_garbage_is_refused_evidence(tmp_path: Path, content: bytes) -> None:
     result = judge(file, "--json")
     assert result.exit_code == 4
     assert json.loads(result.stdout)["status"] == "reject"
+
+
+def test_a_file_over_the_limit_is_refused_unread(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def decode(data: bytes) -> bytes:
+        raise AssertionError(f"{len(data)} bytes were decoded")
+
+    monkeypatch.setattr(inputs, "_decode", decode)
+    file = tmp_path / "large"
+    file.write_bytes(b"ab" * 5_000_000)
+    result = judge(file, "--json")
+    assert result.exit_code == 4
+    assert "over the limit" in json.loads(result.stdout)["reasons"][0]
+    key = judge(EVIDENCE / "arm-cca" / "cca_coco_fvp.cbor", "--platform-key", file)
+    assert key.exit_code == 2
+    endorsed = judge(TDX, "--endorsement", file, "--json")
+    assert "over the limit" in json.loads(endorsed.stdout)["reasons"][0]
+
+
+def test_samples_are_read_in_every_form_that_evidence_has(tmp_path: Path) -> None:
+    folder = EVIDENCE / "sev-snp"
+    report = (folder / "milan_v2_vcek_coco.bin").read_bytes()
+    leaf = (folder / "certs" / "milan_v2_vcek_coco.vcek.der").read_bytes()
+    (tmp_path / "report.hex").write_text(report.hex() + "\n")
+    (tmp_path / "leaf.b64").write_bytes(base64.encodebytes(leaf))
+    shutil.copy(folder / "certs" / "milan_vcek_chain.pem", tmp_path / "chain.pem")
+    (tmp_path / "MANIFEST.toml").write_text(
+        '[[sample]]\nfile = "report.hex"\ntee = "sev-snp"\nexpect = "ok"\n'
+        'at = "2026-11-22T00:00:00Z"\nendorsements = ["leaf.b64", "chain.pem"]\n'
+    )
+    assert CliRunner().invoke(samples_command, [str(tmp_path)]).exit_code == 0
 
 
 def test_the_samples_command_agrees_with_the_manifests() -> None:
