@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from cryptography.x509.oid import NameOID
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
-END = datetime(2030, 1, 1, tzinfo=UTC)
+END = datetime(2099, 1, 1, tzinfo=UTC)
 AT = int(datetime(2027, 1, 1, tzinfo=UTC).timestamp())
 AMD_OID = "1.3.6.1.4.1.3704.1."
 Private = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey
