@@ -121,6 +121,7 @@ async def _run(options: dict[str, Any], output: "_Output") -> None:
 async def _settle(options: dict[str, Any]) -> "NodeSetup":
     import trio
 
+    from ccp2p.attestation.inputs import read_endorsement, read_file
     from ccp2p.client.profile import default_folder
     from ccp2p.node import setup
     from ccp2p.node.home import Listen, NodeHome
@@ -131,7 +132,7 @@ async def _settle(options: dict[str, Any]) -> "NodeSetup":
         Listen(options["listen"], options["port"], options["client_port"]),
         options["vendor"],
         options["map_size"] * _MIB,
-        tuple(path.read_bytes() for path in options["endorsements"]),
+        tuple(read_endorsement(read_file(path)) for path in options["endorsements"]),
     )
     if options["join_ticket"]:
         return await _join(wanted, options["join_ticket"])
@@ -209,10 +210,17 @@ class _Output:
         self._alone = False
 
     def start(self, setup: "NodeSetup") -> None:
+        from ccp2p.node.home import keeps_keys
+
         self._resumes = setup.record is not None
         self._alone = setup.genesis.founders == 1
         if setup.policy.is_simulated:
             console.say(console.SIMULATED_WARNING)
+        if not keeps_keys(setup.platform):
+            console.say(
+                f"{setup.platform.tee} keeps no key over a restart: this node's keys live in "
+                "memory, and once it stops its folder cannot be opened again"
+            )
         console.say(f"network {setup.genesis.name} ({setup.network.hex()[:16]}...)")
 
     def progress(self, text: str) -> None:

@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 
 from ccp2p.attestation.platforms.interface import Platform
-from ccp2p.model import codec
+from ccp2p.model import codec, hashing
 from ccp2p.model.codec import Wire
 from ccp2p.model.errors import LocalFault
 from ccp2p.sealing.identity import Identity
@@ -16,6 +16,8 @@ _IDENTITY = "identity.sealed"
 _LISTEN = "listen"
 _SIGNED = "founding-signed"
 _NETWORKS = "networks"
+
+_IN_MEMORY = os.urandom(32)  # what a TEE without a sealing key (TDX, Nitro) has instead
 
 
 class Listen(Wire, frozen=True):
@@ -59,11 +61,18 @@ class NodeHome:
         return sorted(bytes.fromhex(path.name) for path in folder.glob("[0-9a-f]*"))
 
     def identity(self, platform: Platform) -> Identity:
-        """The node's keys: unsealed, or made on first use."""
+        """The node's keys: unsealed, or made on first use.
+
+        Where the TEE keeps no key, those of an earlier process are lost, and new ones made.
+        """
         key = sealing_key(platform, b"identity")
         path = self.directory / _IDENTITY
         if path.exists():
-            return Identity.unseal(key, path.read_bytes())
+            try:
+                return Identity.unseal(key, path.read_bytes())
+            except LocalFault:
+                if keeps_keys(platform):
+                    raise
         identity = Identity(os.urandom(32), os.urandom(32))
         _write(path, identity.seal(key))
         return identity
@@ -96,16 +105,15 @@ class NodeHome:
         _write(path, mark)
 
 
+def keeps_keys(platform: Platform) -> bool:
+    """Whether the TEE has a sealing key: without one a restart is a new node (design section 7)."""
+    return platform.sealing_key(b"identity") is not None
+
+
 def sealing_key(platform: Platform, context: bytes) -> bytes:
-    """The TEE's sealing key (`at_rest = "self"`); LocalFault where the TEE has none."""
+    """The TEE's sealing key (`at_rest = "self"`), or one that lives and ends with this process."""
     key = platform.sealing_key(context)
-    if key is None:
-        raise LocalFault(
-            "no-sealing-key",
-            f"{platform.tee} offers no sealing key, and keys that peers hand out after a restart "
-            "come with epochs: this node cannot keep its identity here yet",
-        )
-    return key
+    return hashing.keyed(hashing.SEALING, _IN_MEMORY, context) if key is None else key
 
 
 def _write(path: Path, data: bytes) -> None:

@@ -17,7 +17,7 @@ from ccp2p.model.genesis import Genesis, Parameters, check_parameters, network_i
 from ccp2p.model.member_protocol import Welcome
 from ccp2p.model.ticket import Ticket
 from ccp2p.node.attestor import NodeAttestor
-from ccp2p.node.home import Listen, NodeHome, sealing_key
+from ccp2p.node.home import Listen, NodeHome, keeps_keys, sealing_key
 from ccp2p.node.network_record import NetworkRecord
 from ccp2p.sealing.identity import Identity, storage_key
 from ccp2p.storage.lmdb_store import LmdbStore
@@ -141,6 +141,12 @@ def reopen(wanted: Wanted) -> NodeSetup:
     if not networks:
         raise LocalFault("data-folder", f"{home.directory} holds no network")
     platform = _platform(wanted, home, home.has_simulated_chip)
+    if not keeps_keys(platform):
+        raise LocalFault(
+            "no-sealing-key",
+            f"{platform.tee} keeps no key over a restart, so what {home.directory} holds cannot be "
+            "opened again: start the node in an empty folder, as a new node",
+        )
     store = _store(home, platform, networks[0], wanted.map_bytes, False)
     record = NetworkRecord.load(store)
     setup = _setup(wanted, home, platform, record.genesis)

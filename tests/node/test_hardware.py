@@ -21,6 +21,7 @@ from ccp2p.model.errors import AttestationFault, Fault, LocalFault, fault_in
 from ccp2p.network import PeerNetwork
 from ccp2p.node import setup as setups
 from ccp2p.node.attestor import NodeAttestor
+from ccp2p.node.home import NodeHome
 from ccp2p.node.node import unix_ms
 from ccp2p.node.setup import Founding
 from tests.attestation.forge import (
@@ -88,6 +89,7 @@ class Guest:
     bound: bytes = b""
     tee: str = "sev-snp"
     interface: str = "forged"
+    keeps_keys: bool = True
 
     def bundle(self, report_data: bytes) -> EvidenceBundle:
         leaf = self.leaf or vcek(self.chip_id)
@@ -99,7 +101,9 @@ class Guest:
         issuers = self.issuers or (amd_issuer().der, amd_root().der)
         return EvidenceBundle(self.tee, bytes(evidence), (leaf.der, *issuers, *self.extra))
 
-    def sealing_key(self, context: bytes) -> bytes:
+    def sealing_key(self, context: bytes) -> bytes | None:
+        if not self.keeps_keys:
+            return None
         return hashing.keyed(hashing.SEALING, self.chip_id[:32], context)
 
     def become(self, other: "Guest") -> None:
@@ -238,6 +242,37 @@ async def test_a_node_on_hardware_goes_on_after_a_restart(tmp_path: Path, machin
         machine.append(Guest(CHIPS[1]))
         with pytest.raises(LocalFault):
             setups.reopen(built.wanted(0))
+
+
+async def test_where_the_tee_keeps_no_key_a_node_runs_until_it_stops(
+    tmp_path: Path, machine: list[Guest]
+):
+    guest = Guest(CHIPS[0], keeps_keys=False)
+    machine.append(guest)
+    async with stage(tmp_path) as built:
+        setup = setups.found(built.wanted(0), hardware(1), unix_ms())
+        built.hosts.append(await built.launch(setup))
+        await built.all_vote()
+        async with open_network(built.ticket(), allow_simulated=False) as client:
+            assert client.verified.node == setup.identity.node
+        await built.hosts[0].stop()
+        machine.append(guest)
+        with pytest.raises(LocalFault, match="keeps no key over a restart"):
+            setups.reopen(built.wanted(0))
+
+
+def test_keys_of_a_process_that_is_gone_are_made_anew_where_the_tee_kept_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    guest = Guest(CHIPS[0], keeps_keys=False)
+    first = NodeHome(tmp_path).identity(guest)
+    assert NodeHome(tmp_path).identity(guest).node == first.node
+    monkeypatch.setattr("ccp2p.node.home._IN_MEMORY", b"another process".ljust(32))
+    second = NodeHome(tmp_path).identity(guest)
+    assert second.node != first.node
+    assert NodeHome(tmp_path).identity(guest).node == second.node
+    with pytest.raises(LocalFault, match="sealed by another TEE"):
+        NodeHome(tmp_path).identity(Guest(CHIPS[0]))
 
 
 async def refusal(built: Stage) -> Fault | None:
