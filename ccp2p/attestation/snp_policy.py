@@ -80,7 +80,8 @@ def _guest(report: Report, section: SnpSection, findings: Findings) -> None:
         "more than one socket is allowed",
     )
     findings.expect(
-        report.vmpl in section.vmpls, f"VMPL {report.vmpl}; the policy wants {section.vmpls}"
+        report.vmpl in section.vmpls,
+        f"VMPL {report.vmpl}; the policy wants {' or '.join(map(str, section.vmpls))}",
     )
     findings.expect(
         report.guest_svn >= section.minimum_guest_svn,

@@ -82,10 +82,10 @@ def check(
 
     from ccp2p.attestation.inputs import read_endorsement, read_file
     from ccp2p.attestation.platforms.readiness import check_platform
-    from ccp2p.attestation.policy import default_policy, parse_policy
+    from ccp2p.cli.verify_evidence import read_policy
 
     try:
-        policy = parse_policy(read_file(policy_file)) if policy_file else default_policy()
+        policy = read_policy(policy_file)
     except MemberFault as fault:
         fail(fault)
     parts = tuple(read_endorsement(read_file(path)) for path in endorsements)

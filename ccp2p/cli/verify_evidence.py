@@ -60,7 +60,7 @@ def evidence_command(
         verdict = verify(
             read_evidence(read_file(file)),
             tuple(read_endorsement(read_file(path)) for path in endorsements),
-            _policy(policy_file, platform_key),
+            read_policy(policy_file, platform_key),
             _time(at),
             tee=tee,
             report_data=_report_data(report_data),
@@ -102,7 +102,8 @@ def samples_command(directory: Path, as_json: bool) -> None:
         raise SystemExit(EXIT_FAILED)
 
 
-def _policy(policy_file: Path | None, platform_key: Path | None) -> "Policy":
+def read_policy(policy_file: Path | None, platform_key: Path | None = None) -> "Policy":
+    """The policy in a file, or the default; MemberFault when file or key cannot be understood."""
     from ccp2p.attestation.inputs import read_file
     from ccp2p.attestation.platform_key import read_platform_key
     from ccp2p.attestation.policy import default_policy, parse_policy, trusting_platform_keys

@@ -172,6 +172,15 @@ def test_check_lists_what_is_missing(tmp_path: Path) -> None:
     assert all(check["fix"] for check in missing)
 
 
+@pytest.mark.parametrize("content", [b"\xff\xfe", b"[tdx]\nmesurements = []\n"])
+def test_check_names_what_is_wrong_with_a_policy(tmp_path: Path, content: bytes) -> None:
+    policy = tmp_path / "policy.toml"
+    policy.write_bytes(content)
+    result = CliRunner().invoke(platform, ["check", "--policy", str(policy)])
+    assert result.exit_code == 2
+    assert "policy.toml is not text" in result.stderr or "mesurements" in result.stderr
+
+
 def draft(*arguments: str | Path) -> Result:
     return CliRunner().invoke(platform, ["policy", *(str(argument) for argument in arguments)])
 

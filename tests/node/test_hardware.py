@@ -160,7 +160,7 @@ LIES: dict[str, tuple[Callable[[], Guest], str]] = {
     "migration": (showing(policy=SINGLE_SOCKET | 1 << 18), "a migration agent may be associated"),
     "smt": (showing(policy=SINGLE_SOCKET | 1 << 16), "SMT is allowed"),
     "sockets": (showing(policy=1 << 17), "more than one socket is allowed"),
-    "vmpl": (showing(vmpl=1), "VMPL 1; the policy wants (0,)"),
+    "vmpl": (showing(vmpl=1), "VMPL 1; the policy wants 0"),
     "committed": (
         showing({0x1E0: TCB[:6] + b"\x17" + TCB[7:]}),
         "committed TCB snp is 23, below 24",
