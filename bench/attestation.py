@@ -12,9 +12,8 @@ import json
 import time
 from pathlib import Path
 
-from attestation_fuzz import Case, load
+from attestation_fuzz import Case, forget, load
 
-from ccp2p.attestation import certificates, collateral, quote
 from ccp2p.attestation.verify import verify
 
 SAMPLES = (
@@ -27,15 +26,6 @@ SAMPLES = (
     ("arm-cca", 1),
 )
 ROUNDS, REPEATS = 5, 60
-
-
-def forget() -> None:
-    """Empty every cache between verdicts."""
-    certificates.parse_one.cache_clear()
-    certificates.is_issued_by.cache_clear()
-    certificates.spki_digest.cache_clear()
-    collateral.parse_one.cache_clear()
-    quote.parse_chain.cache_clear()
 
 
 def best_seconds(tee: str, sample: Case, cold: bool) -> float:

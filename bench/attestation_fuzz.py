@@ -5,8 +5,9 @@
 Every input is a published sample with one to four seeded mutations of its evidence, or of its
 endorsements. A run fails on any exception, and on any accepted evidence that is not a sample byte
 for byte. It prints one JSON line: counts by verdict, the slowest verdict in processor time,
-and how many mutated endorsements made no difference (text round PEM blocks, JSON spacing). The
-seed fixes every input.
+and how many mutated endorsements made no difference (text round PEM blocks, JSON spacing). A busy
+machine disturbs even processor time, so an input over the limit is timed again. The seed fixes
+every input.
 """
 
 import json
@@ -16,6 +17,7 @@ import time
 from collections import Counter
 from pathlib import Path
 
+from ccp2p.attestation import certificates, collateral, quote
 from ccp2p.attestation.platform_key import read_platform_key
 from ccp2p.attestation.platforms.simulated import SimulatedPlatform
 from ccp2p.attestation.policy import Policy, default_policy, parse_policy, trusting_platform_keys
@@ -23,6 +25,7 @@ from ccp2p.attestation.samples import Sample, parse_time, read_manifest
 from ccp2p.attestation.verify import UNJUDGED, verify
 
 EVIDENCE = Path(__file__).resolve().parents[1] / ".." / "shared" / "evidence"
+LIMIT_MS = 50
 INTERESTING = (0, 1, 0x7F, 0x80, 0xFE, 0xFF)
 Case = tuple[bytes, tuple[bytes, ...], Policy, int]
 
@@ -81,13 +84,35 @@ def _change(data: bytearray, other: bytes, source: random.Random) -> None:
         data[where : where + 2] = (number & 0xFFFF).to_bytes(2, "little")
 
 
+def _cold_ms(
+    evidence: bytes, endorsements: tuple[bytes, ...], policy: Policy, at: int, tee: str
+) -> float:
+    """The time of a verdict again, with nothing remembered: the better of two."""
+    times = []
+    for _ in range(2):
+        forget()
+        start = time.thread_time()
+        verify(evidence, endorsements, policy, at, tee=tee)
+        times.append((time.thread_time() - start) * 1000)
+    return min(times)
+
+
+def forget() -> None:
+    """Empty every cache between verdicts."""
+    certificates.parse_one.cache_clear()
+    certificates.is_issued_by.cache_clear()
+    certificates.spki_digest.cache_clear()
+    collateral.parse_one.cache_clear()
+    quote.parse_chain.cache_clear()
+
+
 def run(tee: str, count: int, seed: int) -> dict[str, object]:
     """Judge `count` inputs; AssertionError on an acceptance that must not be."""
     import tempfile
 
     source = random.Random(seed)
     statuses: Counter[str] = Counter()
-    slowest_ms, over_50_ms, same_endorsements = 0.0, 0, 0
+    slowest_ms, disturbed, over_50_ms, same_endorsements = 0.0, 0, 0, 0
     with tempfile.TemporaryDirectory() as folder:
         cases = load(tee, Path(folder))
     originals = {evidence for evidence, _, _, _ in cases}
@@ -107,7 +132,9 @@ def run(tee: str, count: int, seed: int) -> dict[str, object]:
         verdict = verify(evidence, endorsements, policy, at, tee=tee)
         taken_ms = (time.thread_time() - start) * 1000
         slowest_ms = max(slowest_ms, taken_ms)
-        over_50_ms += taken_ms > 50
+        if taken_ms > LIMIT_MS:
+            disturbed += 1
+            over_50_ms += _cold_ms(evidence, endorsements, policy, at, tee) > LIMIT_MS
         statuses[verdict.status] += 1
         assert UNJUDGED not in " ".join(verdict.reasons), (evidence.hex(), verdict.reasons)
         # A genuine signature under a changed byte would show here whatever the policy says.
@@ -121,6 +148,7 @@ def run(tee: str, count: int, seed: int) -> dict[str, object]:
         "seed": seed,
         "statuses": dict(statuses),
         "slowest_cpu_ms": round(slowest_ms, 1),
+        "over_50_cpu_ms_once": disturbed,
         "over_50_cpu_ms": over_50_ms,
         "unchanged_by_mutation": same_endorsements,
     }

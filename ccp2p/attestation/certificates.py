@@ -5,7 +5,6 @@ What a certificate says, and whether another signed it, never changes, so both a
 """
 
 import binascii
-import re
 import warnings
 from collections.abc import Mapping
 from functools import lru_cache
@@ -29,7 +28,8 @@ from ccp2p.model.errors import PeerFault
 _REMEMBERED: Final = 256  # a genuine chain has five links, so this holds dozens of vendors' chains
 _BIT_STRING, _SEQUENCE = 0x03, 0x30
 _PEM_START: Final = b"-----BEGIN"
-_PEM: Final = re.compile(rb"-----BEGIN CERTIFICATE-----(.*?)-----END CERTIFICATE-----", re.DOTALL)
+_BEGIN: Final = b"-----BEGIN CERTIFICATE-----"
+_END: Final = b"-----END CERTIFICATE-----"
 _KNOWN_CRITICAL: Final = (ExtensionOID.BASIC_CONSTRAINTS, ExtensionOID.KEY_USAGE)
 
 _MALFORMED: Final = (
@@ -75,9 +75,13 @@ def parse_pem(pem: bytes) -> list[x509.Certificate]:
     """
     if pem.count(_PEM_START) > limits.MAX_CERTIFICATES:
         raise PeerFault("oversized", "more certificates than any genuine chain has")
-    blocks = [b"".join(match.group(1).split()) for match in _PEM.finditer(pem)]
+    blocks = [part.partition(_END) for part in pem.split(_BEGIN)[1:]]
+    if not all(end for _, end, _ in blocks):
+        raise PeerFault("certificate", "a PEM certificate has no end")
     try:
-        ders = [binascii.a2b_base64(block, strict_mode=True) for block in blocks]
+        ders = [
+            binascii.a2b_base64(b"".join(body.split()), strict_mode=True) for body, _, _ in blocks
+        ]
     except binascii.Error:
         raise PeerFault("certificate", "a PEM certificate is not base64") from None
     if not ders:

@@ -14,6 +14,7 @@ from ccp2p.model import limits
 from ccp2p.model.errors import PeerFault
 
 _PEM: Final = b"-----BEGIN "
+_PEM_CERTIFICATE: Final = b"-----BEGIN CERTIFICATE"
 _PEM_LIST: Final = b"-----BEGIN X509 CRL"
 _DER_SEQUENCE: Final = b"\x30"
 _ENTRY_BYTES: Final = 24
@@ -52,15 +53,25 @@ def collect(endorsements: tuple[bytes, ...]) -> Endorsed:
 def _add(
     part: bytes, found: list[x509.Certificate], lists: list[x509.CertificateRevocationList]
 ) -> None:
-    if part.startswith(_PEM_LIST):
-        lists.append(certificates.parse_revocation_list(part))
-    elif part.startswith(_PEM):
-        found.extend(certificates.parse_pem(part))
+    if part.startswith(_PEM):
+        _add_pem(part, found, lists)
     else:
         try:
             found.append(certificates.parse(part))
         except PeerFault:
             lists.append(certificates.parse_revocation_list(part))
+
+
+def _add_pem(
+    text: bytes, found: list[x509.Certificate], lists: list[x509.CertificateRevocationList]
+) -> None:
+    """A text may hold both kinds: a list that comes after a chain counts too."""
+    after = text.split(_PEM_LIST)[1:]
+    if len(after) > limits.MAX_CERTIFICATES:
+        raise PeerFault("oversized", "more revocation lists than any genuine evidence needs")
+    if not after or _PEM_CERTIFICATE in text:
+        found.extend(certificates.parse_pem(text))
+    lists.extend(certificates.parse_revocation_list(_PEM_LIST + part) for part in after)
 
 
 def trim_table(table: bytes) -> bytes:

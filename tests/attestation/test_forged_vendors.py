@@ -4,7 +4,9 @@ from hashlib import sha256, sha512
 
 import cbor2
 import pytest
+from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding
 
 from ccp2p.attestation import roots
 from ccp2p.attestation.policy import Policy, default_policy, parse_policy, trusting_platform_keys
@@ -181,6 +183,24 @@ def test_revocation_lists_count_when_they_are_given() -> None:
     stranger = issue("ARK-Genoa", rsa_key("stranger"))
     false = judge(Report(), leaf, revocation_list(stranger, ()))
     assert false.reasons == ("a revocation list is not signed by the root",)
+
+
+@pytest.mark.usefixtures("trusted")
+def test_a_revocation_list_counts_wherever_it_stands_in_a_text() -> None:
+    leaf = vcek()
+    serial = amd_issuer().certificate.serial_number
+    der = revocation_list(amd_root(), (serial,))
+    revoked = x509.load_der_x509_crl(der).public_bytes(Encoding.PEM)
+    chain = b"".join(
+        link.certificate.public_bytes(Encoding.PEM) for link in (leaf, amd_issuer(), amd_root())
+    )
+    report = Report().signed_by(leaf)
+    assert verify(report, (chain,), default_policy(), AT).status == "ok"
+    for endorsements in ((chain + revoked,), (revoked + chain,), (chain, revoked), (chain, der)):
+        verdict = verify(report, endorsements, default_policy(), AT)
+        assert verdict.reasons == ("the SEV-Genoa certificate is revoked",)
+    many = verify(report, (chain, revoked * 11), default_policy(), AT)
+    assert many.reasons == ("more revocation lists than any genuine evidence needs",)
 
 
 def p384() -> ec.EllipticCurvePrivateKey:

@@ -208,6 +208,17 @@ def test_too_many_certificates_are_refused_before_they_are_checked() -> None:
     assert "more certificates" in many.reasons[0]
 
 
+def test_a_text_of_certificates_without_an_end_is_refused() -> None:
+    sample = case(*MILAN)
+    leaf, chain = sample.endorsements
+    for text in (chain + b"-----BEGIN CERTIFICATE-----\n", chain.rstrip()[:-2], chain[:40]):
+        assert sample.verify(endorsements=(leaf, text)).status == "reject"
+    noted = b"-----BEGIN CERTIFICATE-----".join(
+        part and part + b"# the next one\n" for part in chain.split(b"-----BEGIN CERTIFICATE-----")
+    )
+    assert sample.verify(endorsements=(leaf, noted)).status == "ok"
+
+
 def test_tables_of_certificates_are_read_within_their_bounds() -> None:
     folder = EVIDENCE / "sev-snp"
     sample = case("sev-snp", "genoa_v3_vcek_tsm.bin")
