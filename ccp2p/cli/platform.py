@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from ccp2p.attestation.platforms.readiness import Check
     from ccp2p.attestation.verdict import Verdict
 
+_PROBE = b"ccp2p platform policy".ljust(64, b"\x00")
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 _TEES = ("sev-snp", "tdx", "sgx", "aws-nitro", "arm-cca", "simulated")
 
@@ -99,33 +100,41 @@ def check(
 
 
 @platform.command()
-@click.argument("evidence", type=_FILE)
+@click.argument("evidence", type=_FILE, required=False)
 @click.option("--tee", type=click.Choice(_TEES), help="What made it; detected when not given.")
 @_endorsement
 @click.option("--platform-key", type=_FILE, help="An Arm CCA platform key to trust.")
 @click.option("--at", metavar="RFC3339", help="The time to judge for; now when not given.")
 def policy(
-    evidence: Path,
+    evidence: Path | None,
     tee: str | None,
     endorsements: tuple[Path, ...],
     platform_key: Path | None,
     at: str | None,
 ) -> None:
-    """Draft a policy that accepts what EVIDENCE shows, and print it."""
+    """Draft a policy that accepts what EVIDENCE shows, and print it.
+
+    Without EVIDENCE it is taken from the TEE of this machine, so the policy accepts this program.
+    """
     import time
 
     from ccp2p.attestation.draft import draft_policy, judge
     from ccp2p.attestation.inputs import read_endorsement, read_evidence, read_file
     from ccp2p.attestation.platform_key import read_platform_key
+    from ccp2p.attestation.platforms.detection import open_platform
     from ccp2p.attestation.samples import parse_time
 
     try:
         keys = (read_platform_key(read_file(platform_key)),) if platform_key else ()
         moment = parse_time(at) if at else int(time.time())
-    except MemberFault as fault:
+        parts = tuple(read_endorsement(read_file(path)) for path in endorsements)
+        if evidence is not None:
+            raw = read_evidence(read_file(evidence))
+        else:
+            bundle = open_platform(endorsements=parts).bundle(_PROBE)
+            tee, raw, parts = bundle.tee, bundle.evidence, bundle.endorsements
+    except Fault as fault:
         fail(fault)
-    raw = read_evidence(read_file(evidence))
-    parts = tuple(read_endorsement(read_file(path)) for path in endorsements)
     verdict = judge(raw, parts, moment, tee, keys)
     made_ms = dict(verdict.tcb).get("timestamp_ms")
     if at is None and isinstance(made_ms, int):

@@ -94,6 +94,7 @@ async def lead(founder: Founder, frames: Frames, secret: bytes) -> Founded:
     genesis = founder.genesis
     requests = {founder.identity.node: founder.request(b"")}
     seats = {founder.identity.node: founder.seat(requests[founder.identity.node])}
+    founding.check_platforms(list(seats.values()))
     founding.check_vendors(
         list(seats.values()), founder.attestor.vendor_cap, founder.genesis.founders
     )

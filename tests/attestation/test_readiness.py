@@ -8,11 +8,14 @@ import pytest
 from click.testing import CliRunner, Result
 
 from ccp2p.attestation.draft import draft_policy, judge
+from ccp2p.attestation.platforms import detection
+from ccp2p.attestation.platforms.gramine import Gramine
 from ccp2p.attestation.platforms.readiness import Check, check_platform
 from ccp2p.attestation.platforms.simulated import SimulatedPlatform
 from ccp2p.attestation.platforms.volume import swap_in_use, volume_of
 from ccp2p.attestation.policy import default_policy, parse_policy, trusting_platform_keys
 from ccp2p.cli.platform import platform
+from ccp2p.model.errors import LocalFault
 from tests.attestation.evidence import (
     CCA,
     EVIDENCE,
@@ -197,6 +200,34 @@ def test_the_policy_command_prints_a_policy_of_a_document_that_is_no_longer_fres
     assert broken.exit_code == 4
     assert broken.stdout == ""
     assert "no policy" in broken.stderr
+
+
+@needs_samples
+def test_without_a_file_the_policy_is_of_this_machine(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "dev" / "attestation"
+    folder.mkdir(parents=True)
+    (folder / "quote").write_bytes(case(*SGX).evidence)
+    monkeypatch.setattr(
+        detection, "open_platform", lambda endorsements: Gramine(tmp_path, endorsements)
+    )
+    collateral = EVIDENCE / "sgx" / "collateral" / "sgx_00a067110000_2025-06.json"
+    result = draft("--endorsement", collateral, "--at", "2025-07-04T10:28:44Z")
+    assert result.exit_code == 0
+    section = parse_policy(result.stdout).sgx
+    assert section is not None
+    assert section.measurements == (case(*SGX).verify().measurement.hex(),)
+
+
+def test_a_machine_without_a_tee_has_no_policy_to_draft(monkeypatch: pytest.MonkeyPatch) -> None:
+    def none(endorsements: tuple[bytes, ...]) -> None:
+        raise LocalFault("no-tee", "this machine offers no TEE")
+
+    monkeypatch.setattr(detection, "open_platform", none)
+    result = draft()
+    assert result.exit_code == 1
+    assert "offers no TEE" in result.stderr
 
 
 @needs_samples

@@ -36,7 +36,7 @@ from tests.attestation.forge import (
     revocation_list,
     rsa_key,
 )
-from tests.node.stage import PARAMETERS, Stage, stage
+from tests.node.stage import PARAMETERS, PATIENCE_S, Stage, stage
 
 PROGRAM, HOST_DATA, ID_KEY, AUTHOR_KEY = b"p" * 48, b"h" * 32, b"i" * 48, b"a" * 48
 CHIPS = tuple(bytes([number]) * 64 for number in (1, 2))
@@ -273,6 +273,22 @@ def test_keys_of_a_process_that_is_gone_are_made_anew_where_the_tee_kept_none(
     assert NodeHome(tmp_path).identity(guest).node == second.node
     with pytest.raises(LocalFault, match="sealed by another TEE"):
         NodeHome(tmp_path).identity(Guest(CHIPS[0]))
+
+
+@pytest.mark.parametrize("make", [of_cloud, showing(chip_id=bytes(64))], ids=["vlek", "masked"])
+async def test_a_founder_without_a_chip_s_identity_gets_no_seat(
+    tmp_path: Path, machine: list[Guest], make: Callable[[], Guest]
+):
+    lenient = POLICY.replace("require_hardware_id = true", "").replace(
+        '["vcek"]', '["vlek", "vcek"]'
+    )
+    machine.append(make())
+    async with stage(tmp_path) as built:
+        founding = replace(hardware(1), policy=lenient)
+        host = await built.launch(setups.found(built.wanted(0), founding, unix_ms()))
+        with trio.fail_after(PATIENCE_S):
+            await host.ended.wait()
+        assert "no hardware id" in str(host.fault)
 
 
 async def refusal(built: Stage) -> Fault | None:
