@@ -3,11 +3,16 @@
 Each is signed by the node that it speaks for, and any seat may carry it: a joiner has no blocks of
 its own. Bytes are read once, here, into a typed event whose signature is then checked in a batch
 with others'.
+
+An event may be ordered many times, by any seat and at any later time: so the signature covers the
+epoch, and what speaks of one change also names it. `attempt` is the roster's: the number of changes
+of the epoch that were void before this one. An acknowledgement of a void change's first proposal is
+thus none of the next one's.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, get_args
 
 from ccp2p.model import codec, hashing, limits
 from ccp2p.model.codec import Wire
@@ -20,7 +25,7 @@ class JoinRequest(Wire, frozen=True):
     `anchor` is the digest that its evidence is bound to: the epoch record's, or the chain digest
     of a recent checkpoint commit. `invite` is the secret of its node ticket. `replaces` is empty,
     or the node whose seat on the same platform it takes over, with that node's `consent`: its
-    signature over `consent_bytes`.
+    signature over `consent_bytes`, or empty when that node is silent.
     """
 
     kind: ClassVar[str] = "join"
@@ -44,12 +49,14 @@ class CloseIntent(Wire, frozen=True):
     """A seat wants its epoch to end: Q of them freeze the next committee."""
 
     kind: ClassVar[str] = "close"
+    attempt: int
 
 
 class Prekey(Wire, frozen=True):
     """A one-epoch X25519 key of a member of the frozen committee."""
 
     kind: ClassVar[str] = "prekey"
+    attempt: int
     key: bytes
 
 
@@ -61,6 +68,7 @@ class Rekey(Wire, frozen=True):
     """
 
     kind: ClassVar[str] = "rekey"
+    attempt: int
     coin_anchor: bytes
     epoch_key: bytes
     sealed: tuple[bytes, ...]
@@ -70,6 +78,7 @@ class Acknowledgement(Wire, frozen=True):
     """Its sender holds the secret of proposal `number` and recomputed what is public of it."""
 
     kind: ClassVar[str] = "ack"
+    attempt: int
     number: int
 
 
@@ -83,18 +92,7 @@ class Accusation(Wire, frozen=True):
 
 Body = JoinRequest | LeaveRequest | CloseIntent | Prekey | Rekey | Acknowledgement | Accusation
 
-_KINDS: dict[str, type[Wire]] = {
-    kind.kind: kind
-    for kind in (
-        JoinRequest,
-        LeaveRequest,
-        CloseIntent,
-        Prekey,
-        Rekey,
-        Acknowledgement,
-        Accusation,
-    )
-}
+_KINDS: dict[str, type[Body]] = {kind.kind: kind for kind in get_args(Body)}
 
 
 class _Signed(Wire, frozen=True):
@@ -105,7 +103,10 @@ class _Signed(Wire, frozen=True):
 
 @dataclass(frozen=True, slots=True)
 class MembershipEvent:
-    """A well-formed event of `node`; `signature` is over `signed_bytes(network, epoch, ...)`."""
+    """A well-formed event of `node`; `signature` is over `signed_bytes(network, body_bytes)`.
+
+    `body_bytes` are epoch and body as they came in.
+    """
 
     node: bytes
     epoch: int
@@ -139,17 +140,13 @@ def parse_event(data: bytes) -> MembershipEvent:
         raise PeerFault("wrong-type", f"unknown membership event {outer.type[:32]!r}")
     if outer.version != 1:
         raise PeerFault("unknown-version", f"{outer.type} version {outer.version} is not known")
-    if len(signed.node) != 32 or placed.epoch < 0:
-        raise PeerFault("membership", "a membership event's node or epoch is impossible")
-    body = codec.decode(bytes(outer.body), kind, limits.MAX_MEMBERSHIP_EVENT_BYTES)
-    _check(body)  # type: ignore[arg-type]
-    return MembershipEvent(
-        signed.node,
-        placed.epoch,
-        body,
-        signed.body,
-        signed.signature,  # type: ignore[arg-type]
+    _require(
+        len(signed.node) == 32 and len(signed.signature) == 64 and placed.epoch >= 0,
+        "a membership event's node, signature or epoch is impossible",
     )
+    body = codec.decode(bytes(outer.body), kind, limits.MAX_MEMBERSHIP_EVENT_BYTES)
+    _check(body)
+    return MembershipEvent(signed.node, placed.epoch, body, signed.body, signed.signature)
 
 
 def signed_bytes(network: bytes, placed: bytes) -> bytes:
@@ -157,9 +154,14 @@ def signed_bytes(network: bytes, placed: bytes) -> bytes:
     return hashing.MEMBERSHIP + network + hashing.digest(hashing.MEMBERSHIP, placed)
 
 
-def consent_bytes(network: bytes, successor: bytes) -> bytes:
-    """What an earlier key signs so that `successor` may take over its seat."""
-    return hashing.MEMBERSHIP + network + hashing.digest(hashing.MEMBERSHIP, b"consent", successor)
+def consent_bytes(network: bytes, since_epoch: int, successor: bytes) -> bytes:
+    """What the key of a seat signs so that `successor` may take over the seat.
+
+    `since_epoch` is the seat's: a word given once does not count against a later seat of this key.
+    No event reads as these bytes, since none begins with their first.
+    """
+    words = b"consent" + since_epoch.to_bytes(8, "big") + successor
+    return hashing.MEMBERSHIP + network + hashing.digest(hashing.MEMBERSHIP, words)
 
 
 def _check(body: Body) -> None:
@@ -176,6 +178,14 @@ def _check(body: Body) -> None:
             len(body.sealed) <= limits.MAX_COMMITTEE
             and all(len(sealed) <= limits.MAX_SEALED_SECRET_BYTES for sealed in body.sealed),
             "a proposal's sealed secrets are out of bounds",
+        )
+    elif isinstance(body, Accusation):
+        _require(
+            all(
+                len(header) <= limits.MAX_HEADER_BYTES and len(signature) == 64
+                for header, signature in (body.first, body.second)
+            ),
+            "an accusation's blocks are out of bounds",
         )
 
 

@@ -59,7 +59,7 @@ def successor(previous: Link, closed: Closed, commit: Commit, roots: Roots) -> E
 
 
 def check_successor(signed: SignedEpochRecord, previous: Link, verify_batch: VerifyBatch) -> Link:
-    """The next link of the chain; PeerFault (code `record`) when it is none."""
+    """The next link of the chain; PeerFault (code `record`, or the codec's) when it is none."""
     record = parse_record(signed.record)
     before = previous.record
     _require(record.network == before.network, "a record of another network")
@@ -70,6 +70,12 @@ def check_successor(signed: SignedEpochRecord, previous: Link, verify_batch: Ver
         "a record that changes the policy or the governors",
     )
     _require(record.ledger_time_ms >= before.ledger_time_ms, "a record whose time goes backwards")
+    _require(
+        record.coin_anchor != before.coin_anchor and record.epoch_key != before.epoch_key,
+        "a record that keeps its predecessor's secrets",
+    )
+    platforms = {seat.platform_id for seat in record.seats}
+    _require(len(platforms) == len(record.seats), "a record that gives one platform two votes")
     committee = before.committee()
     indices = [index for index, _ in signed.signatures]
     _require(
@@ -97,8 +103,9 @@ def check_chain(
 ) -> list[Link]:
     """Every link of a chain that starts with record 0, or with the record that `pinned` names.
 
-    `pinned` is the digest of a record that is trusted already; empty bytes pin none. PeerFault
-    (code `record`) names the link that does not hold.
+    `pinned` is the digest of a record that is trusted already; empty bytes pin none. A chain
+    without it is refused, wherever it starts: keys of a committee long gone may have leaked, and
+    sign another history. PeerFault names what does not hold.
     """
     if not 1 <= len(records) <= limits.MAX_RECORD_CHAIN:
         raise PeerFault("record", "a chain of records with an impossible length")
@@ -112,6 +119,10 @@ def check_chain(
         links = [Link(record, digest)]
     for signed in records[1:]:
         links.append(check_successor(signed, links[-1], verify_batch))
+    _require(
+        not pinned or any(link.digest == pinned for link in links),
+        "a chain without the record that is trusted: older, or another history",
+    )
     return links
 
 

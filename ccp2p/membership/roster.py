@@ -14,7 +14,12 @@ _MAX_BYTES: Final = 64 * 1024 * 1024  # our own state: a thousand observers with
 
 
 class Member(Wire, frozen=True):
-    """A node that was admitted. `since_epoch` is the first of its seat, or of its following."""
+    """A node that was admitted. `since_epoch` is the first of its seat, or of its following.
+
+    Of one that waits for a seat, `replaces` is the node whose seat it takes over (empty: none),
+    `consented` whether by that node's word, and `anchor` the commit that its newest request's
+    evidence is bound to (0: the epoch's record, -1: a request of an earlier epoch).
+    """
 
     node: bytes
     sealing: bytes
@@ -25,6 +30,8 @@ class Member(Wire, frozen=True):
     client_addresses: tuple[str, ...]
     since_epoch: int
     replaces: bytes = b""
+    consented: bool = False
+    anchor: int = -1
 
     @property
     def seat(self) -> Seat:
@@ -45,8 +52,8 @@ class Proposal(Wire, frozen=True):
 class Change(Wire, frozen=True):
     """A frozen committee on its way in. `prekeys` and `acks` go with `members`.
 
-    `round` and `time_ms` (leader round, ledger time) are of FREEZE, or of the last time that
-    joiners were dropped. An empty prekey is none; an ack is a bit set of proposal numbers.
+    `round` and `time_ms` (leader round, ledger time) are of FREEZE. An empty prekey is none; the
+    acks of a member are numbers of proposals, in the order in which it acknowledged them.
     """
 
     round: int
@@ -54,18 +61,24 @@ class Change(Wire, frozen=True):
     members: tuple[Member, ...]
     prekeys: tuple[bytes, ...]
     proposals: tuple[Proposal, ...]
-    acks: tuple[int, ...]
+    acks: tuple[tuple[int, ...], ...]
 
     def index_of(self, node: bytes) -> int | None:
         """The place of a node among the frozen members."""
         return next((i for i, member in enumerate(self.members) if member.node == node), None)
 
+    def has_acked(self, place: int, number: int) -> bool:
+        """Whether the member at `place` holds the secret of proposal `number`."""
+        return number in self.acks[place]
+
 
 class Roster(Wire, frozen=True):
     """`members` are in seat order; `last_rounds` (as of the last checkpoint) go with them.
 
-    `intents` are the nodes that want the epoch to end. `anchors` are (commit, chain digest) of
-    recent checkpoints. `left_out` joined and did not answer: the next change is made without them.
+    `leaving` are seats and observers that go when the epoch ends. `intents` are the seats that want
+    it to end. `anchors` are (commit, chain digest) of recent checkpoints. `attempt` counts the
+    changes of this epoch that were void; `left_out` are (platform, commit) of each time that a
+    joiner's silence cost a change, see `rules.is_left_out`.
     """
 
     epoch: int
@@ -73,11 +86,12 @@ class Roster(Wire, frozen=True):
     observers: tuple[Member, ...] = ()
     leaving: tuple[bytes, ...] = ()
     expelled: tuple[bytes, ...] = ()
-    left_out: tuple[bytes, ...] = ()
+    left_out: tuple[tuple[bytes, int], ...] = ()
     intents: tuple[bytes, ...] = ()
     anchors: tuple[tuple[int, bytes], ...] = ()
     last_rounds: tuple[int, ...] = ()
     change: Change | None = None
+    attempt: int = 0
 
     @property
     def committee(self) -> Committee:
@@ -91,6 +105,13 @@ class Roster(Wire, frozen=True):
     def following(self, node: bytes) -> Member | None:
         """The observer with this key."""
         return next((member for member in self.observers if member.node == node), None)
+
+    def is_silent(self, node: bytes) -> bool:
+        """Whether a seat's ordered blocks are so far behind that it may lose the seat."""
+        place = self.committee.index_of(node)
+        if place is None or len(self.last_rounds) != len(self.members):
+            return False
+        return max(self.last_rounds) - self.last_rounds[place] > limits.EVICTION_ROUNDS
 
     def encode(self) -> bytes:
         """The form in which the state holds it."""
@@ -110,8 +131,3 @@ def quorum_of(size: int) -> int:
 def faulty_of(size: int) -> int:
     """f of a committee of `size`."""
     return (size - 1) // 3
-
-
-def fits(roster: Roster) -> bool:
-    """Whether one more observer may be admitted."""
-    return len(roster.observers) < limits.MAX_OBSERVERS

@@ -32,9 +32,13 @@ MAX_MEMBERSHIP_EVENT_BYTES: Final = 512 * 1024  # evidence with its endorsements
 MAX_SEALED_SECRET_BYTES: Final = 128  # an epoch secret sealed by HPKE has 80
 MAX_RECORD_CHAIN: Final = 256  # epoch records in one message; a pinned one shortens the chain
 MAX_OBSERVERS: Final = 1000  # nodes that follow without a seat
-MAX_PROPOSALS: Final = 16  # rekey proposals of one change; one a minute
+MAX_PROPOSALS: Final = MAX_COMMITTEE // 3 + 1  # a member makes one a change: f+1 hold a good one
 PREKEY_ROUNDS: Final = 64  # leader rounds after FREEZE in which prekeys count
 PROPOSAL_INTERVAL_MS: Final = 60_000  # ledger time between rekey proposals of one change
+CHANGE_PATIENCE_MS: Final = 300_000  # ledger time without a new proposal until a change is void
+MAX_JOIN_TRIES: Final = 3  # changes of one epoch that one platform may make void by its silence
+MAX_LEFT_OUT: Final = 1000  # such cases remembered in an epoch
+MAX_EXPELLED: Final = 1000  # equivocators whose keys stay barred; each cost a seat
 ANCHORS_KEPT: Final = 64  # recent checkpoints that a joiner's evidence may be bound to
 
 # Events
@@ -104,4 +108,5 @@ MAX_PRUNE_RECORDS: Final = 1024  # deletions in one transaction, so that commits
 READ_CHUNK_RECORDS: Final = 4096  # records opened by one call of the AEAD
 READ_CHUNK_BYTES: Final = 8 * 1024 * 1024
 LOG_RETAINED_ROUNDS: Final = 20_000  # blocks kept behind the newest checkpoint for late peers
+EVICTION_ROUNDS: Final = LOG_RETAINED_ROUNDS  # a seat further behind finds no peer with its log
 LOG_RETAINED_COMMITS: Final = 200_000  # commit records kept for status and late peers

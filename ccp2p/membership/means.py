@@ -1,0 +1,41 @@
+"""What the rules need of their surroundings: where in the log, and answers that need more code."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import NamedTuple
+
+
+class Moment(NamedTuple):
+    """Where in the log: the commit's index, its leader's round, its ledger time."""
+
+    commit: int
+    round: int
+    time_ms: int
+
+
+class Judged(NamedTuple):
+    """What accepted evidence says of a node. An empty `platform_id` is no hardware id."""
+
+    platform_id: bytes
+    vendor: str
+    tee: str
+
+
+@dataclass(frozen=True, slots=True)
+class Means:
+    """What the rules need of their surroundings.
+
+    `record` is the digest of this epoch's record, whose `coin_anchor` and `epoch_key` no proposal
+    may use again. `judge(node, sealing, anchor, evidence, at_s)`
+    gives the accepting verdict on a joiner, `admit(invite, time_ms)` lets a node ticket's secret
+    count once more (both PeerFault), `verify(key, signature, message)` checks Ed25519.
+    """
+
+    network: bytes
+    record: bytes
+    coin_anchor: bytes
+    epoch_key: bytes
+    vendor_cap: str
+    judge: Callable[[bytes, bytes, bytes, bytes, int], Judged]
+    admit: Callable[[bytes, int], None]
+    verify: Callable[[bytes, bytes, bytes], bool]

@@ -1,0 +1,107 @@
+"""Who sits in the next committee: decided from the roster alone, so that every replica agrees."""
+
+from collections import Counter
+from collections.abc import Sequence
+
+from ccp2p.membership.founding import vendors_fit
+from ccp2p.membership.roster import Member, Roster, faulty_of
+from ccp2p.model import limits
+
+
+def next_members(roster: Roster, vendor_cap: str) -> tuple[Member, ...]:
+    """The committee that a FREEZE now would fix, in seat order.
+
+    Who leaves or was expelled goes; who is silent goes as far as that does not lower f. Observers
+    with a platform of their own come in the order of their admission, as far as the vendor cap and
+    the committee's size allow. A successor takes the place of the seat that it replaces.
+    """
+    waiting = _waiting(roster)
+    heirs = {one.replaces: one for one in waiting if one.replaces}
+    joining = [one for one in waiting if not one.replaces]
+    gone = {*roster.leaving, *roster.expelled}
+    staying = [
+        heirs.get(member.node, member)
+        for member in roster.members
+        if member.node in heirs or member.node not in gone
+    ]
+    return _without_silent(roster, staying, joining, vendor_cap) or roster.members
+
+
+def is_left_out(roster: Roster, waiting: Member) -> bool:
+    """Whether an observer is passed over because its platform's silence cost a change.
+
+    It comes back with a request that is bound to a checkpoint after that change, `MAX_JOIN_TRIES`
+    times an epoch; and once an epoch has ended without it.
+    """
+    cases = [commit for platform, commit in roster.left_out if platform == waiting.platform_id]
+    return len(cases) >= limits.MAX_JOIN_TRIES or any(waiting.anchor <= at for at in cases)
+
+
+def _waiting(roster: Roster) -> list[Member]:
+    """The observers that may get a seat. One without a hardware id only follows."""
+    seated = {member.platform_id: member.node for member in roster.members}
+    gone = {*roster.leaving, *roster.expelled}
+    return [
+        one
+        for one in roster.observers
+        if one.platform_id
+        and one.node not in gone
+        and not is_left_out(roster, one)
+        and one.replaces == seated.get(one.platform_id, b"")
+        and (not one.replaces or _may_replace(roster, one))
+    ]
+
+
+def _may_replace(roster: Roster, heir: Member) -> bool:
+    if heir.replaces in roster.expelled:
+        return False
+    return heir.consented or roster.is_silent(heir.replaces)
+
+
+def _without_silent(
+    roster: Roster, staying: list[Member], joining: list[Member], vendor_cap: str
+) -> tuple[Member, ...]:
+    """`staying` and whoever may join them, without silent seats, the furthest behind first.
+
+    f stays what it would be with them: or delaying honest nodes until they are evicted would bring
+    f+1 others to their goal.
+    """
+    chosen = _with_joiners(staying, joining, vendor_cap)
+    faulty = faulty_of(len(chosen))
+    places = sorted(range(len(roster.last_rounds)), key=lambda place: roster.last_rounds[place])
+    for place in places:
+        silent = roster.members[place]
+        if silent not in staying or not roster.is_silent(silent.node):
+            continue
+        others = [member for member in staying if member is not silent]
+        smaller = _with_joiners(others, joining, vendor_cap)
+        if others and faulty_of(len(smaller)) >= faulty:
+            staying, chosen = others, smaller
+    return chosen
+
+
+def _with_joiners(
+    staying: Sequence[Member], waiting: Sequence[Member], vendor_cap: str
+) -> tuple[Member, ...]:
+    """`staying`, and as many of `waiting` as size and vendor cap allow.
+
+    All are tried at once: a cap may allow two more where it allows no single one.
+    """
+    room = limits.MAX_COMMITTEE - len(staying)
+    if vendor_cap == "none":
+        return (*staying, *waiting[:room])
+    joining = list(waiting)
+    while joining and not (len(joining) <= room and _fit(staying, joining, vendor_cap)):
+        joining.remove(_surplus(staying, joining))
+    return (*staying, *joining)
+
+
+def _fit(staying: Sequence[Member], joining: Sequence[Member], vendor_cap: str) -> bool:
+    return vendors_fit([member.seat for member in (*staying, *joining)], vendor_cap)
+
+
+def _surplus(staying: Sequence[Member], joining: Sequence[Member]) -> Member:
+    """The last joiner of the vendor that has the most seats among those with joiners."""
+    held = Counter(member.vendor for member in (*staying, *joining))
+    most = max({member.vendor for member in joining}, key=lambda vendor: (held[vendor], vendor))
+    return next(member for member in reversed(joining) if member.vendor == most)
