@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ccp2p.cli.console import EXIT_ATTESTATION, EXIT_FAILED, emit, fail, read_file, say
+from ccp2p.cli.console import EXIT_ATTESTATION, EXIT_FAILED, emit, fail, say
 from ccp2p.model.errors import Fault, MemberFault
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ from ccp2p.attestation.verify import verify_bundle
 from ccp2p.crypto import signatures
 from ccp2p.membership.records import Link, check_chain
 from ccp2p.model import codec, limits
-from ccp2p.model.epoch import EpochRecord, SignedEpochRecord
+from ccp2p.model.epoch import EpochRecord, SignedEpochRecord, record_digest
 from ccp2p.model.errors import AttestationFault, PeerFault
 from ccp2p.model.genesis import Genesis, network_id, parse_genesis
 from ccp2p.model.member_protocol import Welcome
@@ -91,6 +91,14 @@ def _check_records(
     records = [
         codec.decode(data, SignedEpochRecord, limits.MAX_RECORD_BYTES) for data in welcome.records
     ]
+    digests = [record_digest(signed.record) for signed in records]
+    if expected.record and expected.record not in digests:
+        raise AttestationFault(
+            f"two records for one epoch: this node shows {digests[-1].hex()} as its newest, and "
+            f"known before was {expected.record.hex()}. It fell behind, or somebody lies; do not "
+            "use it",
+            ("record",),
+        )
     try:
         links = check_chain(
             records,
@@ -102,15 +110,7 @@ def _check_records(
         )
     except PeerFault as fault:
         raise AttestationFault(str(fault), (fault.code,)) from None
-    newest = links[-1]
-    if expected.record and expected.record not in {link.digest for link in links}:
-        raise AttestationFault(
-            f"two records for one epoch: this node shows {newest.digest.hex()} for epoch "
-            f"{newest.record.epoch}, and known before was {expected.record.hex()}. It fell behind, "
-            "or somebody lies; do not use it",
-            ("record",),
-        )
-    return newest
+    return links[-1]
 
 
 def _check_genesis(welcome: Welcome, expected: Expectation) -> Genesis:

@@ -6,9 +6,9 @@ from functools import partial
 
 from ccp2p.consensus.validity import Rules
 from ccp2p.crypto import signatures
+from ccp2p.membership.means import Judged, Means
 from ccp2p.membership.records import Link
 from ccp2p.membership.roster import Roster
-from ccp2p.membership.rules import Judged, Means
 from ccp2p.model import hashing
 from ccp2p.model.epoch import parse_record, record_digest
 from ccp2p.model.errors import LocalFault, PeerFault
@@ -117,6 +117,8 @@ def means_of(setup: NodeSetup, attestor: NodeAttestor, link: Link) -> Means:
     return Means(
         network=setup.network,
         record=link.digest,
+        coin_anchor=link.record.coin_anchor,
+        epoch_key=link.record.epoch_key,
         vendor_cap=setup.policy.caps.vendor,
         judge=partial(_judge, attestor),
         admit=partial(_admit, setup.genesis.node_invite),

@@ -18,9 +18,9 @@ import trio
 from ccp2p.consensus.messages import CommittedBlocks
 from ccp2p.consensus.validity import Rules
 from ccp2p.crypto import signatures
+from ccp2p.membership.means import Moment
 from ccp2p.membership.records import Link, check_successor
 from ccp2p.membership.roster import Roster
-from ccp2p.membership.rules import Moment
 from ccp2p.model import codec, limits
 from ccp2p.model.epoch import SignedEpochRecord, parse_record
 from ccp2p.model.errors import LocalFault, PeerFault

@@ -11,9 +11,10 @@ from ccp2p.consensus.messages import CommittedBlocks
 from ccp2p.crypto import signatures
 from ccp2p.membership import rules
 from ccp2p.membership.events import MembershipEvent, parse_event, signed_bytes
+from ccp2p.membership.means import Means, Moment
 from ccp2p.membership.records import Link, Roots, successor
 from ccp2p.membership.roster import Member, Roster
-from ccp2p.membership.rules import Closed, Means, Moment
+from ccp2p.membership.rules import Closed
 from ccp2p.model.codec import Wire
 from ccp2p.model.commit import Commit
 from ccp2p.model.epoch import EpochRecord

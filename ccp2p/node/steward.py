@@ -23,8 +23,8 @@ from ccp2p.membership.events import (
     Rekey,
     encode_event,
 )
+from ccp2p.membership.means import Moment
 from ccp2p.membership.roster import Change, Proposal, Roster
-from ccp2p.membership.rules import Moment
 from ccp2p.model import codec, limits
 from ccp2p.model.codec import Wire
 from ccp2p.model.errors import LocalFault, PeerFault
@@ -114,7 +114,7 @@ class Steward:
             for number, proposal in enumerate(change.proposals)
             if proposal.epoch_key not in self._secrets
             and proposal.epoch_key in self._opened
-            and any(ack >> number & 1 for ack in change.acks)
+            and any(number in acks for acks in change.acks)
         ]
 
     def offer_secret(self, proposal: Proposal, secret: bytes) -> None:
@@ -161,25 +161,28 @@ class Steward:
             self._turn_ms = None
             is_due = self.must_close or rules.wants_close(roster, self._vendor_cap)
             if seated and is_due and node not in roster.intents:
-                wanted.append(("close", CloseIntent()))
+                wanted.append((f"close {roster.attempt}", CloseIntent(roster.attempt)))
             return wanted
         place = change.index_of(node)
         if place is not None:
-            wanted.extend(self._rekey(change, place, at, now_ms))
+            wanted.extend(self._rekey(roster.attempt, change, place, at, now_ms))
         return wanted
 
-    def _rekey(self, change: Change, place: int, at: Moment, now_ms: int) -> list[tuple[str, Body]]:
+    def _rekey(
+        self, attempt: int, change: Change, place: int, at: Moment, now_ms: int
+    ) -> list[tuple[str, Body]]:
         wanted: list[tuple[str, Body]] = []
+        node = self._identity.node
         if not change.prekeys[place] and rules.awaits_prekeys(change, at.round):
-            wanted.append(("prekey", Prekey(self._prekey().public)))
-        if rules.may_propose(change, at) and self._is_my_turn(change, place, now_ms):
-            name = f"rekey {len(change.proposals)}"
+            wanted.append((f"prekey {attempt}", Prekey(attempt, self._prekey().public)))
+        if rules.may_propose(change, node, at) and self._is_my_turn(change, place, now_ms):
+            name = f"rekey {attempt}"
             if now_ms >= self._said.get(name, -_REPEAT_MS) + _REPEAT_MS:
-                wanted.append((name, self._proposal(change)))
+                wanted.append((name, self._proposal(attempt, change)))
         for number, proposal in enumerate(change.proposals):
             self._open(place, proposal)
-            if proposal.epoch_key in self._secrets and not change.acks[place] >> number & 1:
-                wanted.append((f"ack {number}", Acknowledgement(number)))
+            if proposal.epoch_key in self._secrets and not change.has_acked(place, number):
+                wanted.append((f"ack {attempt} {number}", Acknowledgement(attempt, number)))
         return wanted
 
     def _is_my_turn(self, change: Change, place: int, now_ms: int) -> bool:
@@ -189,7 +192,7 @@ class Steward:
         turn = (place - len(change.proposals)) % len(change.members)
         return now_ms >= self._turn_ms + turn * _TURN_MS
 
-    def _proposal(self, change: Change) -> Rekey:
+    def _proposal(self, attempt: int, change: Change) -> Rekey:
         secrets = EpochSecrets(self._randomness(SECRET_BYTES), self._coin_length)
         epoch_key = secrets.epoch_key.public
         self._secrets[epoch_key] = secrets.secret
@@ -198,7 +201,7 @@ class Steward:
             seal_to_seat(secrets.secret, key, self._network, self._epoch + 1) if key else b""
             for key in change.prekeys
         )
-        return Rekey(secrets.coin.anchor, epoch_key, sealed)
+        return Rekey(attempt, secrets.coin.anchor, epoch_key, sealed)
 
     def _open(self, place: int, proposal: Proposal) -> None:
         """Try once what is sealed to our prekey; garbage leaves us to ask who acknowledged."""

@@ -6,8 +6,8 @@ from ccp2p.consensus.validity import Rules
 from ccp2p.crypto import signatures
 from ccp2p.crypto.signatures import SigningKey
 from ccp2p.membership.founding import record_zero
+from ccp2p.membership.means import Judged, Means
 from ccp2p.membership.records import Link
-from ccp2p.membership.rules import Judged, Means
 from ccp2p.model import codec, hashing
 from ccp2p.model.committee import Committee, Seat
 from ccp2p.model.epoch import record_digest
@@ -68,7 +68,9 @@ def found(size: int, seed: int, parameters: Parameters) -> Founded:
     anchor, epoch_key = secrets.coin.anchor, secrets.epoch_key.public
     record = record_zero(genesis, network, seats, anchor, epoch_key, [])
     link = Link(record, record_digest(codec.encode(record)))
-    means = Means(network, link.digest, "none", _judge, _admit, signatures.verify)
+    means = Means(
+        network, link.digest, anchor, epoch_key, "none", _judge, _admit, signatures.verify
+    )
     return Founded(network, genesis, committee, secrets, keys, rules, invite, link, means)
 
 

@@ -5,8 +5,8 @@ import pytest
 
 from ccp2p.consensus.messages import CommittedBlocks
 from ccp2p.crypto.signatures import SigningKey, verify
+from ccp2p.membership.means import Judged, Means
 from ccp2p.membership.records import Link
-from ccp2p.membership.rules import Judged, Means
 from ccp2p.model import block as blocks
 from ccp2p.model import codec
 from ccp2p.model.block import BlockHeader, Payload, VerifiedBlock
@@ -36,7 +36,7 @@ def nobody(*_: object) -> Judged:
     raise PeerFault("nobody", "nobody joins here")
 
 
-MEANS = Means(NETWORK, LINK.digest, "none", nobody, lambda *_: None, verify)
+MEANS = Means(NETWORK, LINK.digest, b"", b"", "none", nobody, lambda *_: None, verify)
 
 
 class Log:
