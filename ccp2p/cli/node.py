@@ -49,7 +49,12 @@ _MIB = 1024 * 1024
     "--join",
     "join_ticket",
     metavar="TICKET|-|@FILE",
-    help="Help to found the network of this node ticket.",
+    help="Enter the network of this node ticket, or help to found it.",
+)
+@click.option(
+    "--leave",
+    is_flag=True,
+    help="Give up the seat, and stop once an epoch without it has begun.",
 )
 @click.option("--listen", default="127.0.0.1", show_default=True, help="Address to listen on.")
 @click.option("--port", type=int, default=0, help="TCP port for nodes. [default: kept or free]")
@@ -72,7 +77,7 @@ _MIB = 1024 * 1024
     type=click.IntRange(256, 1 << 24),
     default=1 << 22,
     show_default=True,
-    help="Coins of the new network's epoch: a fifth less is the number of its rounds.",
+    help="Coins of an epoch of the new network: it changes its keys after a fifth less rounds.",
 )
 @click.option(
     "--map-size",
@@ -107,8 +112,10 @@ async def _run(options: dict[str, Any], output: "_Output") -> None:
     sys.setswitchinterval(_SWITCH_INTERVAL_S)
     setup = await _settle(options)
     output.start(setup)
-    reports = Reports(output.listening, output.progress, output.ready, output.floor)
+    reports = Reports(output.listening, output.progress, output.ready, output.floor, output.epoch)
     running = Node(setup, reports)
+    if options["leave"]:
+        running.leave()
     async with trio.open_nursery() as nursery:
         nursery.start_soon(_stop_on_signal, nursery.cancel_scope)
         if options["as_json"] and stat.S_ISFIFO(os.fstat(sys.stdout.fileno()).st_mode):
@@ -264,6 +271,10 @@ class _Output:
             if self._alone:
                 console.say("a network of one has nobody to ask whether its disk is the newest")
         self._emit("floor", round=floor.round, by=floor.by)
+
+    def epoch(self, number: int, seats: int) -> None:
+        console.say(f"epoch {number} begins with {seats} node(s)")
+        self._emit("epoch", epoch=number, seats=seats)
 
     def stopped(self, node: "Node") -> None:
         """The end, and where the CPU time went."""

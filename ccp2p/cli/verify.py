@@ -39,11 +39,11 @@ async def _verify(options: dict[str, Any]) -> None:
         ticket, allow_simulated=options["allow_simulated"], every_node=True
     ) as client:
         verified = client.verified
-        statuses = {c.node.seat: await c.status() for c in client.live()}
-        nodes = {c.node.seat: c.node for c in client.connections}
+        statuses = {c.node.node: await c.status() for c in client.live()}
+        nodes = {c.node.node: c.node for c in client.connections}
         refused = dict(client.refused)
     rows = [
-        _row(seat, node.node.hex(), nodes.get(seat), statuses.get(seat))
+        _row(seat, node.node.hex(), nodes.get(node.node), statuses.get(node.node))
         for seat, node in enumerate(verified.record.seats)
     ]
     shown = {
@@ -52,8 +52,9 @@ async def _verify(options: dict[str, Any]) -> None:
         "id": verified.network.hex(),
         "simulated": verified.policy.is_simulated,
         "policy_digest": verified.policy.digest.hex(),
+        "epoch": verified.record.epoch,
         "record": verified.record_digest.hex(),
-        "signed_by": len(verified.record.seats),
+        "signed_by": verified.signers,
         "at_rest": verified.genesis.parameters.at_rest,
         "resume": verified.genesis.parameters.resume,
         "nodes": rows,
@@ -91,7 +92,10 @@ def _print(shown: dict[str, Any]) -> None:
     if shown["simulated"]:
         console.say(console.SIMULATED_WARNING)
     console.say(f"network {shown['name']} {shown['id']}")
-    console.say(f"epoch record 0 {shown['record'][:32]}..., signed by {shown['signed_by']} seat(s)")
+    console.say(
+        f"epoch record {shown['epoch']} {shown['record'][:32]}..., "
+        f"signed by {shown['signed_by']} seat(s)"
+    )
     console.say(f"policy {shown['policy_digest'][:32]}..., evidence with a fresh nonce:")
     if shown["resume"] == "disks":
         console.say(

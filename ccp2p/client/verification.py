@@ -25,7 +25,8 @@ from ccp2p.model.member_protocol import Welcome
 class VerifiedNode:
     """A node whose evidence and records hold, and the network that it is of.
 
-    `record` is the newest epoch record; `seat` is None for an observer of its epoch.
+    `record` is the newest epoch record, signed by `signers` seats; `seat` is None for an observer
+    of its epoch.
     """
 
     node: bytes
@@ -35,6 +36,7 @@ class VerifiedNode:
     policy: Policy
     record: EpochRecord
     record_digest: bytes
+    signers: int
     verdict: Verdict
     client_addresses: tuple[str, ...]
 
@@ -77,6 +79,7 @@ def verify_welcome(welcome: Welcome, expected: Expectation) -> VerifiedNode:
         policy,
         record,
         digest,
+        _signers(welcome),
         verdict,
         welcome.client_addresses[: limits.MAX_ADDRESSES],
     )
@@ -111,6 +114,11 @@ def _check_records(
     except PeerFault as fault:
         raise AttestationFault(str(fault), (fault.code,)) from None
     return links[-1]
+
+
+def _signers(welcome: Welcome) -> int:
+    newest = codec.decode(welcome.records[-1], SignedEpochRecord, limits.MAX_RECORD_BYTES)
+    return len(newest.signatures)
 
 
 def _check_genesis(welcome: Welcome, expected: Expectation) -> Genesis:

@@ -59,6 +59,7 @@ class Reports:
     progress: Callable[[str], None]
     ready: Callable[["Node"], None]
     floor: Callable[[Floor], None]
+    epoch: Callable[[int, int], None]  # its number, and of how many seats it is
 
 
 def unix_ms() -> int:
@@ -408,8 +409,7 @@ class Node:
         if crossed.secrets is None:
             self._reports.progress("this node has left the network; its folder can be removed")
         else:
-            epoch, seats = closing.record.epoch, len(closing.record.seats)
-            self._reports.progress(f"epoch {epoch} begins with {seats} node(s)")
+            self._reports.epoch(closing.record.epoch, len(closing.record.seats))
         return crossed.secrets
 
 

@@ -43,6 +43,7 @@ class Host:
             progress=self.progress.append,
             ready=lambda _: self.ready.set(),
             floor=self._found_floor,
+            epoch=lambda _epoch, _seats: None,
         )
         self.node = Node(setup, reports)
 

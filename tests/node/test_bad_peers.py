@@ -174,7 +174,7 @@ async def test_frames_that_are_no_message_are_blamed_and_survived(tmp_path: Path
             (codec.wrap("gossip", codec.encode([])), "wrong-type"),
             (codec.wrap("blocks", codec.encode(Blocks(())), 2), "unknown-version"),
             (codec.wrap("blocks", codec.encode([1, 2])), "malformed"),
-            (encode_message(FoundingRefusal("start again")), "founding"),
+            (encode_message(FoundingRefusal("start again")), "unexpected"),
         ]
         with capture_logs() as logs:
             for frame, code in cases:
