@@ -138,7 +138,7 @@ def read_stdin() -> str:
         raise click.BadParameter("what stdin gave is not UTF-8") from None
 
 
-def read_file(path: Path) -> str:
+def read_text(path: Path) -> str:
     """All of a file as text."""
     try:
         return path.read_text(encoding="utf-8")
@@ -153,5 +153,5 @@ def read_secret(text: str) -> str:
     if text == "-":
         return read_stdin().strip()
     if text.startswith("@"):
-        return read_file(Path(text[1:])).strip()
+        return read_text(Path(text[1:])).strip()
     return text

@@ -154,7 +154,7 @@ def _found(wanted: "Wanted", options: dict[str, Any]) -> "NodeSetup":
 
     app: Literal["rooms", "kv"] = options["app"]
     parameters = Parameters(coin_length=options["coin_length"])
-    policy = console.read_file(options["policy"]) if options["policy"] else None
+    policy = console.read_text(options["policy"]) if options["policy"] else None
     founding = setup.Founding(options["name"], app, options["founders"], parameters, policy)
     return setup.found(wanted, founding, time.time_ns() // 1_000_000)
 

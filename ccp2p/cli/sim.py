@@ -87,7 +87,7 @@ def _setting(options: dict[str, Any]) -> "Setting":
     return Setting(
         nodes=options["nodes"],
         events=options["events"],
-        table=console.read_file(options["wan"]) if options["wan"] else "",
+        table=console.read_text(options["wan"]) if options["wan"] else "",
         waves=tuple(int(wave) for wave in options["waves"].split(",")),
         slots=options["slots"],
     )
