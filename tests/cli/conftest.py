@@ -27,7 +27,7 @@ class NodeProcess:
     def stop(self) -> int:
         """SIGTERM; the exit code."""
         self.process.send_signal(signal.SIGTERM)
-        return self.process.wait(timeout=20)
+        return self.process.wait(timeout=60)
 
 
 def start_node(folder: Path, *arguments: str, event: str = "ready") -> NodeProcess:
@@ -94,7 +94,7 @@ class Member:
             [sys.executable, "-m", "ccp2p", *arguments],
             env=os.environ | self.environment,
             capture_output=True,
-            timeout=60,
+            timeout=120,
             check=False,
         )
 

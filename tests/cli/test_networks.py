@@ -120,7 +120,7 @@ def test_a_node_alone_founds_a_network_says_what_it_is_and_goes_on_after_a_stop(
     stranger.run("send", "diary", "day two")
     assert [m["text"] for m in stranger.json("read", "diary")["messages"]] == ["day one", "day two"]
     node.process.send_signal(signal.SIGINT)
-    assert node.process.wait(timeout=20) == 0
+    assert node.process.wait(timeout=60) == 0
 
 
 def paste(command: str, home: Path) -> subprocess.CompletedProcess[str]:
@@ -132,7 +132,7 @@ def paste(command: str, home: Path) -> subprocess.CompletedProcess[str]:
         cwd="/",
         capture_output=True,
         text=True,
-        timeout=100,
+        timeout=120,
         check=True,
     )
 
@@ -156,7 +156,7 @@ def test_what_a_node_says_and_what_a_join_says_next_work_by_copy_and_paste(tmp_p
     _, commands = joined.stderr.split("next:\n")
     assert paste(commands, tmp_path / "home").stdout.endswith("Hello\n")
     process.send_signal(signal.SIGTERM)
-    assert process.wait(timeout=20) == 0
+    assert process.wait(timeout=60) == 0
     assert process.stdout is not None
     assert process.stdout.read() == ""
 
@@ -171,7 +171,7 @@ def test_a_full_disk_ends_the_node_with_advice_and_exit_code_1(stranger: Member,
         if sent.exit_code != 0:
             break
         kept += 1
-    assert node.process.wait(timeout=20) == 1
+    assert node.process.wait(timeout=60) == 1
     assert kept > 0
     said = node.log.read_text()
     assert "raise the map size and start again" in said

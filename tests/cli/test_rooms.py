@@ -2,9 +2,8 @@ import json
 import os
 import subprocess
 import sys
-import time
 
-from tests.cli.conftest import Member, NodeProcess
+from tests.cli.conftest import Member
 
 
 def test_a_conversation(ann: Member, bob: Member):
@@ -83,7 +82,7 @@ def test_tail_prints_what_is_there_and_what_comes(ann: Member, bob: Member):
         message = json.loads(tail.stdout.readline())
         assert (message["schema"], message["name"], message["text"]) == ("message/1", "ann", "new")
         tail.send_signal(2)
-        assert tail.wait(timeout=10) == 130
+        assert tail.wait(timeout=60) == 130
         assert tail.stderr is not None
         assert b"Traceback" not in tail.stderr.read()
     finally:
@@ -121,9 +120,3 @@ def test_the_room_of_a_name_is_made_once(ann: Member, bob: Member):
     assert "room-exists" in bob.run("room", "create", "unique", code=6).stderr
     bob.run("room", "join", "unique", "--as", "bob")
     assert "already-joined" in bob.run("room", "join", "unique", "--as", "eve", code=6).stderr
-
-
-def test_waiting_is_bounded_by_the_timeout_asked_for(ann: Member, rooms_node: NodeProcess):
-    started = time.monotonic()
-    ann.run("room", "create", "quick", "--timeout", "10")
-    assert time.monotonic() - started < 10

@@ -86,7 +86,7 @@ def replay(folder: Path, logs: list[Path], *options: str, data: Path | None = No
     for log in logs:
         command += ["--replay", str(log)]
     environment = os.environ | {"CCP2P_HOME": str(folder / "home")}
-    done = subprocess.run(command, env=environment, capture_output=True, timeout=110, check=False)
+    done = subprocess.run(command, env=environment, capture_output=True, timeout=280, check=False)
     assert done.returncode == 0, done.stderr.decode()
     assert done.stdout.count(b"\n") == 1
     files = sorted(transcripts.glob("*"))

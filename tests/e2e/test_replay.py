@@ -129,7 +129,7 @@ async def everything_said(network: LocalNetwork, room: str, nick: str) -> list[s
 async def test_a_stopped_network_resumes_with_all_it_acknowledged(replayed: Replayed):
     said: list[str] = []
     odd = replayed.logs[0]
-    with trio.fail_after(100):
+    with trio.fail_after(250):
         async with run_network(Plan(replayed.data, 4), said.append) as network:
             nick, _ = messages_of(odd)[0]
             texts = await everything_said(network, odd.stem, nick)
@@ -249,7 +249,7 @@ async def terminate(node: NodeProcess) -> None:
     process = node._process
     assert process is not None
     process.send_signal(signal.SIGTERM)
-    with trio.fail_after(10):
+    with trio.fail_after(30):
         assert await process.wait() == 0
     log = node.log_path.read_text()
     assert "stopped" in log.splitlines()[-1]

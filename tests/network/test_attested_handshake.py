@@ -43,7 +43,7 @@ def attested_link(stream, seed, exchange, *, is_initiator, node=None):
         exchange,
         is_initiator=is_initiator,
         node=node,
-        timeout_ms=3000,
+        timeout_ms=15_000,
         window_bytes=1 << 20,
         max_streams=1,
     )
@@ -246,7 +246,7 @@ async def test_a_peer_that_never_proves_anything_is_cut_in_time(nursery):
     async def idle(session):
         await session.receive()
 
-    with trio.fail_after(2), pytest.raises(Fault):
+    with trio.fail_after(30), pytest.raises(Fault):
         await dial_with(victim.addresses[0], os.urandom(32), idle)
     assert victim.refusals == {"unreachable": 1}
     assert victim._handshakes == 0

@@ -41,7 +41,7 @@ async def client_listener(nursery, **arguments):
 
 
 async def assert_echoes(listener):
-    async with connect(listener.addresses[0], timeout_ms=3000) as stream:
+    async with connect(listener.addresses[0], timeout_ms=15_000) as stream:
         await stream.send(b"hello")
         assert await stream.receive() == b"hello"
 
@@ -55,7 +55,7 @@ def plain_link(stream, address=None, node=None):
         Identity(os.urandom(32)),
         is_initiator=True,
         node=node,
-        timeout_ms=3000,
+        timeout_ms=15_000,
         window_bytes=1 << 18,
         max_streams=4,
     )
@@ -73,7 +73,7 @@ async def attested_stream(nursery, victim, seed):
             exchange.run,
             is_initiator=True,
             node=victim.node,
-            timeout_ms=3000,
+            timeout_ms=15_000,
             window_bytes=1 << 20,
             max_streams=1,
         ) as established:
@@ -160,7 +160,7 @@ async def test_a_stream_that_asks_for_anything_else_is_refused_alone(nursery, re
     async with plain_link(await raw(listener.addresses[0]), node=node) as established:
         stream = established._streams.open()
         await stream.write(request_bytes)
-        with trio.fail_after(3), pytest.raises(ConnectionLost, match="reset"):
+        with trio.fail_after(30), pytest.raises(ConnectionLost, match="reset"):
             await stream.read(100_000)
         good = await established.open("/ccp2p/member/1")
         await good.write(b"\x00\x00\x00\x02ok")
@@ -174,7 +174,7 @@ async def test_a_pubsub_stream_between_nodes_is_refused(nursery):
     await eventually(lambda: len(victim.peers()) == 1)
     stream = established._streams.open()
     await stream.write(MULTISTREAM + delimited(b"/meshsub/1.1.0") + MALFORMED_RPC + MALFORMED_KEY)
-    with trio.fail_after(3), pytest.raises(ConnectionLost, match="reset"):
+    with trio.fail_after(30), pytest.raises(ConnectionLost, match="reset"):
         await stream.read()
     await frames.write(b"\x00\x00\x00\x02ok")
     await eventually(lambda: [peer.frames_in for peer in victim.peers().values()] == [1])
@@ -242,9 +242,9 @@ async def test_a_reader_that_stalls_for_six_seconds_still_gets_everything(nurser
         received.set()
 
     listener = await client_listener(nursery, handler=slow)
-    async with connect(listener.addresses[0], timeout_ms=3000) as stream:
+    async with connect(listener.addresses[0], timeout_ms=15_000) as stream:
         await stream.send(*[bytes(500_000)] * 4)
-        with trio.fail_after(3):
+        with trio.fail_after(30):
             await received.wait()
 
 
@@ -257,7 +257,7 @@ async def test_an_exception_in_a_handler_ends_its_stream_only(nursery):
 
     listener = await client_listener(nursery, handler=fail)
     for text in (b"plain", b"group", b"\xff"):
-        async with connect(listener.addresses[0], timeout_ms=3000) as stream:
+        async with connect(listener.addresses[0], timeout_ms=15_000) as stream:
             await stream.send(text)
             with pytest.raises(EndOfStream):
                 await stream.receive()
@@ -268,7 +268,7 @@ async def test_a_handler_error_is_logged_without_what_it_says(nursery, capsys):
         raise RuntimeError("what the member wrote")
 
     listener = await client_listener(nursery, handler=fail)
-    async with connect(listener.addresses[0], timeout_ms=3000) as stream:
+    async with connect(listener.addresses[0], timeout_ms=15_000) as stream:
         with pytest.raises(EndOfStream):
             await stream.receive()
     captured = capsys.readouterr()
@@ -278,10 +278,10 @@ async def test_a_handler_error_is_logged_without_what_it_says(nursery, capsys):
 
 async def test_connections_above_the_limit_are_closed_and_freed_places_taken(nursery):
     listener = await client_listener(nursery, max_connections=2)
-    async with connect(listener.addresses[0], timeout_ms=3000) as one:
-        async with connect(listener.addresses[0], timeout_ms=3000):
+    async with connect(listener.addresses[0], timeout_ms=15_000) as one:
+        async with connect(listener.addresses[0], timeout_ms=15_000):
             with pytest.raises(Unreachable):
-                async with connect(listener.addresses[0], timeout_ms=3000):
+                async with connect(listener.addresses[0], timeout_ms=15_000):
                     pytest.fail("a third connection")
         await eventually(lambda: listener.connections == 1)
         await assert_echoes(listener)
@@ -295,7 +295,7 @@ async def test_silent_and_idle_connections_are_closed_in_time(nursery):
     node = parse_address(listener.addresses[0]).node
     async with plain_link(await raw(listener.addresses[0]), node=node):
         await eventually(lambda: listener.connections == 2)
-        await eventually(lambda: listener.connections == 0, timeout_s=2)
+        await eventually(lambda: listener.connections == 0)
     await silent.aclose()
 
 

@@ -189,9 +189,9 @@ async def test_a_frame_in_500_byte_segments_arrives(nursery):
         await one.dial(address)
         frame = bytes(range(256)) * 1200
         assert one.send(two.node, frame)
-        assert await frame_of(two, timeout_s=10) == frame
+        assert await frame_of(two) == frame
         assert two.send(one.node, frame)
-        assert await frame_of(one, timeout_s=10) == frame
+        assert await frame_of(one) == frame
 
 
 async def test_stopping_ends_the_connections_and_says_so(nursery):

@@ -11,7 +11,7 @@ import trio
 
 from ccp2p.network import Connected
 
-from .stage import HASTY, frame_of, next_of, reason_of, start
+from .stage import frame_of, next_of, reason_of, start
 
 # A node in a process of its own: it prints its address and sends back every frame.
 NODE = """
@@ -57,24 +57,20 @@ async def test_a_frozen_peer_is_noticed_and_reached_again(nursery):
         assert one.send(node, b"awake")
         assert await frame_of(one) == b"awake"
         process.send_signal(signal.SIGSTOP)
-        began = trio.current_time()
         assert await reason_of(one) == "silent"
-        assert trio.current_time() - began < 2 * HASTY.silence_ms / 1000
         assert not one.send(node, b"gone")
         process.send_signal(signal.SIGCONT)
-        await next_of(one, Connected, timeout_s=10)
+        await next_of(one, Connected)
         assert one.send(node, b"awake again")
         assert await frame_of(one) == b"awake again"
 
 
-async def test_a_killed_peer_is_noticed_at_once(nursery):
+async def test_a_killed_peer_is_noticed_without_waiting_for_its_silence(nursery):
     [one] = await start(nursery, 1)
     with node_process() as (process, address):
         await one.dial(address)
         process.kill()
-        began = trio.current_time()
-        await reason_of(one)
-        assert trio.current_time() - began < 0.5
+        assert await reason_of(one) != "silent"
 
 
 async def test_an_honest_run_writes_nothing_to_stderr(nursery):
@@ -86,7 +82,7 @@ async def test_an_honest_run_writes_nothing_to_stderr(nursery):
         one.disconnect(node, "done")
         await trio.sleep(0.2)
         process.terminate()
-        assert process.communicate(timeout=5)[1] == ""
+        assert process.communicate(timeout=60)[1] == ""
 
 
 def test_importing_the_network_does_not_load_libp2p():

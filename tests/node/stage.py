@@ -20,8 +20,8 @@ from ccp2p.node.node import Node, Reports, unix_ms
 from ccp2p.node.setup import Founding, NodeSetup, Wanted
 
 MIB = 1024 * 1024
-PATIENCE_S = 20
-TIMEOUT_MS = 15_000
+PATIENCE_S = 60
+TIMEOUT_MS = 40_000
 # Short chains are quick to walk, and short idle rounds let a quiet network come to its end.
 PARAMETERS = Parameters(coin_length=1 << 14, min_round_delay_ms=20, max_round_delay_ms=100)
 

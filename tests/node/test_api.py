@@ -85,7 +85,7 @@ async def ask(stream: FrameStream, message: object) -> NodeMessage:
 
 
 async def answer(stream: FrameStream) -> NodeMessage:
-    with trio.fail_after(5):
+    with trio.fail_after(30):
         return decode_node_message(await stream.receive(), PeerFault)
 
 
@@ -96,7 +96,7 @@ async def refusals(stream: FrameStream, *envelopes: bytes) -> list[tuple[bytes, 
 
 
 async def test_each_request_gets_its_answer():
-    async with served() as node, connect(node.address, timeout_ms=5000) as stream:
+    async with served() as node, connect(node.address, timeout_ms=15_000) as stream:
         assert (await ask(stream, Hello(b"n" * 32))).genesis == b"n" * 32
         assert await ask(stream, Query(5, b"s", b"q")) == Reply(5, b"answer", "")
         assert (await ask(stream, GetStatus(6, 0))).number == 6
@@ -105,8 +105,8 @@ async def test_each_request_gets_its_answer():
 async def test_an_outcome_goes_to_whoever_submitted_and_to_nobody_else():
     async with (
         served() as node,
-        connect(node.address, timeout_ms=5000) as first,
-        connect(node.address, timeout_ms=5000) as second,
+        connect(node.address, timeout_ms=15_000) as first,
+        connect(node.address, timeout_ms=15_000) as second,
     ):
         await first.send(encode_message(Submit((envelope(1),))))
         await second.send(encode_message(Submit((envelope(2),))))
@@ -118,7 +118,7 @@ async def test_an_outcome_goes_to_whoever_submitted_and_to_nobody_else():
 
 
 async def test_a_dropped_envelope_is_answered_in_words():
-    async with served() as node, connect(node.address, timeout_ms=5000) as stream:
+    async with served() as node, connect(node.address, timeout_ms=15_000) as stream:
         await stream.send(encode_message(Submit((envelope(1),))))
         await eventually(lambda: node.api.waits_for(tag(1)))
         node.api.deliver([], [(tag(1), "no-session")])
@@ -128,7 +128,7 @@ async def test_a_dropped_envelope_is_answered_in_words():
 
 
 async def test_bad_envelopes_are_named_and_good_ones_beside_them_are_queued():
-    async with served() as node, connect(node.address, timeout_ms=5000) as stream:
+    async with served() as node, connect(node.address, timeout_ms=15_000) as stream:
         bad = [b"", b"garbage", envelope(1)[:-1], bytes(limits.MAX_ENVELOPE_BYTES + 1)]
         refused = await refusals(stream, *bad, envelope(2), envelope(3, epoch=9))
         codes = [code for _, code in refused]
@@ -141,14 +141,14 @@ async def test_bad_envelopes_are_named_and_good_ones_beside_them_are_queued():
 async def test_before_the_founding_nothing_is_taken():
     async with (
         served(Queue(epoch=None)) as node,
-        connect(node.address, timeout_ms=5000) as stream,
+        connect(node.address, timeout_ms=15_000) as stream,
     ):
         assert await refusals(stream, envelope(1)) == [(tag(1), "not-founded")]
         assert node.queue.taken == []
 
 
 async def test_a_full_queue_is_busy_for_the_rest_of_a_submission():
-    async with served(Queue(room=2)) as node, connect(node.address, timeout_ms=5000) as stream:
+    async with served(Queue(room=2)) as node, connect(node.address, timeout_ms=15_000) as stream:
         refused = await refusals(stream, *(envelope(n) for n in range(4)))
         assert refused == [(tag(2), "busy"), (tag(3), "busy")]
         assert [node.api.waits_for(tag(n)) for n in range(4)] == [True, True, False, False]
@@ -157,8 +157,8 @@ async def test_a_full_queue_is_busy_for_the_rest_of_a_submission():
 async def test_one_connection_has_a_bounded_number_of_envelopes_in_flight():
     async with (
         served() as node,
-        connect(node.address, timeout_ms=5000) as greedy,
-        connect(node.address, timeout_ms=5000) as other,
+        connect(node.address, timeout_ms=15_000) as greedy,
+        connect(node.address, timeout_ms=15_000) as other,
     ):
         half = limits.CLIENT_IN_FLIGHT // 2
         for start in (0, half):
@@ -188,17 +188,17 @@ async def test_one_connection_has_a_bounded_number_of_envelopes_in_flight():
     ids=["garbage", "bad-body", "unknown", "version", "short-nonce", "a-nodes-message"],
 )
 async def test_a_malformed_message_ends_its_own_connection_only(frame: bytes):
-    async with served() as node, connect(node.address, timeout_ms=5000) as good:
-        async with connect(node.address, timeout_ms=5000) as bad:
+    async with served() as node, connect(node.address, timeout_ms=15_000) as good:
+        async with connect(node.address, timeout_ms=15_000) as bad:
             await bad.send(frame)
-            with pytest.raises(Fault), trio.fail_after(5):
+            with pytest.raises(Fault), trio.fail_after(30):
                 await bad.receive()
         assert (await ask(good, GetStatus(1, 0))).number == 1
 
 
 async def test_who_leaves_is_waited_for_no_more():
     async with served() as node:
-        async with connect(node.address, timeout_ms=5000) as stream:
+        async with connect(node.address, timeout_ms=15_000) as stream:
             await stream.send(encode_message(Submit((envelope(1), envelope(2)))))
             await eventually(lambda: node.api.waits_for(tag(2)))
         await eventually(lambda: not node.api.waits_for(tag(1)))
@@ -214,9 +214,9 @@ async def flood(stream: FrameStream) -> None:
 async def test_a_client_that_does_not_read_is_cut_and_others_are_served():
     async with (
         served() as node,
-        connect(node.address, timeout_ms=5000) as slow,
-        connect(node.address, timeout_ms=5000) as good,
+        connect(node.address, timeout_ms=15_000) as slow,
+        connect(node.address, timeout_ms=15_000) as good,
     ):
-        with pytest.raises(Fault), trio.fail_after(20):
+        with pytest.raises(Fault), trio.fail_after(30):
             await flood(slow)
         assert (await ask(good, GetStatus(2, 0))).number == 2
