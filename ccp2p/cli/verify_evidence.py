@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ccp2p.cli.console import EXIT_ATTESTATION, EXIT_FAILED, emit, fail
-from ccp2p.model.errors import MemberFault
+from ccp2p.model.errors import Fault, MemberFault
 
 if TYPE_CHECKING:
     from ccp2p.attestation.policy import Policy
@@ -41,6 +41,12 @@ _COLOURS = {"ok": "green", "reject": "red", "policy-reject": "red"}
 @click.option("--report-data", metavar="HEX", help="What the evidence must be bound to.")
 @click.option("--platform-key", type=_FILE, help="An Arm CCA platform key to trust.")
 @click.option("--at", metavar="RFC3339", help="The time to judge for; now when not given.")
+@click.option(
+    "--ear",
+    "node_folder",
+    type=_FOLDER,
+    help="Print an EAT attestation result, signed by the key of the node in this folder.",
+)
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
 def evidence_command(
     file: Path,
@@ -50,6 +56,7 @@ def evidence_command(
     report_data: str | None,
     platform_key: Path | None,
     at: str | None,
+    node_folder: Path | None,
     as_json: bool,
 ) -> None:
     """Judge evidence of a TEE, offline: exit 0 when it is accepted, 4 when it is refused."""
@@ -57,18 +64,22 @@ def evidence_command(
     from ccp2p.attestation.verify import verify
 
     try:
+        policy = read_policy(policy_file, platform_key)
         verdict = verify(
             read_evidence(read_file(file)),
             tuple(read_endorsement(read_file(path)) for path in endorsements),
-            read_policy(policy_file, platform_key),
+            policy,
             _time(at),
             tee=tee,
             report_data=_report_data(report_data),
         )
-    except MemberFault as fault:
+        result = _attestation_result(verdict, policy, node_folder) if node_folder else None
+    except Fault as fault:
         fail(fault)
     if as_json:
-        emit(verdict.as_json())
+        emit(verdict.as_json() | ({"ear": result} if result else {}))
+    elif result:
+        click.echo(result)
     else:
         _print_verdict(verdict)
     if not verdict.accepted:
@@ -117,6 +128,13 @@ def read_policy(policy_file: Path | None, platform_key: Path | None = None) -> "
     if platform_key is None:
         return policy
     return trusting_platform_keys(policy, (read_platform_key(read_file(platform_key)),))
+
+
+def _attestation_result(verdict: "Verdict", policy: "Policy", folder: Path) -> str:
+    from ccp2p.attestation.ear import attestation_result
+    from ccp2p.node.setup import identity_in
+
+    return attestation_result(verdict, identity_in(folder).signing, policy.digest, _time(None))
 
 
 def _time(text: str | None) -> int:

@@ -28,6 +28,11 @@ class Listen(Wire, frozen=True):
     client_port: int = 0
 
 
+def holds_node(directory: Path) -> bool:
+    """Whether a node has its keys in this folder."""
+    return (directory / _IDENTITY).exists()
+
+
 class NodeHome:
     """Reads and writes one node's folder."""
 

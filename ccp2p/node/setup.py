@@ -17,7 +17,7 @@ from ccp2p.model.genesis import Genesis, Parameters, check_parameters, network_i
 from ccp2p.model.member_protocol import Welcome
 from ccp2p.model.ticket import Ticket
 from ccp2p.node.attestor import NodeAttestor
-from ccp2p.node.home import Listen, NodeHome, keeps_keys, sealing_key
+from ccp2p.node.home import Listen, NodeHome, holds_node, keeps_keys, sealing_key
 from ccp2p.node.network_record import NetworkRecord
 from ccp2p.sealing.identity import Identity, storage_key
 from ccp2p.storage.lmdb_store import LmdbStore
@@ -157,6 +157,16 @@ def reopen(wanted: Wanted) -> NodeSetup:
         member_invite=record.member_invite,
         node_invite=record.node_invite,
     )
+
+
+def identity_in(directory: Path) -> Identity:
+    """The keys of the node in a folder, on the TEE that sealed them; LocalFault without a node."""
+    if not holds_node(directory):
+        raise LocalFault("data-folder", f"{directory} holds no node")
+    home = NodeHome(directory)
+    simulated = home.has_simulated_chip
+    platform = SimulatedPlatform(home.platform_directory) if simulated else open_platform()
+    return home.identity(platform)
 
 
 def _setup(wanted: Wanted, home: NodeHome, platform: Platform, genesis_bytes: bytes) -> NodeSetup:

@@ -121,6 +121,16 @@ def test_the_two_kinds_of_keys_have_their_own_issuers() -> None:
 
 
 @pytest.mark.usefixtures("trusted")
+@pytest.mark.parametrize(
+    ("product", "status"),
+    [(b"Genoa", "ok"), (b"Genoa-B1", "ok"), (b"Milan", "reject"), (b"Milan-B0", "reject")],
+)
+def test_a_certificate_names_the_product_of_its_chain(product: bytes, status: str) -> None:
+    leaf = chip(chip_extensions(product=product), amd_issuer())
+    assert judge(Report(), leaf).status == status
+
+
+@pytest.mark.usefixtures("trusted")
 def test_a_chip_s_certificate_cannot_issue_another() -> None:
     first = vcek()
     second = chip(chip_extensions(), first, "SEV-VCEK")

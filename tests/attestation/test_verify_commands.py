@@ -9,7 +9,11 @@ import pytest
 from click.testing import CliRunner, Result
 
 from ccp2p.attestation import inputs
+from ccp2p.attestation.platforms.simulated import SimulatedPlatform
+from ccp2p.attestation.policy import default_policy
 from ccp2p.cli.verify_evidence import evidence_command, samples_command
+from ccp2p.crypto.signatures import verify as signature_holds
+from ccp2p.node.home import NodeHome
 from tests.attestation.evidence import EVIDENCE, case, needs_samples
 
 pytestmark = needs_samples
@@ -143,6 +147,32 @@ def test_garbage_is_refused_evidence(tmp_path: Path, content: bytes) -> None:
     result = judge(file, "--json")
     assert result.exit_code == 4
     assert json.loads(result.stdout)["status"] == "reject"
+
+
+def test_a_node_signs_the_result_for_others(tmp_path: Path) -> None:
+    home = NodeHome(tmp_path / "node")
+    node = home.identity(SimulatedPlatform(home.platform_directory)).node
+    result = judge(TDX, *TDX_ARGUMENTS, "--ear", home.directory)
+    assert result.exit_code == 0
+    header, body, signature = result.stdout.strip().split(".")
+    raw = base64.urlsafe_b64decode(signature + "==")
+    assert signature_holds(node, raw, f"{header}.{body}".encode())
+    claims = json.loads(base64.urlsafe_b64decode(body + "=" * (-len(body) % 4)))
+    assert claims["submods"]["tdx"]["ear.appraisal-policy-id"].endswith(
+        default_policy().digest.hex()
+    )
+    refused = judge(TDX, "--at", "2025-07-04T10:16:31Z", "--ear", home.directory, "--json")
+    assert refused.exit_code == 4
+    assert json.loads(refused.stdout)["ear"].count(".") == 2
+
+
+def test_a_folder_without_a_node_signs_nothing_and_stays_as_it_was(tmp_path: Path) -> None:
+    tmp_path.chmod(0o755)
+    result = judge(TDX, *TDX_ARGUMENTS, "--ear", tmp_path)
+    assert result.exit_code == 1
+    assert "holds no node" in result.stderr
+    assert list(tmp_path.iterdir()) == []
+    assert tmp_path.stat().st_mode & 0o777 == 0o755
 
 
 def test_a_file_over_the_limit_is_refused_unread(
