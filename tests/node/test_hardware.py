@@ -230,6 +230,14 @@ async def test_a_network_on_hardware_serves_clients_that_want_no_simulation(
         assert len({verdict.platform_id for verdict in verdicts}) == 2
 
 
+def test_a_node_on_a_tee_that_the_policy_does_not_name_ends_at_once(
+    tmp_path: Path, machine: list[Guest]
+):
+    machine.append(Guest(CHIPS[0], tee="tdx"))
+    with pytest.raises(LocalFault, match="TEE is tdx; the network accepts sev-snp"):
+        setups.found(Stage(None, tmp_path).wanted(0), hardware(1), 0)  # type: ignore[arg-type]
+
+
 async def test_a_node_on_hardware_goes_on_after_a_restart(tmp_path: Path, machine: list[Guest]):
     async with founded(tmp_path, machine) as (built, guest):
         node = built.hosts[0].node.setup.identity.node
