@@ -12,6 +12,7 @@ MINUTES_attestation := 3
 MINUTES_crypto := 3
 MINUTES_units := 3
 MINUTES_whole := 8
+MINUTES_simulator := 5
 MINUTES_sanitize := 3
 
 UNITS := tests/model tests/sealing tests/membership tests/execution tests/storage tests/devnet tests/benchmarks
@@ -54,6 +55,7 @@ suites: sanitize
 	timeout $(MINUTES_consensus)m $(BIN)/pytest tests/consensus
 	timeout $(MINUTES_attestation)m $(BIN)/pytest tests/attestation
 	timeout $(MINUTES_network)m $(BIN)/pytest tests/network
+	timeout $(MINUTES_simulator)m $(BIN)/pytest --numprocesses 2 tests/simulator
 	timeout $(MINUTES_whole)m $(BIN)/pytest $(WHOLE)
 
 # The extension under AddressSanitizer and UBSan, driven by its fuzz targets and their neighbours.

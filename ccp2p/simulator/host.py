@@ -299,11 +299,11 @@ class Host:
         self._reach("before-state")
         batch = Batch(epoch=self._epoch, commits=executed.records, buckets=executed.buckets)
         self.disk.write(batch)
-        self._reach("after-state")
         newest = commits[-1].commit
         self.executor.machine.stored(newest.epoch, newest.index)
         self.executed = newest.index
         self.world.checks.executed(self, executed)
+        self._reach("after-state")
         self.answer(executed)
         for seat, fault in executed.faults:
             self._blame(seat, fault)

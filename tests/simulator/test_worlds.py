@@ -8,15 +8,18 @@ from pathlib import Path
 
 import pytest
 
-from ccp2p.simulator.campaign import campaign
 from ccp2p.simulator.run import PASS, Result, Setting, simulate
 from ccp2p.simulator.scenarios import SCENARIOS
 
 WAN = Path("../shared/data/wan/ibm-cloud-rtt-ms-2024-10.csv")
-JOBS = max(1, min(4, len(os.sched_getaffinity(0))))
 
 # 300 seeds of everything at once; small committees are where most schedules fit into the time.
 MIXED = {4: range(200), 7: range(200, 280), 10: range(280, 300)}
+CHUNKS = [
+    (nodes, seeds[at : at + 20])
+    for nodes, seeds in MIXED.items()
+    for at in range(0, len(seeds), 20)
+]
 
 _ALONE = """
 import json, sys
@@ -46,10 +49,20 @@ def test_scenario_keeps_the_promises(name: str) -> None:
 
 @pytest.mark.slow
 @pytest.mark.timeout(300)
-@pytest.mark.parametrize("nodes", MIXED)
-def test_mixed_worlds_keep_the_promises(nodes: int) -> None:
-    results = list(campaign(["mixed"], MIXED[nodes], Setting(nodes=nodes), JOBS))
-    assert complaints(results) == []
+@pytest.mark.parametrize(("nodes", "seeds"), CHUNKS, ids=str)
+def test_mixed_worlds_keep_the_promises(nodes: int, seeds: range) -> None:
+    assert complaints([simulate("mixed", seed, Setting(nodes=nodes)) for seed in seeds]) == []
+
+
+# Runs that once failed, and why.
+FOUND = [
+    ("mixed", 4, 117),  # the judge did not see a state written just before all machines stopped
+]
+
+
+@pytest.mark.parametrize(("name", "nodes", "seed"), FOUND)
+def test_what_once_failed_passes(name: str, nodes: int, seed: int) -> None:
+    assert complaints([simulate(name, seed, Setting(nodes=nodes))]) == []
 
 
 def test_a_network_of_one_and_of_two_work() -> None:
