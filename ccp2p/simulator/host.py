@@ -176,6 +176,7 @@ class Host:
             self._blame(sender, fault)
             return
         if heard.delivery is not None:
+            self.world.deliveries += len(heard.delivery.blocks)
             intake = self.world.intake.verify(heard.delivery, self.core.consensus.is_admitted)
             for fault in intake.faults:
                 self._blame(sender, fault)

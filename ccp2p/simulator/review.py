@@ -24,6 +24,7 @@ def review(world: "World", random: Random, count: int) -> None:
     blocks = sorted(held.values(), key=lambda block: block.reference)
     for _ in range(count):
         order = _causal(_shuffled(blocks, random), held)
+        world.deliveries += len(blocks)
         chunk = random.choice((1, 1, 8))
         for number, digest in enumerate(_commits(world.founded, order, held, chunk), 1):
             world.checks.reviewed(number, digest)

@@ -54,7 +54,7 @@ class Story:
         size = len(self._world.hosts) if self._world else 0
         yield (
             f"{result.scenario}, seed {result.seed}, {size} nodes: {result.commits} commits in "
-            f"{result.simulated_us / 1e6:.1f} s, {result.deliveries} frames"
+            f"{result.simulated_us / 1e6:.1f} s, {result.deliveries} blocks delivered"
         )
         for seat in range(size):
             yield f"  {self._name(seat)}"

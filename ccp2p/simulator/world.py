@@ -33,7 +33,7 @@ class World:
         self.seed = seed
         self.trace = trace
         self.now_us = 0
-        self.deliveries = 0
+        self.deliveries = 0  # blocks that reached a node which runs, again or for the first time
         self.links = Links(latencies, self.generator("links"))
         self.intake = SharedIntake(founded.rules, founded.committee)
         self.checks = Checks(self)
@@ -103,7 +103,6 @@ class World:
     def _arrive(self, sender: int, receiver: int, starts: int, frame: bytes) -> None:
         if self.hosts[receiver].starts != starts:
             return  # the connection ended with the process that it led to
-        self.deliveries += 1
         self.trace.frame(self.now_us, sender, receiver, frame)
         self.hosts[receiver].hear(sender, frame)
 
