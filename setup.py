@@ -15,6 +15,7 @@ SANITIZERS = os.environ.get("CCP2P_SANITIZE", "")
 CHECKED = ["-O0", "-g", f"-fsanitize={SANITIZERS}", "-fno-sanitize-recover=all"]
 COMPILE = CHECKED if SANITIZERS else ["-O3"]
 LINK = CHECKED if SANITIZERS else []
+BLAKE2B = sorted(glob("ext/blake2b/*.c"))
 
 
 def native(name: str, *sources: str) -> Extension:
@@ -36,6 +37,9 @@ setup(
             native("hashchain", "ext/hashchain.pyx"),
             native("ed25519", "ext/ed25519.pyx", *sorted(glob("ext/ed25519/*.c"))),
             native("libsodium", "ext/libsodium.pyx"),
+            native("blake2b", "ext/blake2b.pyx", *BLAKE2B),
+            native("buckets", "ext/buckets.pyx", "ext/buckets/buckets.c", *BLAKE2B),
+            native("envelopes", "ext/envelopes.pyx", "ext/envelopes/envelopes.c", *BLAKE2B),
             native("log_index", "ext/log_index.pyx", *sorted(glob("ext/log_index/*.c"))),
         ],
         build_dir="build",

@@ -38,6 +38,14 @@ static inline u64 load_big(const u8 *bytes)
     return word;
 }
 
+static inline void store_little(u8 *bytes, u64 word)
+{
+#if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
+    word = __builtin_bswap64(word);
+#endif
+    memcpy(bytes, &word, 8);
+}
+
 static inline void store_big(u8 *bytes, u64 word)
 {
 #if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__

@@ -48,19 +48,25 @@ class View:
 class Context:
     """One event's surroundings and the app's keys; writes happen only if the app accepts.
 
+    It serves one event after the other of a commit: an app keeps no reference to it.
+
     `member` is the author's key, `position` counts the outcomes of the commit from 0,
     `ledger_time_ms` is the commit's Unix time.
     """
 
     __slots__ = ("_commit", "_seed_key", "_state", "_writes", "member", "position")
 
-    def __init__(
-        self, state: State, commit: Commit, seed_key: bytes, member: bytes, position: int
-    ) -> None:
+    def __init__(self, state: State, commit: Commit, seed_key: bytes) -> None:
         self._state = state
         self._commit = commit
         self._seed_key = seed_key
         self._writes: dict[bytes, bytes | None] = {}
+        self.member = b""
+        self.position = 0
+
+    def begin(self, member: bytes, position: int) -> None:
+        """Another event of the same commit; the host calls it before the app."""
+        self._writes.clear()
         self.member = member
         self.position = position
 

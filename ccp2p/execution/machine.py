@@ -9,8 +9,9 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from ccp2p.execution import apps, member_sequence, outcomes
+from ccp2p.execution import apps, outcomes
 from ccp2p.execution.app import DETERMINISTIC_MISTAKES, View
+from ccp2p.execution.member_sequence import MemberSequences
 from ccp2p.execution.outcomes import OutcomeProof, OutcomeTree
 from ccp2p.execution.run import Run
 from ccp2p.execution.state import SYSTEM, State
@@ -71,6 +72,7 @@ class StateMachine:
             network=network, salt_key=salt_key, load_bucket=load_bucket, cache_bytes=cache_bytes
         )
         self._outcomes = OutcomeTree(self._state, salt_key, checkpoint_interval)
+        self._sequences = MemberSequences(self._state, 0)
         self._sessions: dict[bytes, SessionRecord] = {}
         self.roster: bytes | None = (
             None  # encoded, as the last commit left it; None before the first
@@ -129,10 +131,12 @@ class StateMachine:
         if roster is not None:
             self.roster = roster
             self._state.put(_ROSTER, roster)
-        run = Run(self._app, self._state, self._salt_key, commit)
+        if commit.epoch != self._sequences.epoch:
+            self._sequences = MemberSequences(self._state, commit.epoch)
+        run = Run(self._app, self._state, self._salt_key, commit, self._sequences)
         for event in events:
             run.take(event)
-        advanced = run.sequences.write()
+        advanced = self._sequences.write()
         self._outcomes.apply(commit.epoch, commit.index, run.executed)
         buckets = self._state.flush(commit.epoch, commit.index)
         return Applied(run.outcomes, buckets, self._state.root, self._outcomes.root, advanced)
@@ -150,8 +154,7 @@ class StateMachine:
 
     def last_of(self, member: bytes) -> int | None:
         """The last executed number of a member; None when it is unknown."""
-        record = member_sequence.read(self._state, member)
-        return None if record is None else record.last
+        return self._sequences.last_of(member)
 
     def session_records(self) -> list[SessionRecord]:
         """The open sessions, in no particular order."""

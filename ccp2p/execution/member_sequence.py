@@ -3,6 +3,10 @@
 The last executed number is never forgotten. The outcomes of the last 64 are kept and given again
 to a repeated event; up to 64 numbers ahead an event is held until the gap before it fills. Held
 events die with their epoch.
+
+In the state a member is a ring of chunks, eight numbers each, so that an event rewrites one small
+record and not all that is remembered; the newest chunk tells the last number. What is held is a
+record of its own.
 """
 
 from typing import Final, Literal
@@ -14,9 +18,17 @@ from ccp2p.model.errors import LocalFault
 from ccp2p.model.outcome import MemberEvent, Outcome
 
 MEMBER: Final = SYSTEM + b"m"
+HELD: Final = SYSTEM + b"h"
 
 _WINDOW: Final = limits.SEQUENCE_WINDOW
-_MAX_RECORD_BYTES: Final = _WINDOW * (limits.MAX_OUTCOME_BYTES + 256) + 2 * limits.MAX_HELD_BYTES
+_CHUNK: Final = 8
+_RING: Final = _WINDOW // _CHUNK + 1  # one is being overwritten while the others hold the window
+_SLOTS: Final = tuple(bytes([slot]) for slot in range(_RING))
+_MAX_OUTCOME_BYTES: Final = limits.MAX_OUTCOME_BYTES + 256
+_MAX_CHUNK_BYTES: Final = _CHUNK * _MAX_OUTCOME_BYTES + 64
+_MAX_HELD_BYTES: Final = 2 * limits.MAX_HELD_BYTES
+_COMMITS_PER_TRIM: Final = 64  # looking at all members' sizes takes a while
+_ITEM_BYTES: Final = 64  # what Python needs for a kept outcome or event besides its bytes
 
 
 class Held(Wire, frozen=True):
@@ -29,32 +41,52 @@ class Held(Wire, frozen=True):
     body: bytes
 
 
-class _Record(Wire, frozen=True):
-    """`outcomes` are encoded, those of the newest numbers up to `last`."""
+class _Chunk(Wire, frozen=True):
+    """`outcomes` are encoded, those of the chunk's numbers up to `last`."""
 
     last: int
     outcomes: tuple[bytes, ...]
-    held: tuple[Held, ...]
+
+
+_HeldEvents = tuple[Held, ...]
 
 
 class MemberSequence:
-    """One member's numbers while a commit is applied. `last` is 0 before the first."""
+    """One member's numbers. `last` is 0 before the first."""
 
-    __slots__ = ("_held", "_held_bytes", "_outcomes", "changed", "last")
+    __slots__ = (
+        "_has_held_record",
+        "_held",
+        "_held_bytes",
+        "_outcomes",
+        "_written",
+        "changed",
+        "is_known",
+        "last",
+    )
 
-    def __init__(self, record: _Record, epoch: int) -> None:
-        self.last = record.last
-        self._outcomes = list(record.outcomes)
-        self._held = {held.sequence: held for held in record.held if held.epoch == epoch}
-        self._held_bytes = sum(len(held.body) for held in self._held.values())
+    def __init__(self, last: int | None, outcomes: list[bytes], held: _HeldEvents, epoch: int):
+        self.is_known = last is not None
+        self.last = self._written = last or 0
+        self._outcomes = outcomes
+        self._has_held_record = bool(held)
+        self._held = {event.sequence: event for event in held if event.epoch == epoch}
+        self._held_bytes = sum(len(event.body) for event in self._held.values())
         self.changed = False
+
+    @property
+    def size_bytes(self) -> int:
+        """About what it takes in memory."""
+        kept = len(self._outcomes) + len(self._held)
+        return self._held_bytes + sum(map(len, self._outcomes)) + _ITEM_BYTES * kept
 
     def past(self, event: MemberEvent) -> Outcome | Literal["used", "conflict"]:
         """The kept outcome of an executed number, or why there is none."""
-        place = len(self._outcomes) - 1 - (self.last - event.sequence)
-        if place < 0 or event.sequence < 1:
+        behind = self.last - event.sequence
+        if behind >= _WINDOW or event.sequence < 1:
             return "used"
-        outcome = codec.decode(self._outcomes[place], Outcome, _MAX_RECORD_BYTES, LocalFault)
+        data = self._outcomes[-1 - behind]
+        outcome = codec.decode(data, Outcome, _MAX_OUTCOME_BYTES, LocalFault)
         return outcome if outcome.event == event.identifier else "conflict"
 
     def hold(self, event: MemberEvent, epoch: int) -> str:
@@ -79,6 +111,8 @@ class MemberSequence:
 
     def take_next(self) -> Held | None:
         """The held event whose turn it is, which is then held no more."""
+        if not self._held:
+            return None
         held = self._held.pop(self.last + 1, None)
         if held is not None:
             self._held_bytes -= len(held.body)
@@ -88,44 +122,103 @@ class MemberSequence:
         """Number `last + 1` has run; keep its encoded outcome."""
         self.last += 1
         self._outcomes.append(outcome)
-        del self._outcomes[:-_WINDOW]
         self.changed = True
 
-    def record(self) -> bytes:
-        """The encoded record."""
-        held = tuple(self._held[number] for number in sorted(self._held))
-        return codec.encode(_Record(self.last, tuple(self._outcomes), held))
+    def write(self, state: State, member: bytes) -> None:
+        """Put what changed into the state."""
+        last = self.last
+        newest = (last - 1) // _CHUNK if last else 0
+        first = self._written // _CHUNK  # one too many where a chunk had just filled up
+        for number in range(max(min(first, newest), newest - _RING + 1), newest + 1):
+            start, end = number * _CHUNK, min(number * _CHUNK + _CHUNK, last)
+            outcomes = self._outcomes[len(self._outcomes) - last + start :][: end - start]
+            chunk = codec.encode(_Chunk(end, tuple(outcomes)))
+            state.put(MEMBER + member + _SLOTS[number % _RING], chunk)
+        if self._held or self._has_held_record:
+            self._write_held(state, member)
+        if len(self._outcomes) > 2 * _WINDOW:
+            del self._outcomes[: -_WINDOW - _CHUNK]
+        self.is_known, self._written, self.changed = True, self.last, False
+
+    def _write_held(self, state: State, member: bytes) -> None:
+        events = tuple(self._held[number] for number in sorted(self._held))
+        if events:
+            state.put(HELD + member, codec.encode(events))
+        else:
+            state.delete(HELD + member)
+        self._has_held_record = bool(events)
 
 
 class MemberSequences:
-    """The members that one commit touches: each record is read once and written once."""
+    """The members of one epoch: read when first met, written once a commit, kept within a bound."""
 
     def __init__(self, state: State, epoch: int) -> None:
         self._state = state
         self._epoch = epoch
         self._members: dict[bytes, MemberSequence] = {}
+        self._commits = 0
+        self._met: dict[bytes, MemberSequence] = {}
+
+    @property
+    def epoch(self) -> int:
+        """Whose held events these are."""
+        return self._epoch
 
     def of(self, member: bytes) -> MemberSequence:
         """The member's numbers; a fresh start for an unknown one."""
+        sequence = self._met.get(member)
+        if sequence is None:
+            sequence = self._members.get(member) or _read(self._state, member, self._epoch)
+            self._met[member] = sequence
+        return sequence
+
+    def last_of(self, member: bytes) -> int | None:
+        """The last executed number of a member; None when it is unknown."""
         sequence = self._members.get(member)
         if sequence is None:
-            record = read(self._state, member) or _Record(0, (), ())
-            sequence = self._members[member] = MemberSequence(record, self._epoch)
-        return sequence
+            last, _ = _read_chunks(self._state, member)
+            return last
+        return sequence.last if sequence.is_known else None
 
     def write(self) -> list[tuple[bytes, int]]:
         """Put the changed records into the state; every such member with its last number."""
         advanced = []
-        for member, sequence in self._members.items():
+        for member, sequence in self._met.items():
             if sequence.changed:
-                self._state.put(MEMBER + member, sequence.record())
+                sequence.write(self._state, member)
                 advanced.append((member, sequence.last))
+        self._members.update(self._met)
+        self._commits += 1
+        if self._commits % _COMMITS_PER_TRIM == 0:
+            self._trim()
+        self._met = {}
         return advanced
 
+    def _trim(self) -> None:
+        """Forget who was met first, until the rest is within the bound."""
+        size_bytes = 0
+        for member in reversed(list(self._members)):
+            size_bytes += self._members[member].size_bytes
+            if size_bytes > limits.MEMBER_CACHE_BYTES and member not in self._met:
+                del self._members[member]
 
-def read(state: State, member: bytes) -> _Record | None:
-    """A member's record, or None for an unknown member."""
-    data = state.get(MEMBER + member)
-    if data is None:
-        return None
-    return codec.decode(data, _Record, _MAX_RECORD_BYTES, LocalFault)
+
+def _read(state: State, member: bytes, epoch: int) -> MemberSequence:
+    last, outcomes = _read_chunks(state, member)
+    data = None if last is None else state.get(HELD + member)
+    held = codec.decode(data, _HeldEvents, _MAX_HELD_BYTES, LocalFault) if data else ()
+    return MemberSequence(last, outcomes, held, epoch)
+
+
+def _read_chunks(state: State, member: bytes) -> tuple[int | None, list[bytes]]:
+    """The last number, or None for an unknown member, and the outcomes up to it."""
+    chunks = []
+    for slot in _SLOTS:  # they fill up in this order
+        data = state.get(MEMBER + member + slot)
+        if data is None:
+            break
+        chunks.append(codec.decode(data, _Chunk, _MAX_CHUNK_BYTES, LocalFault))
+    if not chunks:
+        return None, []
+    chunks.sort(key=lambda chunk: chunk.last)
+    return chunks[-1].last, [outcome for chunk in chunks for outcome in chunk.outcomes]

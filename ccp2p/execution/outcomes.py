@@ -6,13 +6,16 @@ memory only, so that node proves nothing of that interval, and others do.
 """
 
 from collections import deque
+from collections.abc import Sequence
+from itertools import count
 from typing import Final
 
+from ccp2p.crypto import blake2b
 from ccp2p.execution.state import SYSTEM, State
 from ccp2p.model import codec, hashing, limits
 from ccp2p.model.codec import Wire
 from ccp2p.model.errors import LocalFault
-from ccp2p.model.hashing import ZERO_DIGEST
+from ccp2p.model.hashing import DIGEST_BYTES, ZERO_DIGEST
 from ccp2p.model.outcome import Outcome
 
 KEY: Final = SYSTEM + b"outcomes"
@@ -42,35 +45,45 @@ class _Interval:
     """The leaves of one interval, as far as this process has seen and kept them."""
 
     def __init__(self, *, complete: bool) -> None:
-        self._levels: list[list[bytes]] = [[]]
-        self._places: dict[bytes, tuple[int, bytes]] = {}
+        self._leaves = bytearray()
+        self._salts = bytearray()
+        self._levels: list[bytes] = []
+        self._places: dict[bytes, int] = {}
         self._complete = complete
         self.end = (0, 0)
 
     def __len__(self) -> int:
-        return len(self._levels[0])
+        return len(self._leaves) // DIGEST_BYTES
 
-    def add(self, event: bytes, salt: bytes, leaf: bytes) -> None:
-        if len(self) >= limits.MAX_PROVABLE_OUTCOMES:
-            self._levels, self._places, self._complete = [[]], {}, False
-        del self._levels[1:]
-        self._places[event] = (len(self), salt)
-        self._levels[0].append(leaf)
+    def add(self, events: Sequence[bytes], salts: bytes, leaves: bytes) -> None:
+        """Append leaves, and their salts of `DIGEST_BYTES` each."""
+        if len(self) + len(events) > limits.MAX_PROVABLE_OUTCOMES:
+            self._leaves, self._salts, self._places = bytearray(), bytearray(), {}
+            self._complete = False
+        self._levels = []
+        self._places.update(zip(events, count(len(self)), strict=False))
+        self._leaves += leaves
+        self._salts += salts
 
     def prove(self, event: bytes) -> OutcomeProof | None:
-        place = self._places.get(event)
-        if place is None or not self._complete:
+        """See `OutcomeTree.prove`."""
+        index = self._places.get(event)
+        if index is None or not self._complete:
             return None
-        index, salt = place
+        start = index * DIGEST_BYTES
+        salt = bytes(self._salts[start : start + _SALT_BYTES])
         return OutcomeProof(*self.end, index, len(self), salt, self._path(index))
 
     def _path(self, index: int) -> tuple[bytes, ...]:
-        while len(self._levels[-1]) > 1:
-            self._levels.append(_next_level(self._levels[-1]))
+        levels = self._levels or [bytes(self._leaves)]
+        while len(levels[-1]) > DIGEST_BYTES:
+            levels.append(_next_level(levels[-1]))
+        self._levels = levels
         path = []
-        for level in self._levels[:-1]:
-            if index ^ 1 < len(level):
-                path.append(level[index ^ 1])
+        for level in levels[:-1]:
+            start = (index ^ 1) * DIGEST_BYTES
+            if start < len(level):
+                path.append(level[start : start + DIGEST_BYTES])
             index >>= 1
         return tuple(path)
 
@@ -110,14 +123,21 @@ class OutcomeTree:
         before = self._peaks
         if (commit - 1) % self._interval_commits == 0:
             self._start()
-        peaks, count = list(self._peaks.digests), self._peaks.count
-        for event, encoded in outcomes:
-            salt = hashing.keyed(hashing.SALT, self._salt_key, hashing.OUTCOME, event)[:_SALT_BYTES]
-            leaf = _leaf(salt, event, encoded)
-            self._running.add(event, salt, leaf)
-            _append(peaks, count, leaf)
-            count += 1
-        self._peaks = _Peaks(count, tuple(peaks))
+        if outcomes:
+            events = [event for event, _ in outcomes]
+            named = [hashing.OUTCOME + event for event in events]
+            salts = blake2b.digest_each(hashing.SALT, named, self._salt_key)
+            leaves = blake2b.digest_each(
+                hashing.OUTCOME,
+                [
+                    salts[at : at + _SALT_BYTES] + event + encoded
+                    for at, (event, encoded) in zip(
+                        range(0, len(salts), DIGEST_BYTES), outcomes, strict=True
+                    )
+                ],
+            )
+            self._running.add(events, salts, leaves)
+            self._peaks = _append(self._peaks, leaves)
         if self._peaks != before:
             self._state.put(KEY, codec.encode(self._peaks))
         self._running.end = (epoch, commit)
@@ -171,15 +191,23 @@ def _node(left: bytes, right: bytes) -> bytes:
     return hashing.digest(hashing.TREE, left + right)
 
 
-def _append(peaks: list[bytes], count: int, leaf: bytes) -> None:
-    """Add a leaf to `count` others: equal subtrees merge, as in binary addition."""
-    peaks.append(leaf)
-    while count & 1:
-        right = peaks.pop()
-        peaks.append(_node(peaks.pop(), right))
-        count >>= 1
+def _append(peaks: _Peaks, leaves: bytes) -> _Peaks:
+    """Add leaves: at each height, two neighbours pair up and an odd one becomes a peak."""
+    total = peaks.count + len(leaves) // DIGEST_BYTES
+    before = list(peaks.digests)
+    after: list[bytes] = []
+    row, height = leaves, 0
+    while row or peaks.count >> height:
+        if peaks.count >> height & 1:
+            row = before.pop() + row
+        if len(row) // DIGEST_BYTES & 1:
+            after.append(row[-DIGEST_BYTES:])
+            row = row[:-DIGEST_BYTES]
+        row = blake2b.digest_rows(hashing.TREE, row, 2 * DIGEST_BYTES)
+        height += 1
+    return _Peaks(total, tuple(reversed(after)))
 
 
-def _next_level(level: list[bytes]) -> list[bytes]:
-    paired = [_node(level[at], level[at + 1]) for at in range(0, len(level) - 1, 2)]
-    return paired + level[len(level) & ~1 :]
+def _next_level(level: bytes) -> bytes:
+    even = len(level) - len(level) % (2 * DIGEST_BYTES)
+    return blake2b.digest_rows(hashing.TREE, level[:even], 2 * DIGEST_BYTES) + level[even:]

@@ -15,12 +15,13 @@ class Run:
     An outcome's position is its index in `outcomes`.
     """
 
-    def __init__(self, app: App, state: State, seed_key: bytes, commit: Commit) -> None:
+    def __init__(
+        self, app: App, state: State, seed_key: bytes, commit: Commit, sequences: MemberSequences
+    ) -> None:
         self._app = app
-        self._state = state
-        self._seed_key = seed_key
         self._commit = commit
-        self.sequences = MemberSequences(state, commit.epoch)
+        self._context = Context(state, commit, seed_key)
+        self._sequences = sequences
         self.outcomes: list[tuple[bytes, Outcome]] = []
         self.executed: list[tuple[bytes, bytes]] = []
 
@@ -29,7 +30,7 @@ class Run:
         if event.refusal:
             self._refuse(event, "denied", event.refusal)
             return
-        numbers = self.sequences.of(event.member)
+        numbers = self._sequences.of(event.member)
         ahead = event.sequence - numbers.last
         if event.sequence == 0:
             self._greet(numbers, event)
@@ -44,7 +45,7 @@ class Run:
 
     def _greet(self, numbers: MemberSequence, event: MemberEvent) -> None:
         """Number 0 executes nothing: it makes a member known and tells its last number."""
-        numbers.changed = True
+        numbers.changed |= not numbers.is_known
         place = len(self.outcomes)
         body = numbers.last.to_bytes(8, "big")
         outcome = Outcome(event.identifier, "ok", self._commit.index, place, body)
@@ -76,7 +77,8 @@ class Run:
 
     def _run_app(self, member: bytes, body: bytes) -> tuple[Status, bytes]:
         """The app on one event: all of its writes, or none."""
-        context = Context(self._state, self._commit, self._seed_key, member, len(self.outcomes))
+        context = self._context
+        context.begin(member, len(self.outcomes))
         try:
             answer = self._app.apply(context, body)
         except MemberFault as fault:

@@ -7,7 +7,7 @@ holds the hashes of all parts, which give the root; a part then stands or falls 
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from ccp2p.execution.bucket import Bucket
+from ccp2p.crypto import buckets
 from ccp2p.model import hashing, limits
 from ccp2p.model.errors import PeerFault
 
@@ -24,14 +24,19 @@ def root_of(parts: Sequence[bytes]) -> bytes:
     return _fold(list(parts))
 
 
-def check_part(part: int, buckets: Sequence[tuple[int, bytes]], expected: bytes) -> None:
-    """PeerFault unless these encoded buckets are all of a part whose hash is `expected`."""
+def check_part(part: int, held: Sequence[tuple[int, bytes]], expected: bytes) -> None:
+    """PeerFault unless `held` are all encoded buckets of a part whose hash is `expected`."""
     first = part * PART_BUCKETS
-    leaves: dict[int, bytes] = {}
-    for index, data in buckets:
-        if not first <= index < first + PART_BUCKETS or index in leaves or not data:
-            raise PeerFault("snapshot", "a bucket that does not belong into this part")
-        leaves[index] = Bucket.decode(data, PeerFault).digest()
+    indices = [index for index, _ in held]
+    is_of_part = all(first <= index < first + PART_BUCKETS for index in indices)
+    if not is_of_part or len(set(indices)) != len(held) or not all(data for _, data in held):
+        raise PeerFault("snapshot", "a bucket that does not belong into this part")
+    try:
+        joined = buckets.digests([data for _, data in held])
+    except ValueError:
+        raise PeerFault("malformed", "a bucket of a snapshot is malformed") from None
+    size = hashing.DIGEST_BYTES
+    leaves = {index: joined[at * size : (at + 1) * size] for at, index in enumerate(indices)}
     if part_digest(part, leaves) != expected:
         raise PeerFault("snapshot", "a part of a snapshot does not match the state root")
 

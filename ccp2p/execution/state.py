@@ -1,9 +1,10 @@
 """The replicated state: keys and values in 65,536 buckets under one root.
 
-Writes collect in memory until `flush`, once a commit. Buckets come from disk when needed and are
-checked against the tree, so a disk cannot change or replay one unseen. A key's bucket follows from
-a secret that the first epoch's salt key fixes for good: a member who could compute it would grind
-keys into one bucket and slow everyone down.
+Writes collect in memory until `flush`, once a commit, which folds them into encoded buckets and
+hashes all that changed in one native call (`crypto/buckets.py`). Buckets come from disk when needed
+and are checked against the tree, so a disk cannot change or replay one unseen. A key's bucket
+follows from a secret that the first epoch's salt key fixes for good: a member who could compute it
+would grind keys into one bucket and slow everyone down.
 """
 
 from collections import OrderedDict
@@ -11,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator
 from hashlib import blake2b
 from typing import Final
 
-from ccp2p.execution.bucket import SALT_BYTES, Bucket
+from ccp2p.crypto import buckets
 from ccp2p.execution.state_tree import StateTree
 from ccp2p.model import hashing, limits
 from ccp2p.model.errors import Fault, LocalFault
@@ -20,8 +21,7 @@ SYSTEM: Final = b"\0"  # first byte of the host's own keys
 APP: Final = b"\1"  # first byte of the app's keys
 
 _PLACEMENT_KEY: Final = SYSTEM + b"placement"
-_PLACEMENT_BUCKET: Final = 0
-_MAX_PLACES: Final = 16_384  # keys whose bucket is remembered until the next commit
+_CACHED_BYTES: Final = 150  # what Python needs for a cached bucket besides its bytes
 
 LoadBucket = Callable[[int], bytes | None]
 
@@ -42,12 +42,12 @@ class State:
     ) -> None:
         self._load_bucket = load_bucket
         self._cache_bytes = cache_bytes
-        self._cache: OrderedDict[int, Bucket] = OrderedDict()
+        self._cache: OrderedDict[int, bytes] = OrderedDict()
         self._cached_bytes = 0
         self._tree = StateTree()
         self._written: dict[bytes, bytes | None] = {}
         self._unstored: dict[int, tuple[tuple[int, int], bytes]] = {}
-        self.set_salt_key(salt_key)
+        self._salt_key = salt_key
         placement = hashing.keyed(hashing.BUCKET, salt_key, network)
         self._place_by(placement)
         self._written[_PLACEMENT_KEY] = placement
@@ -59,13 +59,13 @@ class State:
 
     def set_salt_key(self, salt_key: bytes) -> None:
         """Salt later writes with another epoch's key; what is written keeps its salts."""
-        self._salter = blake2b(digest_size=SALT_BYTES, person=hashing.SALT, key=salt_key)
+        self._salt_key = salt_key
 
     def get(self, key: bytes) -> bytes | None:
         """The value of a key, or None."""
         if key in self._written:
             return self._written[key]
-        return self._bucket(self._place(key)).get(key)
+        return buckets.find(self._bucket(self._place(key)), key)
 
     def put(self, key: bytes, value: bytes) -> None:
         """Set a key, as of the next flush; reads see it at once."""
@@ -80,25 +80,18 @@ class State:
 
         An emptied bucket is empty bytes. They stay in memory until `stored` is told of them.
         """
-        position = epoch.to_bytes(8, "big") + commit.to_bytes(8, "big")
-        changed: dict[int, Bucket] = {}
-        for key, value in self._written.items():
-            index = self._place(key)
-            bucket = changed.get(index)
-            if bucket is None:
-                bucket = changed[index] = self._borrow(index)
-            if value is None:
-                bucket.remove(key)
-            else:
-                bucket.put(key, value, self._salt(position, key))
+        places, encoded, digests = buckets.fold(
+            self._written, self._borrow, self._placement, self._salt_key, epoch, commit
+        )
         self._written.clear()
-        self._places = {_PLACEMENT_KEY: _PLACEMENT_BUCKET}
-        self._tree.update({index: bucket.digest() for index, bucket in changed.items()})
-        encoded = {index: bucket.encode() for index, bucket in changed.items()}
-        for index, data in encoded.items():
-            self._unstored[index] = ((epoch, commit), data)
-            self._keep(index, changed[index])
-        return encoded
+        self._tree.update(places, digests)
+        changed = dict(zip(places, encoded, strict=True))
+        when = (epoch, commit)
+        self._unstored.update((index, (when, data)) for index, data in changed.items())
+        self._cache.update(changed)
+        self._cached_bytes += sum(map(len, encoded)) + _CACHED_BYTES * len(encoded)
+        self._evict()
+        return changed
 
     def stored(self, epoch: int, commit: int) -> None:
         """The buckets of this commit and of those before it are on disk."""
@@ -109,7 +102,7 @@ class State:
 
     def restore(
         self,
-        buckets: Iterable[tuple[int, bytes]],
+        stored: Iterable[tuple[int, bytes]],
         root: bytes,
         prefixes: tuple[bytes, ...],
         fault: type[Fault],
@@ -119,20 +112,20 @@ class State:
         Returns the entries whose key starts with one of `prefixes`. Raises `fault` with code
         `malformed` or `state-mismatch`.
         """
-        digests: dict[int, bytes] = {}
+        held: dict[int, bytes] = {}
         found: dict[bytes, bytes] = {}
-        placement = None
-        for index, data in buckets:
-            if not 0 <= index < limits.STATE_BUCKETS or index in digests:
+        wanted = (_PLACEMENT_KEY, *prefixes)
+        for index, data in stored:
+            if not 0 <= index < limits.STATE_BUCKETS or index in held:
                 raise fault("malformed", "a bucket's number is impossible or comes twice")
-            bucket = Bucket.decode(data, fault)
-            digests[index] = bucket.digest()
-            found.update(bucket.matching(prefixes))
-            if index == _PLACEMENT_BUCKET:
-                placement = bucket.get(_PLACEMENT_KEY)
-        self._tree.update(digests)
+            held[index] = b""
+            entries, held[index] = _check(data, fault)
+            found.update(entry for entry in entries if entry[0].startswith(wanted))
+        places = sorted(held)
+        self._tree.update(places, b"".join(held[index] for index in places))
         if self._tree.root != root:
             raise fault("state-mismatch", "the stored state does not match its root: refetch it")
+        placement = found.pop(_PLACEMENT_KEY, None)
         if placement is not None:
             self._place_by(placement)
             self._written.clear()
@@ -141,8 +134,9 @@ class State:
     def scan(self, prefix: bytes) -> Iterator[tuple[bytes, bytes]]:
         """Every key with a prefix and its value, unordered. Reads the whole state."""
         for index in self._tree.occupied():
-            bucket = self._cache.get(index)
-            yield from (self._read(index) if bucket is None else bucket).matching(prefix)
+            data = self._cache.get(index)
+            entries = buckets.entries(self._read(index) if data is None else data)
+            yield from (entry for entry in entries if entry[0].startswith(prefix))
 
     def proof(self, key: bytes) -> tuple[int, tuple[bytes, ...]]:
         """The bucket of a key and its path to the root."""
@@ -154,56 +148,65 @@ class State:
         return self._tree.part_digests()
 
     def _place_by(self, placement: bytes) -> None:
-        self._placer = blake2b(digest_size=2, person=hashing.BUCKET, key=placement)
-        self._places = {_PLACEMENT_KEY: _PLACEMENT_BUCKET}
+        self._placement = placement
+        self._placer = blake2b(
+            digest_size=hashing.DIGEST_BYTES, person=hashing.BUCKET, key=placement
+        )
 
     def _place(self, key: bytes) -> int:
-        """The bucket of a key; remembered within a commit, where the same keys come up again."""
-        place = self._places.get(key)
-        if place is None:
-            state = self._placer.copy()
-            state.update(key)
-            place = int.from_bytes(state.digest(), "big")
-            if len(self._places) < _MAX_PLACES:
-                self._places[key] = place
-        return place
+        state = self._placer.copy()
+        state.update(key)
+        return int.from_bytes(state.digest()[:2], "big")
 
-    def _salt(self, position: bytes, key: bytes) -> bytes:
-        state = self._salter.copy()
-        state.update(position + key)
-        return state.digest()
-
-    def _bucket(self, index: int) -> Bucket:
-        bucket = self._cache.get(index)
-        if bucket is not None:
+    def _bucket(self, index: int) -> bytes:
+        data = self._cache.get(index)
+        if data is not None:
             self._cache.move_to_end(index)
-            return bucket
-        bucket = self._read(index)
-        self._keep(index, bucket)
-        return bucket
+            return data
+        data = self._read(index)
+        self._keep(index, data)
+        return data
 
-    def _borrow(self, index: int) -> Bucket:
-        """A bucket taken out of the cache to be changed; `_keep` puts it back at its new size."""
-        bucket = self._cache.pop(index, None)
-        if bucket is None:
+    def _borrow(self, index: int) -> bytes:
+        """A bucket taken out of the cache to be changed; `flush` puts the new one in."""
+        data = self._cache.pop(index, None)
+        if data is None:
             return self._read(index)
-        self._cached_bytes -= bucket.size_bytes
-        return bucket
+        self._cached_bytes -= len(data) + _CACHED_BYTES
+        return data
 
-    def _keep(self, index: int, bucket: Bucket) -> None:
-        self._cache[index] = bucket
-        self._cached_bytes += bucket.size_bytes
+    def _keep(self, index: int, data: bytes) -> None:
+        self._cache[index] = data
+        self._cached_bytes += len(data) + _CACHED_BYTES
+        self._evict()
+
+    def _evict(self) -> None:
         while self._cached_bytes > self._cache_bytes:
             _, evicted = self._cache.popitem(last=False)
-            self._cached_bytes -= evicted.size_bytes
+            self._cached_bytes -= len(evicted) + _CACHED_BYTES
 
-    def _read(self, index: int) -> Bucket:
+    def _read(self, index: int) -> bytes:
         expected = self._tree.leaf(index)
         if expected == hashing.ZERO_DIGEST:
-            return Bucket()
+            return b""
         unstored = self._unstored.get(index)
-        data = unstored[1] if unstored is not None else self._load_bucket(index)
-        bucket = Bucket.decode(data, LocalFault) if data else Bucket()
-        if bucket.digest() != expected:
+        data = unstored[1] if unstored is not None else self._load_bucket(index) or b""
+        if _digest(data, LocalFault) != expected:
             raise LocalFault("state-mismatch", "the disk returned another state than was written")
-        return bucket
+        return data
+
+
+def _digest(data: bytes, fault: type[Fault]) -> bytes:
+    """The hash of an encoded bucket; `fault` when it is malformed."""
+    try:
+        return buckets.digests([data])
+    except ValueError:
+        raise fault("malformed", "a bucket of the state is malformed") from None
+
+
+def _check(data: bytes, fault: type[Fault]) -> tuple[list[tuple[bytes, bytes]], bytes]:
+    """The entries and the hash of a bucket that somebody else kept."""
+    if len(data) > limits.MAX_BUCKET_BYTES:
+        raise fault("oversized", f"a bucket of {len(data)} bytes")
+    digest = _digest(data, fault)
+    return buckets.entries(data), digest

@@ -5,10 +5,11 @@ where a binary tree hashes 16 of 64 bytes, and the fixed cost of a call outweigh
 price is a proof of 2 KiB. A node without content is all zeros, so empty subtrees cost nothing.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from hashlib import blake2b
 from typing import Final
 
+from ccp2p.crypto import buckets
 from ccp2p.model import limits
 from ccp2p.model.hashing import DIGEST_BYTES, TREE, ZERO_DIGEST
 
@@ -32,18 +33,9 @@ class StateTree:
         """The hash of bucket `index`; ZERO_DIGEST when it is empty."""
         return bytes(self._levels[0][index * DIGEST_BYTES : (index + 1) * DIGEST_BYTES])
 
-    def update(self, leaves: Mapping[int, bytes]) -> None:
-        """Set bucket hashes and everything above them; a shared node is hashed once."""
-        changed: Mapping[int, bytes] = leaves
-        for nodes in self._levels:
-            for index, value in changed.items():
-                nodes[index * DIGEST_BYTES : (index + 1) * DIGEST_BYTES] = value
-            groups = {index // _ARITY for index in changed}
-            changed = {
-                group: _node(nodes[group * _GROUP_BYTES : (group + 1) * _GROUP_BYTES])
-                for group in groups
-            }
-        self.root = changed.get(0, self.root)
+    def update(self, indices: Sequence[int], leaves: bytes) -> None:
+        """Set bucket hashes, indices ascending, and all above; a shared node is hashed once."""
+        self.root = buckets.update_tree(self._levels, indices, leaves) or self.root
 
     def occupied(self) -> list[int]:
         """The buckets that are not empty, ascending."""

@@ -99,6 +99,7 @@ MAX_QUERY_ITEMS: Final = 500  # rows of one reply; 500 of the longest names fit
 MAX_TEXT_BYTES: Final = 32 * 1024  # one message of a room, in UTF-8
 MAX_BUCKET_BYTES: Final = 64 * 1024 * 1024  # placement is secret, so none gets near it
 STATE_CACHE_BYTES: Final = 128 * 1024 * 1024  # decoded buckets kept in memory
+MEMBER_CACHE_BYTES: Final = 32 * 1024 * 1024  # members' numbers kept decoded between commits
 MAX_PROVABLE_OUTCOMES: Final = 1 << 16  # executed outcomes kept in memory for receipts
 MAX_OPEN_CHECKPOINTS: Final = 16  # checkpoints that may wait for votes; the oldest are given up
 

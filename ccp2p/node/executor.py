@@ -22,6 +22,7 @@ from ccp2p.model.outcome import Outcome
 from ccp2p.node.meter import Meter
 from ccp2p.node.roster_keeper import Closing, RosterKeeper
 from ccp2p.sealing import session as sessions
+from ccp2p.sealing.session import SessionContext, SessionKeys
 from ccp2p.sealing.table import OpenedCommit, SessionTable
 
 
@@ -94,16 +95,20 @@ class Executor:
     def execute(self, commits: Sequence[CommittedBlocks]) -> Executed:
         """Apply `commits`; LocalFault `diverged` when Q others found other roots than ours."""
         executed = Executed()
-        if len(commits) > 1:
-            with self._meter.stage("open"):
-                self.table.foresee([e for committed in commits for e in _envelopes(committed)])
+        answers = _Answers()
+        with self._meter.stage("open"):
+            self.table.foresee([e for committed in commits for e in _envelopes(committed)])
         for committed in commits:
             if self.keeper.closed is not None:
                 break
-            self._execute_one(committed, executed)
+            self._execute_one(committed, executed, answers)
+        with self._meter.stage("answer"):
+            executed.outcomes = answers.seal(self.table.context)
         return executed
 
-    def _execute_one(self, committed: CommittedBlocks, executed: Executed) -> None:
+    def _execute_one(
+        self, committed: CommittedBlocks, executed: Executed, answers: "_Answers"
+    ) -> None:
         commit = committed.commit
         with self._meter.stage("open"):
             opened = self.table.open_commit(
@@ -118,8 +123,10 @@ class Executor:
         if self.keeper.closed is not None:
             roots = Roots(applied.state_root, applied.outcomes_root)
             executed.closed = self.keeper.closing(commit, roots)
-        self._answer(applied.outcomes, opened, executed)
-        self.table.advance(applied.advanced)
+        self._answer(applied.outcomes, opened, answers)
+        executed.dropped.extend((t, code) for t, code in opened.dropped if self._waits_for(t))
+        with self._meter.stage("advance"):
+            self.table.advance(applied.advanced)
         record = CommitRecord(commit, applied.state_root, applied.outcomes_root)
         executed.records.append((commit.index, codec.encode(record)))
         executed.buckets.update(applied.buckets)
@@ -135,19 +142,18 @@ class Executor:
         self,
         outcomes: Sequence[tuple[bytes, Outcome]],
         opened: OpenedCommit,
-        executed: Executed,
+        answers: "_Answers",
     ) -> None:
-        """Seal outcomes that somebody here waits for, before the tag windows move on."""
+        """Keep outcomes that somebody here waits for, before the tag windows move on."""
+        waits_for = self._waits_for
         for tag, outcome in outcomes:
-            if not self._waits_for(tag):
+            if not waits_for(tag):
                 continue
             # An event that was held came in an earlier commit; its session claims its tag still.
             session = self.table.of_tag(tag)
             keys = opened.keys.get(tag) or (session.keys if session else None)
             if keys is not None:
-                sealed = sessions.seal_outcome(self.table.context, keys, tag, codec.encode(outcome))
-                executed.outcomes.append((tag, sealed))
-        executed.dropped.extend((t, code) for t, code in opened.dropped if self._waits_for(t))
+                answers.add(tag, keys, codec.encode(outcome))
 
     def vote(self, checkpoint: Checkpoint) -> bytes:
         """Our encoded vote for roots that we have; only a seat has one."""
@@ -177,6 +183,26 @@ class Executor:
                 executed.faults.append((vote.author, fault))
             else:
                 _stop_if_diverged(self._tally.add(vote))
+
+
+class _Answers:
+    """Outcomes on their way to members, sealed together."""
+
+    def __init__(self) -> None:
+        self._tags: list[bytes] = []
+        self._keys: list[SessionKeys] = []
+        self._outcomes: list[bytes] = []
+
+    def add(self, tag: bytes, keys: SessionKeys, outcome: bytes) -> None:
+        """An encoded outcome for the session with these keys."""
+        self._tags.append(tag)
+        self._keys.append(keys)
+        self._outcomes.append(outcome)
+
+    def seal(self, context: SessionContext) -> list[tuple[bytes, bytes]]:
+        """(tag, sealed outcome) of all."""
+        sealed = sessions.seal_outcomes(context, self._keys, self._tags, self._outcomes)
+        return list(zip(self._tags, sealed, strict=True))
 
 
 def _envelopes(committed: CommittedBlocks) -> list[bytes]:

@@ -5,6 +5,7 @@ are separate for each direction. The tag of an envelope is a PRF of the event's 
 hosts cannot link a member's events.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ccp2p.crypto import aead, hpke
@@ -89,12 +90,21 @@ def seal_event(
     return Envelope(context.epoch, tag, opening, sealed)
 
 
-def seal_outcome(
-    context: SessionContext, keys: SessionKeys, tag: bytes, outcome_bytes: bytes
-) -> bytes:
-    """An outcome for the member's eyes."""
-    associated = context.associated(b"outcome", tag)
-    return aead.seal(context.aead, keys.down, outcome_bytes, associated)
+def seal_outcomes(
+    context: SessionContext,
+    keys: Sequence[SessionKeys],
+    tags: Sequence[bytes],
+    outcomes: Sequence[bytes],
+) -> list[bytes]:
+    """Each outcome for the eyes of the member with these keys, all in one call."""
+    prefix = context.associated(b"outcome", b"")
+    arena = aead.seal_many(
+        context.aead, [each.down for each in keys], [prefix + tag for tag in tags], outcomes
+    )
+    return [
+        arena.buffer[offset : offset + length]
+        for offset, length in zip(arena.offsets, arena.lengths, strict=True)
+    ]
 
 
 def open_outcome(

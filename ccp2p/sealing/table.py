@@ -6,13 +6,16 @@ depends on the committed order and the state alone, so it is the same on every n
 sessions share a key: then no two claim one tag, and who claimed it first need not be state.
 """
 
+from array import array
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
-from ccp2p.crypto import aead, hpke, signatures
+from ccp2p.crypto import aead, blake2b, envelopes, hpke, signatures
+from ccp2p.crypto.arena import Arena
 from ccp2p.model import codec, hashing, limits
 from ccp2p.model.envelope import (
+    TAG_BYTES,
     Envelope,
     Event,
     event_id,
@@ -49,7 +52,7 @@ class Session:
 class OpenedCommit:
     """A commit's events, in order; sessions opened and closed; tags that nobody claimed.
 
-    `keys` seal the answer to each event, by tag; also to one whose session was not opened.
+    `keys` seal the answers, by tag, to events whose session the table may not hold afterwards.
     """
 
     events: list[MemberEvent] = field(default_factory=list)
@@ -63,14 +66,15 @@ class OpenedCommit:
 class _Candidate:
     """An envelope on its way to becoming an event."""
 
-    data: bytes
     envelope: Envelope
     session: Session | None = None
     opening: bool = False
     event: Event | None = None
     identifier: bytes = b""
     refusal: str = ""
-    foreseen: bool = False
+
+
+_Foreseen = tuple[Session, MemberEvent]
 
 
 class SessionTable:
@@ -84,7 +88,7 @@ class SessionTable:
         self._by_member: dict[bytes, list[Session]] = {}
         self._by_tag: dict[bytes, Session] = {}
         self._keys: set[bytes] = set()
-        self._foreseen: dict[bytes, _Candidate] = {}
+        self._foreseen: dict[bytes, _Foreseen] = {}
 
     def __len__(self) -> int:
         return len(self._sessions)
@@ -108,68 +112,115 @@ class SessionTable:
         """The session that claims this tag now."""
         return self._by_tag.get(tag)
 
-    def foresee(self, envelopes: Sequence[bytes]) -> None:
+    def foresee(self, data: Sequence[bytes]) -> None:
         """Open and check at once what open sessions claim of several commits to come.
 
         Only a cache: what an envelope holds under a session is the same whenever it is opened, and
-        `open_commit` still decides which session claims it in its turn.
+        `open_commit` still decides which session claims it in its turn. Whatever is not plain
+        (openings, odd encodings, what does not open) waits for `open_commit` altogether.
         """
-        self._foreseen = {}
-        candidates = self._parse(envelopes, OpenedCommit())
-        ordinary = [candidate for candidate in candidates if not candidate.opening]
-        self._open_events(ordinary)
-        self._foreseen = {c.data: c for c in ordinary if c.session is not None}
-        for candidate in self._foreseen.values():
-            candidate.foreseen = True
+        tags = envelopes.tags_of(data, self._context.epoch)
+        claimed = [
+            (item, tag, session)
+            for item, tag in zip(data, tags, strict=True)
+            if tag is not None and (session := self._by_tag.get(tag)) is not None
+        ]
+        statuses, numbers, bodies, ids, proofs = envelopes.open_events(
+            self._context.aead,
+            self._context.network,
+            self._context.epoch,
+            [item for item, _, _ in claimed],
+            [session.keys.tag for _, _, session in claimed],
+            [session.keys.up for _, _, session in claimed],
+            [session.record.member for _, _, session in claimed],
+        )
+        identifiers = blake2b.split(ids)
+        verdicts = _verdicts([session for _, _, session in claimed], identifiers, statuses, proofs)
+        self._foreseen = {
+            item: (
+                session,
+                MemberEvent(
+                    tag,
+                    session.record.member,
+                    number,
+                    body,
+                    identifier,
+                    "" if good else "bad-signature",
+                ),
+            )
+            for (item, tag, session), status, number, body, identifier, good in zip(
+                claimed, statuses, numbers, bodies, identifiers, verdicts, strict=True
+            )
+            if status == envelopes.GOOD
+        }
 
-    def open_commit(self, commit: int, envelopes: Sequence[bytes], last_of: LastOf) -> OpenedCommit:
+    def open_commit(self, commit: int, data: Sequence[bytes], last_of: LastOf) -> OpenedCommit:
         """Open everything that commit number `commit` carries."""
         result = OpenedCommit()
-        candidates = self._parse(envelopes, result)
-        self._open_sessions(commit, [c for c in candidates if c.opening], last_of, result)
-        self._open_events([c for c in candidates if not c.opening])
-        for candidate in candidates:
-            event = candidate.event
-            if event is None:
-                result.dropped.append((candidate.envelope.tag, candidate.refusal or "no-session"))
-                continue
-            if candidate.session is not None:
-                result.keys[candidate.envelope.tag] = candidate.session.keys
-            result.events.append(
-                MemberEvent(
-                    candidate.envelope.tag,
-                    event.member,
-                    event.sequence,
-                    event.body,
-                    candidate.identifier,
-                    candidate.refusal,
-                )
-            )
+        foreseen = [self._foreseen.get(item) for item in data]
+        others = [item for item, known in zip(data, foreseen, strict=True) if known is None]
+        rest = iter(self._open_others(commit, others, last_of, result))
+        by_tag = self._by_tag
+        for item, known in zip(data, foreseen, strict=True):
+            if known is None:
+                self._collect(next(rest), result)
+            elif by_tag.get(known[1].tag) is known[0]:
+                result.events.append(known[1])
+            else:  # its session went meanwhile
+                for candidate in self._open_others(commit, [item], last_of, result):
+                    self._collect(candidate, result)
         return result
+
+    def _open_others(
+        self, commit: int, data: Sequence[bytes], last_of: LastOf, result: OpenedCommit
+    ) -> list[_Candidate | None]:
+        """What was not foreseen, one an item; None for garbage that nobody waits for."""
+        candidates = [self._parse(item, result) for item in data]
+        found = [candidate for candidate in candidates if candidate is not None]
+        self._open_sessions(commit, [c for c in found if c.opening], last_of, result)
+        self._open_events([c for c in found if not c.opening])
+        return candidates
+
+    @staticmethod
+    def _collect(candidate: _Candidate | None, result: OpenedCommit) -> None:
+        if candidate is None:
+            return
+        event, tag = candidate.event, candidate.envelope.tag
+        if event is None:
+            result.dropped.append((tag, candidate.refusal or "no-session"))
+            return
+        if candidate.session is not None:
+            result.keys[tag] = candidate.session.keys
+        result.events.append(
+            MemberEvent(
+                tag,
+                event.member,
+                event.sequence,
+                event.body,
+                candidate.identifier,
+                candidate.refusal,
+            )
+        )
 
     def advance(self, moved: Iterable[tuple[bytes, int]]) -> None:
         """Slide the tag windows of members to their new last sequence numbers."""
-        for member, last in moved:
-            for session in self._by_member.get(member, ()):
-                self._slide(session, last)
+        self._slide(
+            [
+                (session, last)
+                for member, last in moved
+                for session in self._by_member.get(member, ())
+            ]
+        )
 
-    def _parse(self, envelopes: Sequence[bytes], result: OpenedCommit) -> list[_Candidate]:
-        candidates = []
-        for data in envelopes:
-            foreseen = self._foreseen.pop(data, None)
-            # A session that closed since may be opened again by the same envelope.
-            if foreseen is not None and not self._is_opening(foreseen.envelope):
-                candidates.append(foreseen)
-                continue
-            try:
-                envelope = parse_envelope(data)
-            except Fault:
-                continue  # a node packed garbage; nobody waits for its tag
-            if envelope.epoch != self._context.epoch:
-                result.dropped.append((envelope.tag, "wrong-epoch"))
-                continue
-            candidates.append(_Candidate(data, envelope, None, self._is_opening(envelope)))
-        return candidates
+    def _parse(self, data: bytes, result: OpenedCommit) -> _Candidate | None:
+        try:
+            envelope = parse_envelope(data)
+        except Fault:
+            return None  # a node packed garbage; nobody waits for its tag
+        if envelope.epoch != self._context.epoch:
+            result.dropped.append((envelope.tag, "wrong-epoch"))
+            return None
+        return _Candidate(envelope, None, self._is_opening(envelope))
 
     def _is_opening(self, envelope: Envelope) -> bool:
         return bool(envelope.opening) and session_id(envelope.opening) not in self._sessions
@@ -234,8 +285,6 @@ class SessionTable:
         claimed = []
         for candidate in candidates:
             session = self._claimant(candidate.envelope)
-            if candidate.foreseen and session is candidate.session:
-                continue
             candidate.session, candidate.event, candidate.refusal = session, None, ""
             if session is not None:
                 claimed.append((candidate, session))
@@ -298,19 +347,43 @@ class SessionTable:
         self._keys.add(session.record.key)
         self._by_member.setdefault(session.record.member, []).append(session)
         session.first_tag = max(0, last - _WINDOW + 1)
-        self._slide(session, last)
+        self._slide([(session, last)])
 
-    def _slide(self, session: Session, last: int) -> None:
-        tags = session.tags
-        for sequence in range(session.first_tag + len(tags), last + _WINDOW + 1):
-            tag = session.keys.tag_of(sequence)
-            tags.append(tag)
-            self._by_tag.setdefault(tag, session)
-        for _ in range(last - _WINDOW + 1 - session.first_tag):
-            tag = tags.popleft()
-            session.first_tag += 1
-            if self._by_tag.get(tag) is session:
-                del self._by_tag[tag]
+    def _slide(self, moves: list[tuple[Session, int]]) -> None:
+        """Let sessions answer to the tags around their members' last numbers, in one batch."""
+        keys: list[bytes] = []
+        numbers: list[bytes] = []
+        for session, last in moves:
+            fresh = range(session.first_tag + len(session.tags), last + _WINDOW + 1)
+            keys += [session.keys.tag] * len(fresh)
+            numbers += [number.to_bytes(8, "big") for number in fresh]
+        fresh_tags = iter(
+            blake2b.split(blake2b.keyed_each(hashing.ENVELOPE, keys, numbers), TAG_BYTES)
+        )
+        by_tag = self._by_tag
+        for session, last in moves:
+            tags = session.tags
+            for _ in range(session.first_tag + len(tags), last + _WINDOW + 1):
+                tag = next(fresh_tags)
+                tags.append(tag)
+                by_tag.setdefault(tag, session)
+            for _ in range(last - _WINDOW + 1 - session.first_tag):
+                tag = tags.popleft()
+                session.first_tag += 1
+                if by_tag.get(tag) is session:
+                    del by_tag[tag]
+
+
+def _verdicts(
+    sessions: list[Session], identifiers: list[bytes], statuses: bytes, proofs: bytes
+) -> list[bool]:
+    """Whether each event is signed by its session's member; False where there is no event."""
+    messages = b"".join([hashing.EVENT + identifier for identifier in identifiers])
+    size = len(hashing.EVENT) + hashing.DIGEST_BYTES
+    offsets = array("q", range(0, len(messages), size))
+    lengths = array("q", [size if status == envelopes.GOOD else -1 for status in statuses])
+    publics = b"".join([session.record.member for session in sessions])
+    return signatures.verify_arena(publics, proofs, Arena(messages, offsets, lengths))
 
 
 def _parse_event(plaintext: bytes) -> Event:

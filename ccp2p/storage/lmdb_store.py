@@ -1,8 +1,9 @@
 """A store in one LMDB environment: sealed, one process at a time, every write one fsynced commit.
 
 Databases: `log` and `references` (key: sequence number), `commits` (key: epoch and index),
-`buckets` and `meta` (blinded keys), and `header`, whose two fixed keys hold the format version in
-clear and the sealed network id. A host sees how many records there are and how long they are.
+`buckets` (key: the bucket's number, itself a PRF of what it holds), `meta` (blinded keys), and
+`header`, whose two fixed keys hold the format version in clear and the sealed network id. A host
+sees how many records there are and how long they are.
 
 LocalFault codes: `missing`, `in-use`, `wrong-key`, `wrong-network`, `newer-version`, `corrupt`,
 `disk-full` (nothing of the failed batch is stored, all before it is), `disk-failed` (open again)
@@ -125,18 +126,15 @@ class LmdbStore:
 
     def bucket(self, index: int) -> bytes | None:
         """See `Store.bucket`."""
-        sealed = self._environment.get("buckets", self._bucket(index))
-        return self._open_one("buckets", _bucket_key.pack(index), sealed)
+        key = _bucket_key.pack(index)
+        return self._open_one("buckets", key, self._environment.get("buckets", key))
 
     def buckets(self) -> Iterator[tuple[int, bytes]]:
-        """See `Store.buckets`; walks the file in its own order, which is kind to cold disks."""
-        clear = {
-            self._bucket(index): _bucket_key.pack(index) for index in range(limits.STATE_BUCKETS)
-        }
+        """See `Store.buckets`."""
         for rows in self._environment.rows("buckets"):
-            # A key that no bucket has belongs to another store: its value will not open.
-            named = [(clear.get(key, b""), value) for key, value in rows]
-            for key, value in self._open_rows("buckets", named):
+            for key, value in self._open_rows("buckets", rows):
+                if len(key) != _bucket_key.size:
+                    raise LocalFault("corrupt", "a bucket of the store has an impossible key")
                 yield _bucket_key.unpack(key)[0], value
 
     def snapshot(self) -> "LmdbSnapshot":
@@ -175,14 +173,17 @@ class LmdbStore:
             *self._bucket_rows(batch),
             *self._meta_rows(batch),
         ]
-        emptied = [self._bucket(index) for index, data in batch.buckets.items() if not data]
+        emptied = [index for index, data in batch.buckets.items() if not data]
         sealed = self._sealer.seal([row[2] for row in rows], [row[3] for row in rows])
+        by_database: dict[str, list[tuple[bytes, memoryview]]] = {}
+        for (database, key, _, _), value in zip(rows, sealed, strict=True):
+            by_database.setdefault(database, []).append((key, value))
         databases = self._environment.databases
         with self._environment.transaction(write=True) as transaction:
-            for (database, key, _, _), value in zip(rows, sealed, strict=True):
-                transaction.put(key, value, db=databases[database])
-            for key in emptied:
-                transaction.delete(key, db=databases["buckets"])
+            for database, items in by_database.items():
+                transaction.cursor(db=databases[database]).putmulti(items)
+            for index in emptied:
+                transaction.delete(_bucket_key.pack(index), db=databases["buckets"])
         self._index.add(entries)
 
     def _delete(self, entries: Iterable[Entry], below_commit: bytes) -> int:
@@ -252,10 +253,11 @@ class LmdbStore:
             yield "commits", key, self._sealer.bind("commits", key), data
 
     def _bucket_rows(self, batch: Batch) -> Iterator[_Row]:
-        for index, data in batch.buckets.items():
+        prefix = self._sealer.bind("buckets", b"")
+        for index, data in sorted(batch.buckets.items()):
             if data:
-                bound = self._sealer.bind("buckets", _bucket_key.pack(index))
-                yield "buckets", self._bucket(index), bound, data
+                key = _bucket_key.pack(index)
+                yield "buckets", key, prefix + key, data
 
     def _meta_rows(self, batch: Batch) -> Iterator[_Row]:
         for name, data in batch.meta.items():
@@ -264,11 +266,9 @@ class LmdbStore:
             yield "meta", blinded, self._sealer.bind("meta", clear), data
 
     def _bucket_in(self, transaction: lmdb.Transaction, index: int) -> bytes | None:
-        sealed = transaction.get(self._bucket(index), db=self._environment.databases["buckets"])
-        return self._open_one("buckets", _bucket_key.pack(index), sealed)
-
-    def _bucket(self, index: int) -> bytes:
-        return self._sealer.blind("buckets", _bucket_key.pack(index))
+        key = _bucket_key.pack(index)
+        sealed = transaction.get(key, db=self._environment.databases["buckets"])
+        return self._open_one("buckets", key, None if sealed is None else bytes(sealed))
 
     def _bind_block(self, key: bytes, reference: BlockReference) -> bytes:
         place = _place.pack(reference.round, reference.author)

@@ -1,14 +1,4 @@
-/* The linear order's hash on any CPU, two lanes: enough to keep a scalar unit busy. */
-#define LANES 2
+/* The linear order's hash on any CPU. */
+#include "blake2b/portable.h"
 #define ORDER_HASH order_hash_portable
-#include "words.h"
-
-typedef u64 vec __attribute__((vector_size(8 * LANES)));
-
-#define ROTATE(x, n) ((x) >> (n) | (x) << (64 - (n)))
-#define ROTATE32(x) ROTATE(x, 32)
-#define ROTATE24(x) ROTATE(x, 24)
-#define ROTATE16(x) ROTATE(x, 16)
-#define ROTATE63(x) ROTATE(x, 63)
-
-#include "blake2b.h"
+#include "order_lanes.h"

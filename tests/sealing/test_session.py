@@ -62,7 +62,7 @@ def test_directions_have_keys_of_their_own():
 
 
 def test_an_outcome_is_opened_by_its_session_under_its_tag():
-    sealed = sessions.seal_outcome(CONTEXT, KEYS, b"t" * 16, b"done")
+    sealed = sessions.seal_outcomes(CONTEXT, [KEYS], [b"t" * 16], [b"done"])[0]
     assert sessions.open_outcome(CONTEXT, KEYS, b"t" * 16, sealed, PeerFault) == b"done"
     tries = [(CONTEXT, SessionKeys.derive(b"x" * 32), b"t" * 16), (CONTEXT, KEYS, b"u" * 16)]
     tries += [(context, KEYS, b"t" * 16) for context in OTHER_CONTEXTS]
@@ -74,7 +74,7 @@ def test_an_outcome_is_opened_by_its_session_under_its_tag():
 
 @given(st.data())
 def test_an_altered_or_cut_outcome_is_refused(data: st.DataObject):
-    sealed = sessions.seal_outcome(CONTEXT, KEYS, b"t" * 16, b"done")
+    sealed = sessions.seal_outcomes(CONTEXT, [KEYS], [b"t" * 16], [b"done"])[0]
     at = data.draw(st.integers(0, len(sealed) - 1))
     altered = bytes([*sealed[:at], sealed[at] ^ data.draw(st.integers(1, 255)), *sealed[at + 1 :]])
     for bad in (altered, sealed[:at]):

@@ -1,6 +1,6 @@
-/* BLAKE2b-256 (RFC 7693) of one 32-byte message a lane, under one key and personalisation. Included
- * over a vector type `vec` of LANES 64-bit words and the rotations of each of its words. */
-#include "order.h"
+/* BLAKE2b's compression (RFC 7693), one message a lane. Included over a vector type `vec` of LANES
+ * 64-bit words and the rotations of each of its words; a backend's header gives both. */
+#include "words.h"
 
 #define HASH_WORDS 8
 #define BLOCK_WORDS 16
@@ -38,9 +38,10 @@ static const u64 INITIAL[HASH_WORDS] = {
     } while (0)
 
 /* The first `words` words of the block are in `m`, the others are zero. The schedule is written out
- * so that these cost nothing. */
+ * so that these cost nothing. `hashed_bytes` counts this block; `last` is all ones in lanes whose
+ * message ends with it. */
 static inline __attribute__((always_inline)) void compress(
-    vec h[HASH_WORDS], const vec *m, int words, u64 hashed_bytes, int is_last)
+    vec h[HASH_WORDS], const vec *m, int words, vec hashed_bytes, vec last)
 {
     vec v[2 * HASH_WORDS];
     for (int i = 0; i < HASH_WORDS; i++) {
@@ -48,7 +49,7 @@ static inline __attribute__((always_inline)) void compress(
         v[i + HASH_WORDS] = (vec){0} + INITIAL[i];
     }
     v[12] ^= hashed_bytes;
-    if (is_last) v[14] = ~v[14];
+    v[14] ^= last;
     ROUND(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
     ROUND(14, 10, 4, 8, 9, 15, 13, 6, 1, 12, 0, 2, 11, 7, 5, 3);
     ROUND(11, 8, 12, 0, 5, 2, 15, 13, 10, 14, 3, 6, 7, 1, 9, 4);
@@ -64,46 +65,12 @@ static inline __attribute__((always_inline)) void compress(
     for (int i = 0; i < HASH_WORDS; i++) h[i] ^= v[i] ^ v[i + HASH_WORDS];
 }
 
-/* The state after the parameters and, where there is a coin, its block. */
-static void begin(vec h[HASH_WORDS], const struct order *order)
+/* The state after the parameter block: 32-byte digests, and a personalisation of 16 bytes. */
+static inline __attribute__((always_inline)) void begin_hash(
+    vec h[HASH_WORDS], const u8 *person, size_t key_bytes)
 {
-    u8 person[PERSON_BYTES] = {0}, block[BLOCK_BYTES] = {0};
-    vec m[BLOCK_WORDS];
-    memcpy(person, order->domain, order->domain_bytes);
     for (int i = 0; i < HASH_WORDS; i++) h[i] = (vec){0} + INITIAL[i];
-    h[0] ^= DIGEST_BYTES | order->coin_bytes << 8 | 1 << 16 | 1 << 24;
+    h[0] ^= 8 * DIGEST_WORDS | key_bytes << 8 | 1 << 16 | 1 << 24;
     h[6] ^= load_little(person);
     h[7] ^= load_little(person + 8);
-    if (order->coin_bytes == 0) return;
-    memcpy(block, order->coin, order->coin_bytes);
-    for (int i = 0; i < BLOCK_WORDS; i++) m[i] = (vec){0} + load_little(block + 8 * i);
-    compress(h, m, BLOCK_WORDS, BLOCK_BYTES, 0);
-}
-
-void ORDER_HASH(
-    struct place *places, size_t count, const u8 (*digests)[DIGEST_BYTES],
-    const struct order *order)
-{
-    vec start[HASH_WORDS];
-    u64 bytes = DIGEST_BYTES + (order->coin_bytes ? BLOCK_BYTES : 0);
-    begin(start, order);
-    for (size_t first = 0; first < count; first += LANES) {
-        size_t live = count - first < LANES ? count - first : LANES;
-        vec h[HASH_WORDS], m[DIGEST_WORDS];
-        const u8 *digest[LANES];
-        /* Idle lanes repeat the first. */
-        for (size_t lane = 0; lane < LANES; lane++)
-            digest[lane] = digests[places[first + (lane < live ? lane : 0)].id];
-        for (int i = 0; i < DIGEST_WORDS; i++) {
-            vec word = {0};
-            for (int lane = 0; lane < LANES; lane++)
-                word[lane] = load_little(digest[lane] + 8 * i);
-            m[i] = word;
-        }
-        memcpy(h, start, sizeof h);
-        compress(h, m, DIGEST_WORDS, bytes, 1);
-        for (size_t lane = 0; lane < live; lane++)
-            for (int i = 0; i < DIGEST_WORDS; i++)
-                places[first + lane].hash[i] = __builtin_bswap64(h[i][lane]);
-    }
 }
