@@ -197,11 +197,17 @@ class Steward:
         epoch_key = secrets.epoch_key.public
         self._secrets[epoch_key] = secrets.secret
         self._ready[epoch_key] = secrets
-        sealed = tuple(
-            seal_to_seat(secrets.secret, key, self._network, self._epoch + 1) if key else b""
-            for key in change.prekeys
-        )
+        sealed = tuple(self._sealed_to(key, secrets.secret) for key in change.prekeys)
         return Rekey(attempt, secrets.coin.anchor, epoch_key, sealed)
+
+    def _sealed_to(self, prekey: bytes, secret: bytes) -> bytes:
+        """`secret` for one member; bytes that do not open, where its prekey cannot be sealed to."""
+        if not prekey:
+            return b""
+        try:
+            return seal_to_seat(secret, prekey, self._network, self._epoch + 1)
+        except ValueError:
+            return self._randomness(limits.MAX_SEALED_SECRET_BYTES)
 
     def _open(self, place: int, proposal: Proposal) -> None:
         """Try once what is sealed to our prekey; garbage leaves us to ask who acknowledged."""
