@@ -54,7 +54,7 @@ DEF KEY_BYTES = 32
 
 def fold(dict writes not None, load, bytes placement not None, bytes salt_key not None,
          uint64_t epoch, uint64_t commit):
-    """Fold `{key: value or None}` into the buckets that `load(place)` gives."""
+    """Fold `{key: value or None}` into the buckets that `load(places)` gives."""
     cdef Py_ssize_t count = len(writes)
     if len(placement) != KEY_BYTES or len(salt_key) != KEY_BYTES:
         raise ValueError(f"a key has {KEY_BYTES} bytes")
@@ -94,14 +94,16 @@ cdef int _read_write(write_t *out, tuple item) except -1:
 
 cdef tuple _merge_all(const write_t *changes, Py_ssize_t count, load):
     """(places, encoded buckets, digests one after another) of the buckets that changed."""
-    cdef list places = [], olds = [], encoded = []
+    cdef list places = [], encoded = [], olds
     cdef Py_ssize_t index, first = 0, number = 0
     for index in range(count):
         if index == 0 or changes[index].place != changes[index - 1].place:
             places.append(changes[index].place)
-    for place in places:
-        olds.append(load(place))
-        if not PyBytes_CheckExact(olds[-1]):
+    olds = list(load(places))
+    if len(olds) != len(places):
+        raise ValueError("one bucket a place must be loaded")
+    for old in olds:
+        if not PyBytes_CheckExact(old):
             raise TypeError("a bucket must be bytes")
     while first < count:
         index = first

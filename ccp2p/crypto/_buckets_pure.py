@@ -24,7 +24,7 @@ _EMPTY_GROUP = bytes(_GROUP_BYTES)
 
 def fold(
     writes: Mapping[bytes, bytes | None],
-    load: Callable[[int], bytes],
+    load: Callable[[list[int]], Sequence[bytes]],
     placement: bytes,
     salt_key: bytes,
     epoch: int,
@@ -49,7 +49,10 @@ def fold(
             leaf = b"".join((salt, len(key).to_bytes(_SIZE_BYTES, "big"), key, value))
         by_place.setdefault(int.from_bytes(state.digest()[:2], "big"), {})[key] = leaf
     places = sorted(by_place)
-    encoded = [_merge(load(place), by_place[place]) for place in places]
+    olds = load(places)
+    if len(olds) != len(places):
+        raise ValueError("one bucket a place must be loaded")
+    encoded = [_merge(old, by_place[place]) for place, old in zip(places, olds, strict=True)]
     return places, encoded, digests(encoded)
 
 

@@ -1,8 +1,8 @@
 """Encoded buckets of the state, and the tree above them, a whole batch of writes in a call.
 
 - `fold(writes, load, placement, salt_key, epoch, commit) -> (places, buckets, digests)`: `writes`
-  is `{key: value, or None to delete}`, `load(place)` gives a bucket (empty bytes: no entries), both
-  keys have 32 bytes. A key's place is the first two bytes of its PRF under
+  is `{key: value, or None to delete}`, `load(places)` gives their buckets (empty bytes: no
+  entries), both keys have 32 bytes. A key's place is the first two bytes of its PRF under
   `placement`, an entry's salt the PRF of epoch, commit and key under `salt_key`. What changed comes
   back with places ascending; an emptied bucket is empty bytes, its digest zeros.
 - `digests(buckets)`, one after another; `find(bucket, key)`, the value or None; `entries(bucket)`,

@@ -126,13 +126,15 @@ class MemberSequence:
 
     def write(self, state: State, member: bytes) -> None:
         """Put what changed into the state."""
-        last = self.last
+        last, outcomes = self.last, self._outcomes
         newest = (last - 1) // _CHUNK if last else 0
-        first = self._written // _CHUNK  # one too many where a chunk had just filled up
-        for number in range(max(min(first, newest), newest - _RING + 1), newest + 1):
-            start, end = number * _CHUNK, min(number * _CHUNK + _CHUNK, last)
-            outcomes = self._outcomes[len(self._outcomes) - last + start :][: end - start]
-            chunk = codec.encode(_Chunk(end, tuple(outcomes)))
+        first = self._written // _CHUNK  # beyond the newest where a chunk had just filled up
+        first = max(first, newest - _RING + 1) if first < newest else newest
+        for number in range(first, newest + 1):
+            start = number * _CHUNK
+            end = start + _CHUNK if number < newest else last
+            kept = len(outcomes) - last
+            chunk = codec.encode(_Chunk(end, tuple(outcomes[kept + start : kept + end])))
             state.put(MEMBER + member + _SLOTS[number % _RING], chunk)
         if self._held or self._has_held_record:
             self._write_held(state, member)

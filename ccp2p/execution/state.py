@@ -7,8 +7,8 @@ follows from a secret that the first epoch's salt key fixes for good: a member w
 would grind keys into one bucket and slow everyone down.
 """
 
-from collections import OrderedDict
-from collections.abc import Callable, Iterable, Iterator
+from collections import OrderedDict, deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from hashlib import blake2b
 from typing import Final
 
@@ -46,7 +46,7 @@ class State:
         self._cached_bytes = 0
         self._tree = StateTree()
         self._written: dict[bytes, bytes | None] = {}
-        self._unstored: dict[int, tuple[tuple[int, int], bytes]] = {}
+        self._unstored: deque[tuple[tuple[int, int], dict[int, bytes]]] = deque()
         self._salt_key = salt_key
         placement = hashing.keyed(hashing.BUCKET, salt_key, network)
         self._place_by(placement)
@@ -81,13 +81,13 @@ class State:
         An emptied bucket is empty bytes. They stay in memory until `stored` is told of them.
         """
         places, encoded, digests = buckets.fold(
-            self._written, self._borrow, self._placement, self._salt_key, epoch, commit
+            self._written, self._borrow_all, self._placement, self._salt_key, epoch, commit
         )
         self._written.clear()
         self._tree.update(places, digests)
         changed = dict(zip(places, encoded, strict=True))
-        when = (epoch, commit)
-        self._unstored.update((index, (when, data)) for index, data in changed.items())
+        if changed:
+            self._unstored.append(((epoch, commit), changed))
         self._cache.update(changed)
         self._cached_bytes += sum(map(len, encoded)) + _CACHED_BYTES * len(encoded)
         self._evict()
@@ -95,10 +95,8 @@ class State:
 
     def stored(self, epoch: int, commit: int) -> None:
         """The buckets of this commit and of those before it are on disk."""
-        through = (epoch, commit)
-        durable = [index for index, (when, _) in self._unstored.items() if when <= through]
-        for index in durable:
-            del self._unstored[index]
+        while self._unstored and self._unstored[0][0] <= (epoch, commit):
+            self._unstored.popleft()
 
     def restore(
         self,
@@ -167,13 +165,18 @@ class State:
         self._keep(index, data)
         return data
 
-    def _borrow(self, index: int) -> bytes:
-        """A bucket taken out of the cache to be changed; `flush` puts the new one in."""
-        data = self._cache.pop(index, None)
-        if data is None:
-            return self._read(index)
-        self._cached_bytes -= len(data) + _CACHED_BYTES
-        return data
+    def _borrow_all(self, indices: Sequence[int]) -> list[bytes]:
+        """Buckets taken out of the cache to be changed; `flush` puts the new ones in."""
+        cache, found, freed = self._cache, [], 0
+        for index in indices:
+            data = cache.pop(index, None)
+            if data is None:
+                data = self._read(index)
+            else:
+                freed += len(data) + _CACHED_BYTES
+            found.append(data)
+        self._cached_bytes -= freed
+        return found
 
     def _keep(self, index: int, data: bytes) -> None:
         self._cache[index] = data
@@ -189,11 +192,17 @@ class State:
         expected = self._tree.leaf(index)
         if expected == hashing.ZERO_DIGEST:
             return b""
-        unstored = self._unstored.get(index)
-        data = unstored[1] if unstored is not None else self._load_bucket(index) or b""
+        data = self._not_stored(index)
+        if data is None:
+            data = self._load_bucket(index) or b""
         if _digest(data, LocalFault) != expected:
             raise LocalFault("state-mismatch", "the disk returned another state than was written")
         return data
+
+    def _not_stored(self, index: int) -> bytes | None:
+        """The newest of a bucket's changes that the disk does not hold yet."""
+        changes = (changed for _, changed in reversed(self._unstored) if index in changed)
+        return next((changed[index] for changed in changes), None)
 
 
 def _digest(data: bytes, fault: type[Fault]) -> bytes:

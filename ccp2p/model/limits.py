@@ -106,6 +106,7 @@ MAX_OPEN_CHECKPOINTS: Final = 16  # checkpoints that may wait for votes; the old
 # Storage
 DEFAULT_MAP_BYTES: Final = 16 * 1024 * 1024 * 1024  # address space, not disk
 MAX_PRUNE_RECORDS: Final = 1024  # deletions in one transaction, so that commits are not held up
+JOURNAL_BYTES: Final = 64 * 1024 * 1024  # changed buckets that wait for their turn in the file
 READ_CHUNK_RECORDS: Final = 4096  # records opened by one call of the AEAD
 READ_CHUNK_BYTES: Final = 8 * 1024 * 1024
 LOG_RETAINED_ROUNDS: Final = 20_000  # blocks kept behind the newest checkpoint for late peers

@@ -4,12 +4,14 @@ Sizes, epoch and rate are checked here, once; everything accepted waits in a bou
 next block. Answers go to whoever submitted the envelope, and only the member can read them.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
 import structlog
 import trio
 
+from ccp2p.crypto import envelopes
 from ccp2p.model import hashing, limits
 from ccp2p.model.envelope import parse_envelope
 from ccp2p.model.errors import Fault, MemberFault, fault_in
@@ -140,26 +142,41 @@ class ClientApi:
         return self._backend.welcome(message.nonce, message.pinned)
 
     def _submit(self, message: Submit, client: _Client) -> Refused | None:
-        refusals, accepted, tags = [], [], []
-        for data in message.envelopes:
-            tag = b""
-            try:
-                envelope = parse_envelope(data)
-                tag = envelope.tag
-                self._check_epoch(envelope.epoch)
-            except MemberFault as fault:
-                refusals.append(Refusal(tag or _tag_of(data), fault.code, str(fault)))
-            else:
-                accepted.append(data)
-                tags.append(envelope.tag)
+        refusals: list[Refusal] = []
+        accepted = list(zip(message.envelopes, self._tags(message.envelopes), strict=True))
+        if not all(tag for _, tag in accepted):
+            accepted = self._sort_out(accepted, refusals)
         room = max(0, limits.CLIENT_IN_FLIGHT - len(client.waiting))
-        for tag in tags[:room]:
+        for _, tag in accepted[:room]:
             self._wait(client, tag)
-        taken = self._backend.submit(accepted[:room])
-        for tag in tags[taken:]:
+        taken = self._backend.submit([data for data, _ in accepted[:room]])
+        for _, tag in accepted[taken:]:
             self._take_one(client, tag)
             refusals.append(Refusal(tag, "busy", "the node's queue is full; send it again later"))
         return Refused(tuple(refusals)) if refusals else None
+
+    def _tags(self, data: Sequence[bytes]) -> list[bytes | None]:
+        """The tags of plain envelopes of the present epoch; others need a closer look."""
+        epoch = self._backend.epoch
+        return [None] * len(data) if epoch is None else envelopes.tags_of(data, epoch)
+
+    def _sort_out(
+        self, found: list[tuple[bytes, bytes | None]], refusals: list[Refusal]
+    ) -> list[tuple[bytes, bytes]]:
+        """Those that may be queued; why others may not goes to `refusals`."""
+        accepted = []
+        for data, plain_tag in found:
+            tag = plain_tag or b""
+            try:
+                if not tag:
+                    envelope = parse_envelope(data)
+                    tag = envelope.tag
+                    self._check_epoch(envelope.epoch)
+            except MemberFault as fault:
+                refusals.append(Refusal(tag or _tag_of(data), fault.code, str(fault)))
+            else:
+                accepted.append((data, tag))
+        return accepted
 
     def _check_epoch(self, epoch: int) -> None:
         if self._backend.epoch is None:

@@ -94,17 +94,15 @@ class Seat:
 
     def submit(self, envelopes: Sequence[bytes]) -> int:
         """Queue envelopes for our next blocks; how many of them, from the front, fitted."""
-        taken = 0
-        for envelope in envelopes:
-            if (
-                len(self._envelopes) >= limits.ENVELOPE_QUEUE
-                or self._envelope_bytes + len(envelope) > limits.ENVELOPE_QUEUE_BYTES
-            ):
-                break
-            self._envelopes.append(envelope)
-            self._envelope_bytes += len(envelope)
-            taken += 1
-        return taken
+        room = max(0, limits.ENVELOPE_QUEUE - len(self._envelopes))
+        room_bytes = limits.ENVELOPE_QUEUE_BYTES - self._envelope_bytes
+        taken = list(envelopes[:room])
+        size_bytes = sum(map(len, taken))
+        while size_bytes > room_bytes:
+            size_bytes -= len(taken.pop())
+        self._envelopes += taken
+        self._envelope_bytes += size_bytes
+        return len(taken)
 
     def queue_votes(self, votes: Sequence[bytes]) -> None:
         """Queue our checkpoint votes for our next blocks."""

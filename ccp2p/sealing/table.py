@@ -357,21 +357,18 @@ class SessionTable:
             fresh = range(session.first_tag + len(session.tags), last + _WINDOW + 1)
             keys += [session.keys.tag] * len(fresh)
             numbers += [number.to_bytes(8, "big") for number in fresh]
-        fresh_tags = iter(
-            blake2b.split(blake2b.keyed_each(hashing.ENVELOPE, keys, numbers), TAG_BYTES)
-        )
-        by_tag = self._by_tag
+        found = blake2b.split(blake2b.keyed_each(hashing.ENVELOPE, keys, numbers), TAG_BYTES)
+        by_tag, at = self._by_tag, 0
         for session, last in moves:
             tags = session.tags
-            for _ in range(session.first_tag + len(tags), last + _WINDOW + 1):
-                tag = next(fresh_tags)
-                tags.append(tag)
-                by_tag.setdefault(tag, session)
+            fresh = found[at : at + max(0, last + _WINDOW + 1 - session.first_tag - len(tags))]
+            at += len(fresh)
+            tags.extend(fresh)
+            for tag in fresh:
+                by_tag[tag] = session
             for _ in range(last - _WINDOW + 1 - session.first_tag):
-                tag = tags.popleft()
                 session.first_tag += 1
-                if by_tag.get(tag) is session:
-                    del by_tag[tag]
+                by_tag.pop(tags.popleft(), None)
 
 
 def _verdicts(

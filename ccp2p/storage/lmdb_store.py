@@ -1,9 +1,9 @@
 """A store in one LMDB environment: sealed, one process at a time, every write one fsynced commit.
 
 Databases: `log` and `references` (key: sequence number), `commits` (key: epoch and index),
-`buckets` (key: the bucket's number, itself a PRF of what it holds), `meta` (blinded keys), and
-`header`, whose two fixed keys hold the format version in clear and the sealed network id. A host
-sees how many records there are and how long they are.
+`buckets` (key: the bucket's number, itself a PRF of what it holds) with a `journal` before it (see
+`bucket_journal`), `meta` (blinded keys), and `header`, whose two fixed keys hold the format version
+in clear and the sealed network id. A host sees how many records there are and how long they are.
 
 LocalFault codes: `missing`, `in-use`, `wrong-key`, `wrong-network`, `newer-version`, `corrupt`,
 `disk-full` (nothing of the failed batch is stored, all before it is), `disk-failed` (open again)
@@ -21,6 +21,8 @@ from ccp2p.model import codec, limits
 from ccp2p.model.block import BlockReference
 from ccp2p.model.codec import Wire
 from ccp2p.model.errors import LocalFault
+from ccp2p.storage import bucket_journal
+from ccp2p.storage.bucket_journal import BucketJournal
 from ccp2p.storage.environment import Environment
 from ccp2p.storage.log_index import Entry, LogIndex
 from ccp2p.storage.sealer import Sealer
@@ -28,7 +30,7 @@ from ccp2p.storage.store import Batch
 
 FORMAT_VERSION = 1
 
-_DATABASES = ("header", "log", "references", "commits", "buckets", "meta")
+_DATABASES = ("header", "log", "references", "commits", "buckets", "journal", "meta")
 _MAX_REFERENCE_BYTES = 128
 _sequence_key = struct.Struct(">Q")
 _commit_key = struct.Struct(">QQ")
@@ -66,11 +68,13 @@ class LmdbStore:
         self._network = network
         self._sealer = Sealer(key, network, algorithm)
         self._index = LogIndex()
+        self._journal = BucketJournal()
         self._writing = threading.Lock()
         self._environment = Environment(path, _DATABASES, map_bytes=map_bytes, create=create)
         try:
             self._check_header(create)
             self._load_index()
+            self._load_journal()
         except BaseException:
             self.close()
             raise
@@ -126,16 +130,23 @@ class LmdbStore:
 
     def bucket(self, index: int) -> bytes | None:
         """See `Store.bucket`."""
+        waiting = self._journal.get(index)
+        if waiting is not None:
+            return waiting or None
         key = _bucket_key.pack(index)
         return self._open_one("buckets", key, self._environment.get("buckets", key))
 
     def buckets(self) -> Iterator[tuple[int, bytes]]:
         """See `Store.buckets`."""
+        waiting = self._journal.waiting()
+        yield from ((index, data) for index, data in waiting.items() if data)
         for rows in self._environment.rows("buckets"):
             for key, value in self._open_rows("buckets", rows):
                 if len(key) != _bucket_key.size:
                     raise LocalFault("corrupt", "a bucket of the store has an impossible key")
-                yield _bucket_key.unpack(key)[0], value
+                index = _bucket_key.unpack(key)[0]
+                if index not in waiting:
+                    yield index, value
 
     def snapshot(self) -> "LmdbSnapshot":
         """See `Store.snapshot`."""
@@ -167,13 +178,15 @@ class LmdbStore:
 
     def _write(self, batch: Batch) -> None:
         entries = self._index.number((reference for reference, _ in batch.blocks), batch.epoch)
+        # Buckets take their turns with execution's transactions, also with those that change none.
+        due = self._journal.due(batch.buckets) if batch.commits or batch.buckets else None
         rows = [
             *self._log_rows(entries, dict(batch.blocks)),
             *self._commit_rows(batch),
-            *self._bucket_rows(batch),
+            *self._journal_rows(batch),
+            *self._bucket_rows(due or {}),
             *self._meta_rows(batch),
         ]
-        emptied = [index for index, data in batch.buckets.items() if not data]
         sealed = self._sealer.seal([row[2] for row in rows], [row[3] for row in rows])
         by_database: dict[str, list[tuple[bytes, memoryview]]] = {}
         for (database, key, _, _), value in zip(rows, sealed, strict=True):
@@ -182,9 +195,21 @@ class LmdbStore:
         with self._environment.transaction(write=True) as transaction:
             for database, items in by_database.items():
                 transaction.cursor(db=databases[database]).putmulti(items)
-            for index in emptied:
-                transaction.delete(_bucket_key.pack(index), db=databases["buckets"])
+            for index, data in (due or {}).items():
+                if not data:
+                    transaction.delete(_bucket_key.pack(index), db=databases["buckets"])
+            if due is not None:
+                self._forget_journal(transaction)
         self._index.add(entries)
+        if due is not None:
+            self._journal.written(batch.buckets)
+
+    def _forget_journal(self, transaction: lmdb.Transaction) -> None:
+        """Delete the records whose buckets are all in their places after this transaction."""
+        cursor = transaction.cursor(db=self._environment.databases["journal"])
+        more = cursor.first()
+        while more and _sequence_key.unpack(cursor.key())[0] < self._journal.oldest_needed:
+            more = cursor.delete() and bool(cursor.key())
 
     def _delete(self, entries: Iterable[Entry], below_commit: bytes) -> int:
         """Delete blocks and a bounded number of commits below a key; how many commits."""
@@ -238,6 +263,11 @@ class LmdbStore:
             opened = self._open_rows("references", rows)
             self._index.add(_entry(key, value) for key, value in opened)
 
+    def _load_journal(self) -> None:
+        for rows in self._environment.rows("journal"):
+            for key, record in self._open_rows("journal", rows):
+                self._journal.recover(_sequence_key.unpack(key)[0], record)
+
     def _log_rows(
         self, entries: Sequence[Entry], blocks: dict[BlockReference, bytes]
     ) -> Iterator[_Row]:
@@ -252,9 +282,15 @@ class LmdbStore:
             key = _commit_key.pack(batch.epoch, index)
             yield "commits", key, self._sealer.bind("commits", key), data
 
-    def _bucket_rows(self, batch: Batch) -> Iterator[_Row]:
+    def _journal_rows(self, batch: Batch) -> Iterator[_Row]:
+        if batch.buckets:
+            key = _sequence_key.pack(self._journal.next_turn)
+            record = bucket_journal.encode(batch.buckets)
+            yield "journal", key, self._sealer.bind("journal", key), record
+
+    def _bucket_rows(self, due: dict[int, bytes]) -> Iterator[_Row]:
         prefix = self._sealer.bind("buckets", b"")
-        for index, data in sorted(batch.buckets.items()):
+        for index, data in due.items():
             if data:
                 key = _bucket_key.pack(index)
                 yield "buckets", key, prefix + key, data
