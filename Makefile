@@ -67,7 +67,8 @@ sanitize: install
 	ASAN_OPTIONS=detect_leaks=0 PYTHONSAFEPATH=1 PYTHONPATH=$(SANITIZED)/lib \
 	timeout $(MINUTES_sanitize)m $(BIN)/python -m pytest -s --import-mode=append \
 		tests/crypto/test_fuzz.py tests/crypto/test_log_index.py \
-		tests/crypto/test_aead.py tests/crypto/test_hashchain.py
+		tests/crypto/test_aead.py tests/crypto/test_hashchain.py \
+		tests/crypto/test_buckets.py tests/crypto/test_envelopes.py
 
 # The lock: every dependency with hashes. Needs pip-tools.
 lock:

@@ -28,8 +28,8 @@ from ccp2p.cli import console
 @click.option("--rate", type=click.FloatRange(0), default=0.0, help="Events a second; 0: no pause.")
 @click.option(
     "--in-flight",
-    type=click.IntRange(1, 8192),
-    default=4096,
+    type=click.IntRange(1, 16_384),
+    default=8192,
     show_default=True,
     help="Events without an outcome at any time.",
 )

@@ -5,6 +5,7 @@ from hashlib import blake2b
 
 _DIGEST_BYTES = 32
 _KEY_BYTES = 32
+_DOMAIN_BYTES = 16
 
 
 def digest_each(domain: bytes, messages: Sequence[bytes], key: bytes = b"") -> bytes:
@@ -45,3 +46,5 @@ def _check(domain: bytes, key: bytes, messages: Sequence[bytes]) -> None:
     for value in (domain, key, *messages):
         if type(value) is not bytes:
             raise TypeError("domains, keys and messages must be bytes")
+    if len(domain) > _DOMAIN_BYTES:
+        raise ValueError("a domain has at most 16 bytes")

@@ -36,6 +36,8 @@ def open_events(
     members: Sequence[bytes],
 ) -> _Opened:
     """See `ccp2p.crypto.envelopes`."""
+    if algorithm not in ("aegis256", "xchacha20"):
+        raise ValueError(f"unknown algorithm {algorithm!r}")
     columns = (tag_keys, up_keys, members)
     if len(network) != _KEY_BYTES or any(len(column) != len(envelopes) for column in columns):
         raise ValueError("envelopes, keys and members must be of one number, a network of 32 bytes")

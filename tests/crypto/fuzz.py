@@ -16,14 +16,22 @@ from random import Random
 from ccp2p.crypto import (
     _aead,
     _aead_pure,
+    _blake2b,
+    _blake2b_pure,
+    _buckets,
+    _buckets_pure,
     _ed25519,
     _ed25519_pure,
+    _envelopes,
+    _envelopes_pure,
     _hashchain,
     _hashchain_pure,
     _log_index,
     _log_index_pure,
 )
 from ccp2p.crypto.signatures import SigningKey
+from ccp2p.model import codec, hashing
+from ccp2p.model.envelope import Envelope
 
 KEY = SigningKey(bytes(32))
 LONGEST = 4096
@@ -170,7 +178,94 @@ def _digest(source: Input) -> bytes:
     return bytes([source.number(1) % 64]) * 32
 
 
+def fuzz_blake2b(data: bytes) -> None:
+    source = Input(data)
+    domain, key = source.bytes(source.number(1) % 18), source.bytes(source.number(1) % 67)
+    messages, keys = [], []
+    while source:
+        messages.append(source.text() * source.number(1))
+        keys.append(source.bytes(2).ljust(32 - (len(messages) == 31), b"k"))
+    rows = (domain, data, source.number(1) + data[-1] % 40 if data else 1)
+    for name in _blake2b.BACKENDS:
+        _blake2b.use(name)
+        same(*(lambda c=c: c.digest_each(domain, messages, key) for c in _BLAKE2B))
+        same(*(lambda c=c: c.keyed_each(domain, keys, messages) for c in _BLAKE2B))
+        same(*(lambda c=c: c.digest_rows(*rows) for c in _BLAKE2B))
+    _blake2b.use("")
+
+
+_BLAKE2B = (_blake2b, _blake2b_pure)
+_BUCKETS = (_buckets, _buckets_pure)
+_ENVELOPES = (_envelopes, _envelopes_pure)
+
+
+def fuzz_buckets(data: bytes) -> None:
+    source = Input(data)
+    held: dict[int, bytes] = {}
+    levels = [[bytearray(65_536 // 16**level * 32) for level in range(4)] for _ in _BUCKETS]
+    key = bytes(32 - (source.number(1) == 0))
+    while source:
+        writes = {}
+        for _ in range(source.number(1) % 16):
+            name, kept = bytes([source.number(1) % 8]) * 2, source.number(1)
+            writes[name] = source.text() if kept > 64 else None
+        broken = source.number(1)
+        for place in held if broken < 4 else ():
+            held[place] = _spoiled(held[place], source.number(1)) if held[place] else b"x"
+        arguments = (writes, lambda all_: [held.get(place, b"") for place in all_], key, key, 0, 1)
+        same(*(lambda c=c, it=arguments: c.fold(*it) for c in _BUCKETS))
+        for each in held.values():
+            same(*(lambda c=c, it=each: c.entries(it) for c in _BUCKETS))
+            same(*(lambda c=c, it=each: c.find(it, b"\1\1") for c in _BUCKETS))
+        try:
+            places, encoded, digests = _buckets_pure.fold(*arguments)
+        except ValueError:
+            return
+        held.update(zip(places, encoded, strict=True))
+        places = [place + (broken == 5) * 65_000 for place in places]
+        leaves = (places, digests)
+        calls = zip(_BUCKETS, levels, strict=True)
+        same(*(lambda c=c, it=(it, *leaves): c.update_tree(*it) for c, it in calls))
+        assert levels[0] == levels[1]
+    chunk = data[: source.number(1)]
+    same(*(lambda c=c: c.digests([chunk, data]) for c in _BUCKETS))
+
+
+def fuzz_envelopes(data: bytes) -> None:
+    source, network = Input(data), bytes(32)
+    algorithm, epoch = ("aegis256", "xchacha20")[source.number(1) % 2], source.number(1)
+    key, found = bytes(32 - (source.number(1) == 0)), []
+    while source:
+        kind, number = source.number(1), source.number(_number_bytes(source))
+        tag = hashing.keyed(hashing.ENVELOPE, bytes(32), number.to_bytes(8, "big"))[:16]
+        member = bytes(32) if kind & 1 else source.text()
+        event = codec.encode((member, number, source.text(), bytes(64 - (kind & 2) // 2)))
+        event = source.text() if kind & 12 == 12 else event
+        padded = (len(event).to_bytes(4, "big") + event).ljust(256 << (kind & 48 == 48) * 2, b"\0")
+        associated = b"event" + network + epoch.to_bytes(8, "big") + tag
+        nonce = bytes(32 if algorithm == "aegis256" else 24)
+        sealed = _aead_pure.seal_many(algorithm, [bytes(32)], nonce, [associated], [padded]).buffer
+        whole = codec.encode(Envelope(epoch + (kind == 7), tag, b"o" * (kind == 9), sealed))
+        found.append(_altered(whole, source.number(2)) if kind > 200 else whole)
+    found.append(data)
+    same(*(lambda c=c: c.tags_of(found, epoch) for c in _ENVELOPES))
+    tags = _envelopes.tags_of(found, epoch)
+    plain = [each for each, tag in zip(found, tags, strict=True) if tag is not None]
+    for each in (plain, found):
+        keys = ([bytes(32)] * len(each), [key] * len(each), [bytes(32)] * len(each))
+        whole = (algorithm, network, epoch, each, *keys)
+        same(*(lambda c=c, it=whole: c.open_events(*it) for c in _ENVELOPES))
+
+
+def _number_bytes(source: Input) -> int:
+    """Mostly small numbers, up to what eight bytes hold."""
+    return (1, 1, 2, 4, 8)[source.number(1) % 5]
+
+
 TARGETS = {
+    "blake2b": fuzz_blake2b,
+    "buckets": fuzz_buckets,
+    "envelopes": fuzz_envelopes,
     "aead": fuzz_aead,
     "hashchain": fuzz_hashchain,
     "signatures": fuzz_signatures,
