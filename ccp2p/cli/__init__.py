@@ -15,7 +15,7 @@ from ccp2p import __version__
 _COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "bench": ("ccp2p.cli.bench:bench", "Measure the native core, or a whole network."),
     "dev": ("ccp2p.cli.dev:dev", "Run a whole network on this machine to try it out."),
-    "inspect": ("ccp2p.cli.inspect:inspect", "Look into tickets and data folders offline."),
+    "inspect": ("ccp2p.cli.inspect:inspect", "Look into tickets, receipts and data folders."),
     "kv": ("ccp2p.cli.kv:kv", "Read and write a shared key-value database."),
     "net": ("ccp2p.cli.net:net", "Join networks and look at them."),
     "node": ("ccp2p.cli.node:node", "Run a node."),

@@ -1,4 +1,4 @@
-"""`ccp2p inspect`: what a ticket or a data folder holds, offline and without any key."""
+"""`ccp2p inspect`: what a ticket, receipt or data folder holds, offline and without any key."""
 
 from pathlib import Path
 from typing import Any
@@ -6,11 +6,15 @@ from typing import Any
 import click
 
 from ccp2p.cli import console
+from ccp2p.cli.inspect_receipt import inspect_receipt
 
 
 @click.group()
 def inspect() -> None:
-    """Look into tickets and data folders offline."""
+    """Look into tickets, receipts and data folders offline."""
+
+
+inspect.add_command(inspect_receipt)
 
 
 @inspect.command("ticket")

@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from ccp2p.cli import console, session
+from ccp2p.cli import console, receipt, session
 
 _TAIL_INTERVAL_S = 0.5
 
@@ -13,6 +13,7 @@ _TAIL_INTERVAL_S = 0.5
 @click.command()
 @click.argument("room", type=console.TEXT)
 @click.argument("text", nargs=-1, required=True, type=console.TEXT)
+@receipt.receipt_option
 @session.member_options
 def send(room: str, text: tuple[str, ...], **options: Any) -> None:
     """Send TEXT to ROOM; `-` reads it from stdin."""
@@ -25,7 +26,8 @@ async def _send(room: str, text: str, options: dict[str, Any]) -> None:
     if text == "-":
         text = console.read_stdin().rstrip("\n")
     async with session.open_session(options) as member:
-        position = await rooms.ask_post(member, room, text, session.timeout_ms(options))
+        answer = await receipt.order(member, rooms.post(room, text), options)
+        position = rooms.posted_at(answer)
     if options["as_json"]:
         console.emit({"schema": "send/1", "room": room, "position": position})
 
@@ -33,9 +35,10 @@ async def _send(room: str, text: str, options: dict[str, Any]) -> None:
 @click.command()
 @click.argument("room", type=console.TEXT)
 @click.option("--from", "start", type=click.IntRange(0), default=0, help="First position.")
+@session.linearizable_option
 @session.member_options
 def read(room: str, start: int, **options: Any) -> None:
-    """Print ROOM's messages."""
+    """Print ROOM's messages, as one node knows them."""
     console.run(lambda: _read(room, start, options))
 
 
@@ -43,6 +46,7 @@ async def _read(room: str, start: int, options: dict[str, Any]) -> None:
     from ccp2p.client import rooms
 
     async with session.open_session(options) as member:
+        await session.pass_barrier(member, options)
         found = [message async for message in rooms.messages(member, room, start)]
     if options["as_json"]:
         console.emit({"schema": "read/1", "room": room, "messages": [_as_json(m) for m in found]})

@@ -43,6 +43,21 @@ def member_options(command: Callable[..., Any]) -> Callable[..., Any]:
     return network_options(option(command))
 
 
+def linearizable_option(command: Callable[..., Any]) -> Callable[..., Any]:
+    """`--linearizable`."""
+    return click.option(
+        "--linearizable",
+        is_flag=True,
+        help="Wait for a commit first, so that nothing committed before the read is missed.",
+    )(command)
+
+
+async def pass_barrier(session: "MemberSession", options: dict[str, Any]) -> None:
+    """Do what `--linearizable` asks for."""
+    if options["linearizable"]:
+        await session.barrier(timeout_ms(options))
+
+
 @asynccontextmanager
 async def open_network(options: dict[str, Any]) -> AsyncIterator["NetworkClient"]:
     """A verified connection to the chosen network."""

@@ -43,7 +43,8 @@ class NodeConnection:
         self._stream = stream
         self._waiting: dict[bytes, Callable[[Answer], None]] = {}
         self._replies: dict[int, _Slot] = {}
-        self._number = 0
+        # A session outlives its connections: no number may come twice, lest a host replay a reply.
+        self._number = int.from_bytes(os.urandom(7), "big")
         self._outbox: list[bytes] = []
         self._outbox_filled = trio.Event()
         self.lost: Fault | None = None

@@ -38,8 +38,12 @@ async def ask_join(session: MemberSession, room: str, name: str, timeout_ms: int
 
 async def ask_post(session: MemberSession, room: str, text: str, timeout_ms: int) -> int:
     """Say something; its position in the room."""
-    body = require_executed(await session.submit(post(room, text), timeout_ms))
-    return codec.decode(body, rooms.Posted, limits.MAX_OUTCOME_BYTES).position
+    return posted_at(require_executed(await session.submit(post(room, text), timeout_ms)))
+
+
+def posted_at(answer: bytes) -> int:
+    """The position that the answer to a post tells."""
+    return codec.decode(answer, rooms.Posted, limits.MAX_OUTCOME_BYTES).position
 
 
 async def messages(

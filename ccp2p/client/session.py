@@ -17,7 +17,7 @@ from ccp2p.crypto.signatures import SigningKey
 from ccp2p.model import codec, limits
 from ccp2p.model.envelope import Event, event_id, event_signed_bytes
 from ccp2p.model.errors import Denied, Fault, MemberFault, NotCommitted, PeerFault, Unreachable
-from ccp2p.model.member_protocol import QueryResult
+from ccp2p.model.member_protocol import Asked, QueryResult, Question, Read
 from ccp2p.model.outcome import Outcome
 from ccp2p.sealing import session as sessions
 from ccp2p.sealing.session import SessionContext, SessionKeys
@@ -28,6 +28,7 @@ _IN_FLIGHT = limits.SEQUENCE_WINDOW
 # The last two: somebody else had garbage ordered under our tag, which hosts can see.
 _RETRY_CODES = frozenset({"busy", "unreachable", "not-founded", "sealed", "tag"})
 RETRY_AFTER_S = 5.0
+_NONCE_BYTES = 16
 
 Done = Callable[[Outcome | Fault], None]
 
@@ -36,6 +37,7 @@ Done = Callable[[Outcome | Fault], None]
 class SealedEvent:
     """An event in its envelope, and what to do with its outcome."""
 
+    sequence: int
     tag: bytes
     envelope: bytes
     identifier: bytes
@@ -46,7 +48,8 @@ class SealedEvent:
 class MemberSession:
     """One member's events. `pick()` gives a live connection, preferring the one used before.
 
-    `last` is the member's last used sequence number; `open` learns it from the network.
+    `last` is the member's last used sequence number; `open` learns it from the network. `seen` is
+    the newest commit that this session passed a barrier in: its reads never go behind that.
     """
 
     def __init__(
@@ -59,7 +62,7 @@ class MemberSession:
     ) -> None:
         self.member = member
         self.last = 0
-        self._network = network.network
+        self.verified = network
         self._pick = pick
         parameters = network.genesis.parameters
         self._context = SessionContext(network.network, network.record.epoch, parameters.aead)
@@ -68,6 +71,8 @@ class MemberSession:
         self._opening = sessions.seal_opening(self._context, network.record.epoch_key, key, invite)
         self.identifier = sessions.session_id(self._opening)
         self._connection: NodeConnection | None = None
+        self.seen = 0
+        self._barrier_turn = trio.Lock()
         self._queue: deque[SealedEvent] = deque()
         self._in_flight: dict[bytes, SealedEvent] = {}
 
@@ -76,14 +81,26 @@ class MemberSession:
 
         Denied when the invite or the member is refused; NotCommitted in time's absence.
         """
-        outcome = await self._await_outcome(self._seal(0, b"", self._opening), timeout_ms)
+        await self.barrier(timeout_ms)
+
+    async def barrier(self, timeout_ms: int) -> int:
+        """Wait for a commit that was decided after this call; its index in the epoch.
+
+        Later reads in this session see it, and thereby everything committed before the call. The
+        event executes nothing; a nonce in it keeps a host from replaying the answer to an earlier.
+        """
+        async with self._barrier_turn:
+            sealed = self._seal(0, os.urandom(_NONCE_BYTES), self._opening)
+            outcome = await self.outcome_of(sealed, timeout_ms)
         if outcome.status != "ok":
             raise Denied(_DENIALS.get(outcome.body, outcome.body.decode(errors="replace")))
         self.last = max(self.last, int.from_bytes(outcome.body, "big"))
+        self.seen = max(self.seen, outcome.commit)
+        return outcome.commit
 
     async def submit(self, body: bytes, timeout_ms: int) -> Outcome:
         """Order one event and wait for its outcome; NotCommitted when time is up."""
-        return await self._await_outcome(self.seal(body), timeout_ms)
+        return await self.outcome_of(self.seal(body), timeout_ms)
 
     def post(self, body: bytes, done: Done) -> None:
         """Order one event; `done` is called once, in this trio run, with what became of it."""
@@ -104,7 +121,15 @@ class MemberSession:
         self._enqueue(sealed)
 
     async def query(self, body: bytes, via: NodeConnection | None = None) -> bytes:
-        """Read from the executed state of one node: `via`, or the one this session talks to."""
+        """Read from the executed state of one node: `via`, or the one this session talks to.
+
+        The answer is that node's word. It is never older than the last `barrier` or `open`.
+        """
+        return await self.ask(Read(self.seen, body), via)
+
+    async def ask(self, asked: Asked, via: NodeConnection | None = None) -> bytes:
+        """Ask one node; Denied has the reason code when it refuses."""
+        body = codec.encode(Question(asked))
         connection = via
         if connection is None:
             connection = self._connection = self._pick(self._connection)
@@ -133,13 +158,15 @@ class MemberSession:
                 self._send(pending)
 
     def _seal(self, sequence: int, body: bytes, opening: bytes) -> SealedEvent:
-        identifier = event_id(self._network, self.member.public, sequence, body)
+        identifier = event_id(self.verified.network, self.member.public, sequence, body)
         signature = self.member.sign(event_signed_bytes(identifier))
         event = Event(self.member.public, sequence, body, signature)
         envelope = sessions.seal_event(self._context, self._keys, event, opening)
-        return SealedEvent(envelope.tag, codec.encode(envelope), identifier, lambda _: None)
+        data = codec.encode(envelope)
+        return SealedEvent(sequence, envelope.tag, data, identifier, lambda _: None)
 
-    async def _await_outcome(self, pending: SealedEvent, timeout_ms: int) -> Outcome:
+    async def outcome_of(self, pending: SealedEvent, timeout_ms: int) -> Outcome:
+        """Order an event that `seal` made, and wait; NotCommitted when time is up."""
         results: list[Outcome | Fault] = []
         finished = trio.Event()
 
@@ -188,16 +215,22 @@ class MemberSession:
                 self._finish(pending, answer)
             return
         try:
-            self._finish(pending, self._open(pending, answer))
+            outcome = self._open(pending, answer)
         except PeerFault as fault:
             self._finish(pending, fault)
+            return
+        if outcome.event == pending.identifier:
+            self._finish(pending, outcome)
+        elif pending.sequence == 0:
+            self._send(pending)  # an earlier barrier had a copy under way, ordered only now
+        else:
+            self._finish(
+                pending, PeerFault("outcome", "the node answered with another event's outcome")
+            )
 
     def _open(self, pending: SealedEvent, sealed: bytes) -> Outcome:
         plaintext = sessions.open_outcome(self._context, self._keys, pending.tag, sealed, PeerFault)
-        outcome = codec.decode(plaintext, Outcome, limits.MAX_OUTCOME_BYTES + 256)
-        if outcome.event != pending.identifier:
-            raise PeerFault("outcome", "the node answered with another event's outcome")
-        return outcome
+        return codec.decode(plaintext, Outcome, limits.MAX_OUTCOME_BYTES + 256)
 
     def _finish(self, pending: SealedEvent, result: Outcome | Fault) -> None:
         del self._in_flight[pending.tag]

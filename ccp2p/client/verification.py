@@ -26,7 +26,7 @@ class VerifiedNode:
     """A node whose evidence and records hold, and the network that it is of.
 
     `record` is the newest epoch record, signed by `signers` seats; `seat` is None for an observer
-    of its epoch.
+    of its epoch; `genesis_bytes` are what hashes to the network id.
     """
 
     node: bytes
@@ -39,6 +39,7 @@ class VerifiedNode:
     signers: int
     verdict: Verdict
     client_addresses: tuple[str, ...]
+    genesis_bytes: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +83,7 @@ def verify_welcome(welcome: Welcome, expected: Expectation) -> VerifiedNode:
         _signers(welcome),
         verdict,
         welcome.client_addresses[: limits.MAX_ADDRESSES],
+        welcome.genesis,
     )
 
 

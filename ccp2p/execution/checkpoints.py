@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from ccp2p.execution.machine import Applied
 from ccp2p.model import limits
-from ccp2p.model.checkpoint import Checkpoint, CheckpointVote
+from ccp2p.model.checkpoint import Certified, Checkpoint, CheckpointVote
 from ccp2p.model.commit import Commit
 from ccp2p.model.committee import Committee
 
@@ -32,12 +32,9 @@ def checkpoint_of_roots(
     )
 
 
-@dataclass(frozen=True, slots=True)
-class Certified:
-    """Q votes for one checkpoint, which is also ours: (seat index, signature) in seat order."""
-
-    checkpoint: Checkpoint
-    signatures: tuple[tuple[int, bytes], ...]
+def due_checkpoint(commit: int, interval: int) -> int:
+    """The commit whose checkpoint covers what `commit` executed."""
+    return -(-commit // interval) * interval
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +66,11 @@ class Tally:
         self._open: dict[int, _Open] = {}
         self._executed = 0
         self.newest: Certified | None = None
+
+    def resume(self, certified: Certified) -> None:
+        """Go on after a checkpoint that was certified before this process began."""
+        self.newest = certified
+        self._executed = certified.checkpoint.commit
 
     def executed(self, checkpoint: Checkpoint) -> Certified | Diverged | None:
         """Our own roots at a checkpoint's commit; what is decided by them, if anything."""

@@ -12,7 +12,7 @@ from typing import Final
 from ccp2p.execution import apps, outcomes
 from ccp2p.execution.app import DETERMINISTIC_MISTAKES, View
 from ccp2p.execution.member_sequence import MemberSequences
-from ccp2p.execution.outcomes import OutcomeProof, OutcomeTree
+from ccp2p.execution.outcomes import Leaves, OutcomeTree
 from ccp2p.execution.run import Run
 from ccp2p.execution.state import SYSTEM, State
 from ccp2p.model import codec, limits
@@ -34,7 +34,7 @@ class Applied:
     `outcomes`: (tag, outcome) to answer, also those of repeated events and of held events whose
     turn came; an event that is held now has none yet. `buckets`: the changed ones, encoded, empty
     bytes where nothing is left. `advanced`: members with a new or changed record, and their last
-    number. Roots are those after the commit.
+    number. `leaves` are those of the executed outcomes. Roots are those after the commit.
     """
 
     outcomes: list[tuple[bytes, Outcome]]
@@ -42,6 +42,7 @@ class Applied:
     state_root: bytes
     outcomes_root: bytes
     advanced: list[tuple[bytes, int]]
+    leaves: Leaves
 
 
 class StateMachine:
@@ -137,9 +138,11 @@ class StateMachine:
         for event in events:
             run.take(event)
         advanced = self._sequences.write()
-        self._outcomes.apply(commit.epoch, commit.index, run.executed)
+        leaves = self._outcomes.apply(commit.index, run.executed)
         buckets = self._state.flush(commit.epoch, commit.index)
-        return Applied(run.outcomes, buckets, self._state.root, self._outcomes.root, advanced)
+        return Applied(
+            run.outcomes, buckets, self._state.root, self._outcomes.root, advanced, leaves
+        )
 
     def stored(self, epoch: int, commit: int) -> None:
         """The buckets of this commit and all before are on disk; until then memory holds them."""
@@ -159,10 +162,6 @@ class StateMachine:
     def session_records(self) -> list[SessionRecord]:
         """The open sessions, in no particular order."""
         return list(self._sessions.values())
-
-    def outcome_proof(self, event: bytes) -> OutcomeProof | None:
-        """See `OutcomeTree.prove`."""
-        return self._outcomes.prove(event)
 
     def bucket_proof(self, key: bytes) -> tuple[int, tuple[bytes, ...]]:
         """The bucket of a state key, and its path to the state root."""

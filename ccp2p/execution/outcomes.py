@@ -1,24 +1,23 @@
 """The Merkle tree over the outcomes of a checkpoint interval, and proofs from it.
 
 The tree is that of RFC 6962: nodes pair up, an odd one is promoted. Its peaks are kept in the
-state, so a node that restarts within an interval computes the same root; the leaves are kept in
-memory only, so that node proves nothing of that interval, and others do.
+state, so a node that restarts within an interval computes the same root. Leaves are handed to the
+caller, who keeps those of recent intervals and gives them back to prove an outcome.
 """
 
-from collections import deque
-from collections.abc import Sequence
-from itertools import count
+from collections.abc import Iterable
 from typing import Final
 
 from ccp2p.crypto import blake2b
 from ccp2p.execution.state import SYSTEM, State
-from ccp2p.model import codec, hashing, limits
+from ccp2p.model import codec, hashing
 from ccp2p.model.codec import Wire
 from ccp2p.model.errors import LocalFault
 from ccp2p.model.hashing import DIGEST_BYTES, ZERO_DIGEST
 from ccp2p.model.outcome import Outcome
 
 KEY: Final = SYSTEM + b"outcomes"
+_EVENT_BYTES: Final = 32
 _SALT_BYTES: Final = 16
 _MAX_PEAKS_BYTES: Final = 64 * 64
 
@@ -41,61 +40,54 @@ class _Peaks(Wire, frozen=True):
     digests: tuple[bytes, ...] = ()
 
 
-class _Interval:
-    """The leaves of one interval, as far as this process has seen and kept them."""
+class Leaves(Wire, frozen=True):
+    """Leaves of executed outcomes, in order: event ids (32 bytes each), salts (16), hashes (32)."""
 
-    def __init__(self, *, complete: bool) -> None:
-        self._leaves = bytearray()
-        self._salts = bytearray()
-        self._levels: list[bytes] = []
-        self._places: dict[bytes, int] = {}
-        self._complete = complete
-        self.end = (0, 0)
+    events: bytes = b""
+    salts: bytes = b""
+    digests: bytes = b""
 
-    def __len__(self) -> int:
-        return len(self._leaves) // DIGEST_BYTES
 
-    def add(self, events: Sequence[bytes], salts: bytes, leaves: bytes) -> None:
-        """Append leaves, and their salts of `DIGEST_BYTES` each."""
-        if len(self) + len(events) > limits.MAX_PROVABLE_OUTCOMES:
-            self._leaves, self._salts, self._places = bytearray(), bytearray(), {}
-            self._complete = False
-        self._levels = []
-        self._places.update(zip(events, count(len(self)), strict=False))
-        self._leaves += leaves
-        self._salts += salts
+class Interval:
+    """All leaves of the interval that ended with `commit` of `epoch`, a commit's after another."""
+
+    def __init__(self, epoch: int, commit: int, parts: Iterable[Leaves]) -> None:
+        self._end = (epoch, commit)
+        kept = list(parts)
+        events = b"".join(part.events for part in kept)
+        self._salts = b"".join(part.salts for part in kept)
+        self._places = {_row(events, at, _EVENT_BYTES): at for at in range(_count(events))}
+        self._levels = [b"".join(part.digests for part in kept)]
+        while len(self._levels[-1]) > DIGEST_BYTES:
+            self._levels.append(_next_level(self._levels[-1]))
+
+    @property
+    def root(self) -> bytes:
+        """The root over all leaves; ZERO_DIGEST when there is none."""
+        return self._levels[-1] or ZERO_DIGEST
 
     def prove(self, event: bytes) -> OutcomeProof | None:
-        """See `OutcomeTree.prove`."""
+        """The proof of an executed event under `root`; None when it is not of this interval."""
         index = self._places.get(event)
-        if index is None or not self._complete:
+        if index is None:
             return None
-        start = index * DIGEST_BYTES
-        salt = bytes(self._salts[start : start + _SALT_BYTES])
-        return OutcomeProof(*self.end, index, len(self), salt, self._path(index))
-
-    def _path(self, index: int) -> tuple[bytes, ...]:
-        levels = self._levels or [bytes(self._leaves)]
-        while len(levels[-1]) > DIGEST_BYTES:
-            levels.append(_next_level(levels[-1]))
-        self._levels = levels
-        path = []
-        for level in levels[:-1]:
-            start = (index ^ 1) * DIGEST_BYTES
-            if start < len(level):
-                path.append(level[start : start + DIGEST_BYTES])
-            index >>= 1
-        return tuple(path)
+        path, at = [], index
+        for level in self._levels[:-1]:
+            sibling = _row(level, at ^ 1, DIGEST_BYTES)
+            if sibling:
+                path.append(sibling)
+            at >>= 1
+        salt = _row(self._salts, index, _SALT_BYTES)
+        return OutcomeProof(*self._end, index, len(self._places), salt, tuple(path))
 
 
 class OutcomeTree:
-    """The running interval and the last few finished ones."""
+    """The root over the running interval."""
 
     def __init__(self, state: State, salt_key: bytes, interval_commits: int) -> None:
         self._state = state
         self._interval_commits = interval_commits
         self.set_salt_key(salt_key)
-        self._finished: deque[_Interval] = deque()
         self.resume(None)
 
     @property
@@ -116,61 +108,39 @@ class OutcomeTree:
     def resume(self, data: bytes | None) -> None:
         """Go on from the peaks that the state holds under `KEY`, or from nothing."""
         self._peaks = codec.decode(data, _Peaks, _MAX_PEAKS_BYTES, LocalFault) if data else _Peaks()
-        self._running = _Interval(complete=self._peaks.count == 0)
 
-    def apply(self, epoch: int, commit: int, outcomes: list[tuple[bytes, bytes]]) -> None:
+    def apply(self, commit: int, outcomes: list[tuple[bytes, bytes]]) -> Leaves:
         """Append a commit's executed outcomes, (event id, encoded outcome), to its interval."""
         before = self._peaks
         if (commit - 1) % self._interval_commits == 0:
-            self._start()
+            self._peaks = _Peaks()
+        leaves = Leaves()
         if outcomes:
-            events = [event for event, _ in outcomes]
-            named = [hashing.OUTCOME + event for event in events]
-            salts = blake2b.digest_each(hashing.SALT, named, self._salt_key)
-            leaves = blake2b.digest_each(
-                hashing.OUTCOME,
-                [
-                    salts[at : at + _SALT_BYTES] + event + encoded
-                    for at, (event, encoded) in zip(
-                        range(0, len(salts), DIGEST_BYTES), outcomes, strict=True
-                    )
-                ],
-            )
-            self._running.add(events, salts, leaves)
-            self._peaks = _append(self._peaks, leaves)
+            leaves = self._leaves(outcomes)
+            self._peaks = _append(self._peaks, leaves.digests)
         if self._peaks != before:
             self._state.put(KEY, codec.encode(self._peaks))
-        self._running.end = (epoch, commit)
+        return leaves
 
-    def prove(self, event: bytes) -> OutcomeProof | None:
-        """The proof of an executed event under the root of `(proof.epoch, proof.commit)`, or None.
-
-        In the running interval that is its newest commit, so it becomes a receipt only when that
-        is a checkpoint; in a finished one it is the interval's last.
-        """
-        for interval in (self._running, *self._finished):
-            proof = interval.prove(event)
-            if proof is not None:
-                return proof
-        return None
-
-    def _start(self) -> None:
-        """Begin an interval; old ones go when there are too many or they hold too much."""
-        if len(self._running):
-            self._finished.append(self._running)
-        while (
-            len(self._finished) > limits.MAX_OPEN_CHECKPOINTS
-            or sum(map(len, self._finished)) > limits.MAX_PROVABLE_OUTCOMES
-        ):
-            self._finished.popleft()
-        self._peaks = _Peaks()
-        self._running = _Interval(complete=True)
+    def _leaves(self, outcomes: list[tuple[bytes, bytes]]) -> Leaves:
+        events = [event for event, _ in outcomes]
+        named = [hashing.OUTCOME + event for event in events]
+        wide = blake2b.digest_each(hashing.SALT, named, self._salt_key)
+        salts = [wide[at : at + _SALT_BYTES] for at in range(0, len(wide), DIGEST_BYTES)]
+        digests = blake2b.digest_each(
+            hashing.OUTCOME,
+            [
+                salt + event + encoded
+                for salt, (event, encoded) in zip(salts, outcomes, strict=True)
+            ],
+        )
+        return Leaves(b"".join(events), b"".join(salts), digests)
 
 
 def verify_outcome(root: bytes, outcome: Outcome, proof: OutcomeProof) -> bool:
     """Whether `proof` shows `outcome` under the outcomes root of the commit that it names."""
     index, size, path = proof.index, proof.count, list(proof.path)
-    if not 0 <= index < size:
+    if not 0 <= index < size or len(proof.salt) != _SALT_BYTES:
         return False
     value = _leaf(proof.salt, outcome.event, codec.encode(outcome))
     while size > 1:
@@ -206,6 +176,15 @@ def _append(peaks: _Peaks, leaves: bytes) -> _Peaks:
         row = blake2b.digest_rows(hashing.TREE, row, 2 * DIGEST_BYTES)
         height += 1
     return _Peaks(total, tuple(reversed(after)))
+
+
+def _row(rows: bytes, index: int, size: int) -> bytes:
+    """Row `index` of rows of `size` bytes; empty beyond them."""
+    return rows[index * size : (index + 1) * size]
+
+
+def _count(events: bytes) -> int:
+    return len(events) // _EVENT_BYTES
 
 
 def _next_level(level: bytes) -> bytes:

@@ -26,3 +26,10 @@ class CheckpointVote(Wire, frozen=True):
     checkpoint: Checkpoint
     author: int
     signature: bytes
+
+
+class Certified(Wire, frozen=True):
+    """Q votes for one checkpoint: (seat index, signature) in seat order."""
+
+    checkpoint: Checkpoint
+    signatures: tuple[tuple[int, bytes], ...]

@@ -100,7 +100,9 @@ MAX_TEXT_BYTES: Final = 32 * 1024  # one message of a room, in UTF-8
 MAX_BUCKET_BYTES: Final = 64 * 1024 * 1024  # placement is secret, so none gets near it
 STATE_CACHE_BYTES: Final = 128 * 1024 * 1024  # decoded buckets kept in memory
 MEMBER_CACHE_BYTES: Final = 32 * 1024 * 1024  # members' numbers kept decoded between commits
-MAX_PROVABLE_OUTCOMES: Final = 1 << 16  # executed outcomes kept in memory for receipts
+KEPT_CHECKPOINTS: Final = 16  # intervals of which receipts are given; the oldest make room
+MAX_RECEIPT_BYTES: Final = 16 * 1024 * 1024  # a genesis, and thousands of epoch records
+READ_PATIENCE_MS: Final = 5_000  # how long a read waits for the commit that it must not precede
 MAX_OPEN_CHECKPOINTS: Final = 16  # checkpoints that may wait for votes; the oldest are given up
 
 # Storage

@@ -8,7 +8,9 @@ from typing import Annotated, ClassVar, TypeVar
 from msgspec import Meta
 
 from ccp2p.model import codec, limits
+from ccp2p.model.checkpoint import Certified
 from ccp2p.model.codec import Wire
+from ccp2p.model.epoch import SignedEpochRecord
 from ccp2p.model.errors import Fault
 
 M = TypeVar("M")
@@ -75,7 +77,10 @@ class Outcomes(Wire, frozen=True):
 
 
 class Query(Wire, frozen=True):
-    """Client: a read in session `session`, numbered by the client."""
+    """Client: a question in session `session`, numbered by the client.
+
+    `sealed` holds a `Question`, so that a host cannot tell a read from a request for a receipt.
+    """
 
     kind: ClassVar[str] = "query"
     number: Number
@@ -92,11 +97,61 @@ class Reply(Wire, frozen=True):
     refusal: str
 
 
+class Read(Wire, frozen=True, tag="read"):
+    """A question to the app: `body`, answered from the state after commit `after` or a later one.
+
+    The answer is the app's.
+    """
+
+    after: Number
+    body: bytes
+
+
+class Prove(Wire, frozen=True, tag="prove"):
+    """Prove what became of an event of this session's member, which is shown whole.
+
+    It was executed in `commit` of `epoch`. The answer is an encoded `Proof`.
+    """
+
+    epoch: Number
+    commit: Number
+    sequence: Number
+    body: bytes
+
+
+class ListRecords(Wire, frozen=True, tag="records"):
+    """Show the epoch records from epoch `first` on. The answer is encoded `Records`."""
+
+    first: Number
+
+
+Asked = Read | Prove | ListRecords
+
+
+class Question(Wire, frozen=True):
+    """What a query's seal holds."""
+
+    asked: Asked
+
+
 class QueryResult(Wire, frozen=True):
-    """What a reply's seal holds: the app's answer, or its reason code for refusing."""
+    """What a reply's seal holds: the answer, or a reason code for refusing."""
 
     refusal: str
     answer: bytes
+
+
+class Records(Wire, frozen=True):
+    """As many consecutive records as fit a reply; none beyond the newest."""
+
+    records: tuple[SignedEpochRecord, ...]
+
+
+class Proof(Wire, frozen=True):
+    """A certified checkpoint, and an encoded `OutcomeProof` under its outcomes root."""
+
+    certified: Certified
+    outcome: bytes
 
 
 class GetStatus(Wire, frozen=True):

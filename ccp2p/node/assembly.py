@@ -18,7 +18,7 @@ from ccp2p.node.executor import Executor
 from ccp2p.node.floor import Floor
 from ccp2p.node.meter import Meter
 from ccp2p.node.network_record import NetworkRecord
-from ccp2p.node.recovery import recovered_log, recovered_state
+from ccp2p.node.recovery import recovered_log, recovered_state, resume_checkpoints
 from ccp2p.node.replica import Replica
 from ccp2p.node.roster_keeper import RosterKeeper, first_roster
 from ccp2p.node.setup import NodeSetup
@@ -81,7 +81,7 @@ def build_replica(
         waits_for=waits_for,
         meter=meter,
     )
-    return Replica(
+    replica = Replica(
         core=core,
         executor=executor,
         rules=Rules.of(setup.network, committee, parameters),
@@ -96,6 +96,8 @@ def build_replica(
         found_floor=found_floor,
         meter=meter,
     )
+    replica.seat.queue_votes(resume_checkpoints(executor, store, committee, parameters))
+    return replica
 
 
 def steward_of(setup: NodeSetup, record: NetworkRecord) -> Steward:

@@ -4,22 +4,23 @@ Runs in a worker thread beside the event loop and touches no IO: what must be pe
 as one value, and only the driver acknowledges it.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from ccp2p.consensus.messages import CommittedBlocks
 from ccp2p.crypto import signatures
-from ccp2p.execution.checkpoints import Certified, Diverged, Tally, checkpoint_of
+from ccp2p.execution.checkpoints import Diverged, Tally, checkpoint_of_roots
 from ccp2p.execution.machine import StateMachine
 from ccp2p.membership.records import Roots
 from ccp2p.model import codec, limits
-from ccp2p.model.checkpoint import Checkpoint, CheckpointVote
+from ccp2p.model.checkpoint import Certified, Checkpoint, CheckpointVote
 from ccp2p.model.codec import Wire
 from ccp2p.model.commit import Commit
 from ccp2p.model.committee import Committee
 from ccp2p.model.errors import LocalFault, PeerFault
 from ccp2p.model.outcome import Outcome
 from ccp2p.node.meter import Meter
+from ccp2p.node.receipts import kept_checkpoint, kept_leaves
 from ccp2p.node.roster_keeper import Closing, RosterKeeper
 from ccp2p.sealing import session as sessions
 from ccp2p.sealing.session import SessionContext, SessionKeys
@@ -36,14 +37,16 @@ class CommitRecord(Wire, frozen=True):
 
 @dataclass(slots=True)
 class Executed:
-    """The effect of some commits, in order: persist `records` and `buckets` as one, then answer.
+    """The effect of some commits, in order: persist `records`, `buckets` and `receipts` as one.
 
-    `outcomes` are (tag, sealed outcome) for whoever waits; `dropped` are (tag, reason code).
+    `receipts` is what proofs are made of, by name. Answered after that: `outcomes` are (tag, sealed
+    outcome) for whoever waits; `dropped` are (tag, reason code).
     `closed` is what CLOSE left, when the last of them was it: what was ordered after it is void.
     """
 
     records: list[tuple[int, bytes]] = field(default_factory=list)
     buckets: dict[int, bytes] = field(default_factory=dict)
+    receipts: dict[str, bytes] = field(default_factory=dict)
     outcomes: list[tuple[bytes, bytes]] = field(default_factory=list)
     dropped: list[tuple[bytes, str]] = field(default_factory=list)
     votes: list[bytes] = field(default_factory=list)
@@ -92,6 +95,23 @@ class Executor:
         newest = self._tally.newest
         return newest.checkpoint.commit if newest else 0
 
+    def resume(
+        self, certified: Certified | None, log: Iterable[tuple[CommitRecord, CommittedBlocks]]
+    ) -> list[bytes]:
+        """Take up the checkpoints after `certified`; our votes for them, to be ordered again.
+
+        `log` is what was executed since the first of them, that one included. Votes in it count
+        again; ours may have been lost with this node's queue.
+        """
+        if certified is not None:
+            self._tally.resume(certified)
+        resumed = Executed()
+        for record, committed in log:
+            if record.commit.index % self._interval == 0:
+                self._take_checkpoint(record, resumed)
+            self._count_votes(committed, resumed)
+        return resumed.votes
+
     def execute(self, commits: Sequence[CommittedBlocks]) -> Executed:
         """Apply `commits`; LocalFault `diverged` when Q others found other roots than ours."""
         executed = Executed()
@@ -130,12 +150,10 @@ class Executor:
         record = CommitRecord(commit, applied.state_root, applied.outcomes_root)
         executed.records.append((commit.index, codec.encode(record)))
         executed.buckets.update(applied.buckets)
+        executed.receipts |= kept_leaves(commit, applied.leaves, self._interval)
         executed.events += len(opened.events)
         if commit.index % self._interval == 0:
-            checkpoint = checkpoint_of(self._network, commit, applied)
-            _stop_if_diverged(self._tally.executed(checkpoint))
-            if self._me is not None:
-                executed.votes.append(self.vote(checkpoint))
+            self._take_checkpoint(record, executed)
         self._count_votes(committed, executed)
 
     def _answer(
@@ -154,6 +172,19 @@ class Executor:
             keys = opened.keys.get(tag) or (session.keys if session else None)
             if keys is not None:
                 answers.add(tag, keys, codec.encode(outcome))
+
+    def _take_checkpoint(self, record: CommitRecord, executed: Executed) -> None:
+        checkpoint = checkpoint_of_roots(
+            self._network, record.commit, record.state_root, record.outcomes_root
+        )
+        self._decided(self._tally.executed(checkpoint), executed)
+        if self._me is not None:
+            executed.votes.append(self.vote(checkpoint))
+
+    def _decided(self, found: Certified | Diverged | None, executed: Executed) -> None:
+        _stop_if_diverged(found)
+        if isinstance(found, Certified):
+            executed.receipts |= kept_checkpoint(found, self._interval)
 
     def vote(self, checkpoint: Checkpoint) -> bytes:
         """Our encoded vote for roots that we have; only a seat has one."""
@@ -182,7 +213,7 @@ class Executor:
                 fault = PeerFault("vote", "a checkpoint vote's signature is wrong")
                 executed.faults.append((vote.author, fault))
             else:
-                _stop_if_diverged(self._tally.add(vote))
+                self._decided(self._tally.add(vote), executed)
 
 
 class _Answers:

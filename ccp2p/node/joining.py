@@ -14,6 +14,7 @@ from ccp2p.node.catch_up import CatchUp, Image, Standing
 from ccp2p.node.correspondence import Correspondence
 from ccp2p.node.messages import Relay
 from ccp2p.node.network_record import NetworkRecord
+from ccp2p.node.receipts import kept_image
 from ccp2p.node.setup import NodeSetup
 from ccp2p.sealing.secrets import EpochSecrets
 from ccp2p.storage.store import Batch, Store
@@ -131,6 +132,7 @@ def install(entered: Entered, store: Store) -> None:
             epoch=image.epoch,
             commits=image.commits,
             buckets=buckets,
-            meta={NetworkRecord.NAME: codec.encode(entered.record), "closing": b""},
+            meta={NetworkRecord.NAME: codec.encode(entered.record), "closing": b""}
+            | kept_image(image.epoch, newest),
         )
     )

@@ -11,16 +11,13 @@ import structlog
 import trio
 from msgspec.structs import replace
 
-from ccp2p.execution.machine import StateMachine
 from ccp2p.membership.events import JoinRequest
 from ccp2p.model import codec, limits
-from ccp2p.model.envelope import unpad
 from ccp2p.model.epoch import record_digest
-from ccp2p.model.errors import LocalFault, MemberFault
+from ccp2p.model.errors import LocalFault
 from ccp2p.model.member_protocol import (
     GetStatus,
     Query,
-    QueryResult,
     Reply,
     Status,
     Welcome,
@@ -39,11 +36,12 @@ from ccp2p.node.home import Listen
 from ccp2p.node.joining import Entrance, enter, install
 from ccp2p.node.meter import Meter
 from ccp2p.node.network_record import NetworkRecord, NodeAddresses
+from ccp2p.node.reader import Reader
+from ccp2p.node.receipts import Prover
 from ccp2p.node.replica import CLOSING, Replica
 from ccp2p.node.roster_keeper import Closing
 from ccp2p.node.setup import NodeSetup
 from ccp2p.node.steward import Steward
-from ccp2p.sealing import session as sessions
 from ccp2p.sealing.secrets import SECRET_BYTES, EpochSecrets
 
 _log = structlog.get_logger()
@@ -92,6 +90,7 @@ class Node:
         self._feed = FrameFeed(self._next_frame)
         self._is_ready = False
         self._replica: Replica | None = None
+        self._reader: Reader | None = None
         self.is_leaving = False
 
     @property
@@ -121,6 +120,7 @@ class Node:
         while True:
             if closing is None:
                 replica = self._replica = await self._build_replica(secrets, saw_begin)
+                self._reader = Reader(replica, self._prover(replica))
                 gc.freeze()  # what a node starts with stays; do not look through it again
                 self._api.void()
                 self._keep_peers(known_addresses(self._record, replica.desk.roster))
@@ -195,26 +195,10 @@ class Node:
         return self._replica.submit(envelopes) if self._replica else 0
 
     async def query(self, query: Query) -> Reply:
-        """Answer a member's read from the executed state."""
-        replica = self._replica
-        if replica is None:
+        """Answer a member's question."""
+        if self._reader is None:
             return Reply(query.number, b"", "not-founded")
-        table, machine = replica.executor.table, replica.executor.machine
-        async with replica.execution_turn:
-            session = table.find(query.session)
-            if session is None:
-                return Reply(query.number, b"", "no-session")
-            body = sessions.open_query(
-                table.context, session.keys, query.session, query.number, query.sealed
-            )
-            if body is None:
-                return Reply(query.number, b"", "sealed")
-            member = session.record.member
-            result = await trio.to_thread.run_sync(_ask, machine, member, body)
-        sealed = sessions.seal_reply(
-            table.context, session.keys, query.session, query.number, result
-        )
-        return Reply(query.number, sealed, "")
+        return await self._reader.answer(query)
 
     def status(self, query: GetStatus) -> Status:
         """How far this node is, or its roots after a commit that it still has on record."""
@@ -332,6 +316,10 @@ class Node:
             if node not in self.peers.kept():
                 self.peers.keep(node, address)
 
+    def _prover(self, replica: Replica) -> Prover:
+        interval = self.setup.genesis.parameters.checkpoint_interval
+        return Prover(replica.store, self.setup.network, interval, lambda: self._record.records)
+
     async def _build_replica(self, secrets: EpochSecrets | None, saw_begin: bool) -> Replica:
         replica = await trio.to_thread.run_sync(
             lambda: build_replica(
@@ -411,14 +399,6 @@ class Node:
         else:
             self._reports.epoch(closing.record.epoch, len(closing.record.seats))
         return crossed.secrets
-
-
-def _ask(machine: StateMachine, member: bytes, padded: bytes) -> bytes:
-    """An encoded QueryResult; a member's fault is part of the answer."""
-    try:
-        return codec.encode(QueryResult("", machine.query(member, unpad(padded))))
-    except MemberFault as fault:
-        return codec.encode(QueryResult(fault.code, b""))
 
 
 def _port(address: str) -> int:

@@ -1,16 +1,18 @@
 """What a start takes from the disk: the DAG and its commits, the state, the open sessions."""
 
 import sys
+from collections.abc import Iterator
 
-from ccp2p.consensus.messages import Recovered
+from ccp2p.consensus.messages import CommittedBlocks, Recovered
 from ccp2p.execution.machine import StateMachine
 from ccp2p.model import codec, limits
 from ccp2p.model.block import Block, VerifiedBlock
 from ccp2p.model.committee import Committee
 from ccp2p.model.epoch import EpochRecord
 from ccp2p.model.errors import LocalFault
-from ccp2p.model.genesis import Genesis
-from ccp2p.node.executor import CommitRecord
+from ccp2p.model.genesis import Genesis, Parameters
+from ccp2p.node.executor import CommitRecord, Executor
+from ccp2p.node.receipts import image_commit, newest_checkpoint
 from ccp2p.sealing.secrets import EpochSecrets
 from ccp2p.sealing.session import SessionContext
 from ccp2p.sealing.table import SessionTable
@@ -75,3 +77,29 @@ def recovered_log(store: Store, committee: Committee, gc_depth: int) -> Recovere
     held = store.blocks_above(epoch, [floor] * committee.size, sys.maxsize)
     blocks = tuple(VerifiedBlock.trust(Block.parse(data)) for data in held)
     return Recovered(blocks=blocks, commits=commits) if blocks else None
+
+
+def resume_checkpoints(
+    executor: Executor, store: Store, committee: Committee, parameters: Parameters
+) -> list[bytes]:
+    """Take up the checkpoints that had too few votes when this node stopped; our votes for them.
+
+    Only those whose commits were executed here: a fetched image's roots are others' word.
+    """
+    epoch, interval = committee.epoch, parameters.checkpoint_interval
+    certified = newest_checkpoint(store, epoch)
+    newest = store.newest_commit(epoch)
+    oldest = newest // interval - limits.MAX_OPEN_CHECKPOINTS + 1
+    settled = max(certified.checkpoint.commit if certified else 0, image_commit(store, epoch))
+    first = max(settled // interval + 1, oldest)
+    return executor.resume(certified, _executed_log(store, epoch, first * interval, newest))
+
+
+def _executed_log(
+    store: Store, epoch: int, first: int, newest: int
+) -> Iterator[tuple[CommitRecord, CommittedBlocks]]:
+    for _, data in store.commits(epoch, first, newest):
+        record = codec.decode(data, CommitRecord, limits.MAX_FRAME_BYTES, LocalFault)
+        held = (store.block(reference) for reference in record.commit.blocks)
+        blocks = tuple(VerifiedBlock.trust(Block.parse(block)) for block in held if block)
+        yield record, CommittedBlocks(record.commit, blocks)

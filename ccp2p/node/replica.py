@@ -137,6 +137,7 @@ class Replica:
         self._commits, self._backlog = trio.open_memory_channel[CommittedBlocks](
             limits.COMMIT_BACKLOG
         )
+        self._moved = trio.Event()
         self._is_settled = True
         self._serving: set[bytes] = set()
         self._answering: set[bytes] = set()
@@ -156,6 +157,11 @@ class Replica:
     def floor(self) -> Floor | None:
         """The restart floor of this start, once it is found."""
         return self.seat.floor
+
+    async def reached(self, commit: int) -> None:
+        """Return once `commit` is executed and stored here."""
+        while self.executed < commit:
+            await self._moved.wait()
 
     async def run(self, frames: AsyncIterator[tuple[bytes, bytes]]) -> Ended:
         """Serve until the epoch ends here; LocalFault when this node must stop."""
@@ -430,9 +436,12 @@ class Replica:
 
     async def _store(self, executed: Executed) -> None:
         """One transaction for the commits, their state, and the next record after CLOSE."""
-        meta = {CLOSING: codec.encode(executed.closed)} if executed.closed else {}
+        closing = {CLOSING: codec.encode(executed.closed)} if executed.closed else {}
         batch = Batch(
-            epoch=self._epoch, commits=executed.records, buckets=executed.buckets, meta=meta
+            epoch=self._epoch,
+            commits=executed.records,
+            buckets=executed.buckets,
+            meta=executed.receipts | closing,
         )
         await self._writer.write(batch)
         newest = executed.records[-1][0]
@@ -440,6 +449,8 @@ class Replica:
             self.executor.machine.stored(self._epoch, newest)
             self._is_settled = True
         self.executed = newest
+        self._moved.set()
+        self._moved = trio.Event()
 
     @asynccontextmanager
     async def _settled(self) -> AsyncIterator[None]:

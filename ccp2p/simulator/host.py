@@ -20,7 +20,7 @@ from ccp2p.node.executor import Executed, Executor
 from ccp2p.node.intake import Intake
 from ccp2p.node.messages import FetchBlocks, PeerMessage, encode_message
 from ccp2p.node.meter import Meter
-from ccp2p.node.recovery import recovered_log, recovered_state
+from ccp2p.node.recovery import recovered_log, recovered_state, resume_checkpoints
 from ccp2p.node.roster_keeper import RosterKeeper, first_roster
 from ccp2p.node.seat import Input, Seat
 from ccp2p.simulator.disk import Disk
@@ -129,6 +129,7 @@ class Host:
         )
         self.core = core
         self.seat = Seat(core, store, self.random.randbytes(16))
+        self.seat.queue_votes(resume_checkpoints(self.executor, store, committee, parameters))
         self.executed = store.newest_commit(committee.epoch)
         self.world.checks.durable(self)
         self._epoch = committee.epoch
@@ -298,7 +299,12 @@ class Host:
 
     def _executed(self, commits: list[CommittedBlocks], executed: Executed) -> None:
         self._reach("before-state")
-        batch = Batch(epoch=self._epoch, commits=executed.records, buckets=executed.buckets)
+        batch = Batch(
+            epoch=self._epoch,
+            commits=executed.records,
+            buckets=executed.buckets,
+            meta=executed.receipts,
+        )
         self.disk.write(batch)
         newest = commits[-1].commit
         self.executor.machine.stored(newest.epoch, newest.index)

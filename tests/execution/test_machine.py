@@ -4,7 +4,7 @@ from ccp2p.execution import apps
 from ccp2p.execution.app import Context, View
 from ccp2p.execution.apps.kv_protocol import Get, Put, Query, Request, Value
 from ccp2p.execution.machine import StateMachine
-from ccp2p.execution.outcomes import verify_outcome
+from ccp2p.execution.outcomes import Interval, verify_outcome
 from ccp2p.model import codec
 from ccp2p.model.errors import LocalFault, MemberFault
 from ccp2p.model.hashing import ZERO_DIGEST
@@ -137,27 +137,17 @@ def test_every_executed_outcome_is_proved_under_its_checkpoint():
     ledger.apply([event("z", 1, b"malformed"), event("z", 3, put("z", 3))])
     applied = busy(ledger, 7)
     roots = {number + 2: each.outcomes_root for number, each in enumerate(applied)}
-    for number, each in enumerate(applied, 2):
-        for _, outcome in each.outcomes:
-            proof = ledger.machine.outcome_proof(outcome.event)
+    for first, end in ((4, 6), (7, 8)):
+        commits = applied[first - 2 : end - 1]
+        interval = Interval(0, end, [each.leaves for each in commits])
+        assert interval.root == roots[end]
+        for _, outcome in (answered for each in commits for answered in each.outcomes):
+            proof = interval.prove(outcome.event)
             assert proof is not None
-            assert (proof.epoch, proof.commit) == (0, min(8, -(-number // 3) * 3))
-            assert verify_outcome(roots[proof.commit], outcome, proof)
-            forged = codec.decode(codec.encode(outcome), type(outcome), 1024)
-            forged = type(forged)(forged.event, "rejected", forged.commit, 0, b"")
-            assert not verify_outcome(roots[proof.commit], forged, proof)
-    assert ledger.machine.outcome_proof(b"unknown") is None
-
-
-def test_a_node_proves_nothing_of_an_interval_that_it_saw_in_part():
-    ledger = Ledger("kv", interval=4)
-    (before,) = busy(ledger, 1)
-    ledger.restart()
-    (after,) = busy(ledger, 1, 2)
-    later = busy(ledger, 3, 3)[-1]
-    assert ledger.machine.outcome_proof(before.outcomes[0][1].event) is None
-    assert ledger.machine.outcome_proof(after.outcomes[0][1].event) is None
-    assert ledger.machine.outcome_proof(later.outcomes[0][1].event) is not None
+            assert verify_outcome(roots[end], outcome, proof)
+            forged = type(outcome)(outcome.event, "rejected", outcome.commit, 0, b"")
+            assert not verify_outcome(roots[end], forged, proof)
+        assert interval.prove(b"unknown") is None
 
 
 def session(name: str, epoch: int = 0, commit: int = 1) -> SessionRecord:

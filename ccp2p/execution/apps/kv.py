@@ -3,7 +3,18 @@
 import heapq
 
 from ccp2p.execution.app import Context, View
-from ccp2p.execution.apps.kv_protocol import Delete, Get, Keys, List, Put, Query, Request, Value
+from ccp2p.execution.apps.kv_protocol import (
+    Delete,
+    Get,
+    Keys,
+    List,
+    Put,
+    Query,
+    Read,
+    Request,
+    Value,
+    reading,
+)
 from ccp2p.model import codec, limits
 from ccp2p.model.errors import MemberFault
 
@@ -20,6 +31,8 @@ class Kv:
                 if context.get(key) is None:
                     raise MemberFault("no-such-key", "there is no such key")
                 context.delete(key)
+            case Read(key):
+                return codec.encode(reading(context.get(key)))
         return b""
 
     def query(self, view: View, _member: bytes, body: bytes) -> bytes:

@@ -1,0 +1,158 @@
+"""Receipts from a member's side: order an event, wait for its certified checkpoint, check, keep.
+
+An idle network commits slowly, so who waits for a checkpoint drives it with barriers, one at a
+time: a receipt then takes at most a checkpoint interval and a few rounds.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import trio
+
+from ccp2p.attestation.policy import parse_policy
+from ccp2p.client.session import MemberSession
+from ccp2p.execution import receipts
+from ccp2p.execution.apps import kv_protocol, rooms_protocol
+from ccp2p.execution.checkpoints import due_checkpoint
+from ccp2p.execution.outcomes import OutcomeProof
+from ccp2p.execution.receipts import Receipt, Verification
+from ccp2p.model import codec, limits
+from ccp2p.model.epoch import SignedEpochRecord
+from ccp2p.model.errors import AttestationFault, Denied, MemberFault, NotCommitted, PeerFault
+from ccp2p.model.genesis import Genesis
+from ccp2p.model.member_protocol import ListRecords, Proof, Prove, Records
+from ccp2p.model.outcome import Outcome
+
+Progress = Callable[[int], None]
+"""Told how many commits are left until the checkpoint that covers the event."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """How long a checkpoint is waited for, and who is told meanwhile."""
+
+    timeout_ms: int
+    progress: Progress = lambda _: None
+
+
+@dataclass(frozen=True, slots=True)
+class Ordered:
+    """An event of this member and its outcome."""
+
+    sequence: int
+    body: bytes
+    outcome: Outcome
+
+
+async def order(session: MemberSession, body: bytes, timeout_ms: int) -> Ordered:
+    """Order one event, as `MemberSession.submit` does."""
+    sealed = session.seal(body)
+    return Ordered(sealed.sequence, body, await session.outcome_of(sealed, timeout_ms))
+
+
+async def fetch(
+    session: MemberSession, ordered: Ordered, wait: Wait, content: bytes = b""
+) -> Receipt:
+    """The receipt of an executed event, verified.
+
+    NotCommitted when no certified checkpoint covers the event in time; AttestationFault when what
+    the node shows does not hold.
+    """
+    interval = session.verified.genesis.parameters.checkpoint_interval
+    due = due_checkpoint(ordered.outcome.commit, interval)
+    with trio.move_on_after(wait.timeout_ms / 1000):
+        while True:
+            wait.progress(max(0, due - max(session.seen, ordered.outcome.commit)))
+            proof = await _ask(session, ordered) if session.seen > due else None
+            if proof is not None:
+                return await _checked(session, ordered, proof, content)
+            await session.barrier(wait.timeout_ms)
+    raise NotCommitted(
+        f"no certified checkpoint covers the event within {wait.timeout_ms / 1000:.0f} s; it is in "
+        f"commit {ordered.outcome.commit} all the same"
+    )
+
+
+def verify(receipt: Receipt, network: bytes) -> Verification:
+    """Check a receipt offline against a network id."""
+    return receipts.verify(receipt, network, _vendor_cap)
+
+
+def asked(receipt: Receipt, app: str) -> dict[str, str | int | bool | None]:
+    """What the event asked of its app, for people; MemberFault when it is not of that app."""
+    kind = kv_protocol.Request if app == "kv" else rooms_protocol.Request
+    operation = codec.decode(receipt.body, kind, limits.MAX_EVENT_BYTES, MemberFault).operation
+    shown = {name: _shown(getattr(operation, name)) for name in operation.__struct_fields__}
+    return {"operation": str(operation.__struct_config__.tag), **shown}
+
+
+def value(receipt: Receipt) -> bytes | None:
+    """What an ordered read of a key found; MemberFault when the event is no such read."""
+    operation = codec.decode(
+        receipt.body, kv_protocol.Request, limits.MAX_EVENT_BYTES, MemberFault
+    ).operation
+    if not isinstance(operation, kv_protocol.Read) or receipt.outcome.status != "ok":
+        raise MemberFault("receipt", "not the receipt of a read")
+    found = codec.decode(receipt.outcome.body, kv_protocol.Reading, limits.MAX_OUTCOME_BYTES)
+    return receipt.content if found.digest else found.value
+
+
+def _shown(part: bytes | str | int | bool | None) -> str | int | bool | None:
+    if not isinstance(part, bytes):
+        return part
+    try:
+        return part.decode()
+    except UnicodeDecodeError:
+        return part.hex()
+
+
+async def _ask(session: MemberSession, ordered: Ordered) -> Proof | None:
+    epoch = session.verified.record.epoch
+    asked = Prove(epoch, ordered.outcome.commit, ordered.sequence, ordered.body)
+    try:
+        answer = await session.ask(asked)
+    except Denied as refusal:
+        if refusal.code == "not-yet":
+            return None
+        raise
+    return codec.decode(answer, Proof, limits.MAX_QUERY_REPLY_BYTES)
+
+
+async def _records(session: MemberSession) -> tuple[SignedEpochRecord, ...]:
+    """The chain from record 0: this client may have pinned a later one and know none before."""
+    count = session.verified.record.epoch + 1
+    found: list[SignedEpochRecord] = []
+    while len(found) < count:
+        answer = await session.ask(ListRecords(len(found)))
+        page = codec.decode(answer, Records, 2 * limits.MAX_QUERY_REPLY_BYTES).records
+        if not page:
+            raise PeerFault("records", "the node does not know all epoch records")
+        found.extend(page)
+    return tuple(found[:count])
+
+
+async def _checked(
+    session: MemberSession, ordered: Ordered, proof: Proof, content: bytes
+) -> Receipt:
+    network = session.verified
+    records = await _records(session)
+    receipt = Receipt(
+        genesis=network.genesis_bytes,
+        records=records,
+        certified=proof.certified,
+        member=session.member.public,
+        sequence=ordered.sequence,
+        body=ordered.body,
+        outcome=ordered.outcome,
+        proof=codec.decode(proof.outcome, OutcomeProof, limits.MAX_QUERY_REPLY_BYTES),
+        content=content,
+    )
+    verification = verify(receipt, network.network)
+    if not verification.passed:
+        failed = tuple(f"{c.name}: {c.detail}" for c in verification.checks if not c.passed)
+        raise AttestationFault("the node shows a receipt that does not hold", failed)
+    return receipt
+
+
+def _vendor_cap(genesis: Genesis) -> str:
+    return parse_policy(genesis.policy).caps.vendor

@@ -1,0 +1,162 @@
+"""What a node keeps so that members can prove what became of their events, and the proving.
+
+Two rings of records in the store's metadata, written with the commits they belong to: the leaves of
+each commit's outcomes, and certified checkpoints. A new record takes the place of the one
+`KEPT_CHECKPOINTS` intervals before, so both are bounded without pruning; each names its commit.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import TypeVar
+
+from ccp2p.execution.checkpoints import due_checkpoint
+from ccp2p.execution.outcomes import Interval, Leaves
+from ccp2p.model import codec, limits
+from ccp2p.model.checkpoint import Certified
+from ccp2p.model.codec import Wire
+from ccp2p.model.commit import Commit
+from ccp2p.model.envelope import event_id
+from ccp2p.model.epoch import SignedEpochRecord
+from ccp2p.model.errors import LocalFault, MemberFault
+from ccp2p.model.member_protocol import Proof, Prove, Records
+from ccp2p.storage.store import Store
+
+T = TypeVar("T")
+
+_NEWEST = "checkpoint"
+_IMAGE = "image"
+_CACHED_INTERVALS = 2  # who waits for one checkpoint asks right after it
+
+
+class _Image(Wire, frozen=True):
+    epoch: int
+    commit: int
+
+
+class _Kept(Wire, frozen=True):
+    """The leaves of one commit."""
+
+    epoch: int
+    commit: int
+    leaves: Leaves
+
+
+def kept_leaves(commit: Commit, leaves: Leaves, interval: int) -> dict[str, bytes]:
+    """The record, by name, of what a commit executed; none when it executed nothing."""
+    if not leaves.events:
+        return {}
+    kept = _Kept(commit.epoch, commit.index, leaves)
+    return {_leaves_name(commit.index, interval): codec.encode(kept)}
+
+
+def kept_checkpoint(certified: Certified, interval: int) -> dict[str, bytes]:
+    """The records, by name, of a checkpoint that was certified just now."""
+    data = codec.encode(certified)
+    return {_checkpoint_name(certified.checkpoint.commit, interval): data, _NEWEST: data}
+
+
+def kept_image(epoch: int, commit: int) -> dict[str, bytes]:
+    """The record, by name, that the state up to `commit` was fetched and not executed here."""
+    return {_IMAGE: codec.encode(_Image(epoch, commit))}
+
+
+def image_commit(store: Store, epoch: int) -> int:
+    """The commit up to which this epoch's roots on record are others' word, or 0."""
+    image = _read(store, _IMAGE, _Image)
+    return image.commit if image and image.epoch == epoch else 0
+
+
+def newest_checkpoint(store: Store, epoch: int) -> Certified | None:
+    """The newest certified checkpoint on disk, when it is of `epoch`."""
+    certified = _read(store, _NEWEST, Certified)
+    return certified if certified and certified.checkpoint.epoch == epoch else None
+
+
+class Prover:
+    """Answers members from the disk; one caller at a time.
+
+    `interval` is the genesis parameter; `records` gives the chain from epoch record 0.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        network: bytes,
+        interval: int,
+        records: Callable[[], Sequence[SignedEpochRecord]],
+    ) -> None:
+        self._store = store
+        self._network = network
+        self._interval = interval
+        self._records = records
+        self._intervals: dict[tuple[int, int], Interval] = {}
+
+    def prove(self, member: bytes, asked: Prove) -> Proof:
+        """The proof of an executed event of `member` under a certified checkpoint.
+
+        `asked` shows the whole event, so that nobody learns of another member's. MemberFault
+        `not-yet` when no checkpoint covers it so far, `gone` when this node kept too little.
+        """
+        due = due_checkpoint(asked.commit, self._interval)
+        certified = self._certified(asked.epoch, due)
+        interval = self._load(certified)
+        proof = interval.prove(event_id(self._network, member, asked.sequence, asked.body))
+        if proof is None:
+            raise MemberFault("unknown-event", "no such event of this member was executed there")
+        return Proof(certified, codec.encode(proof))
+
+    def records(self, first: int) -> Records:
+        """The epoch records from epoch `first` on, as many as fit one reply."""
+        page: list[SignedEpochRecord] = []
+        size = 0
+        for signed in self._records()[first:]:
+            size += len(codec.encode(signed))
+            if page and size > limits.MAX_QUERY_REPLY_BYTES:
+                break
+            page.append(signed)
+        return Records(tuple(page))
+
+    def _certified(self, epoch: int, commit: int) -> Certified:
+        newest = _read(self._store, _NEWEST, Certified)
+        name = _checkpoint_name(commit, self._interval)
+        kept = _read(self._store, name, Certified)
+        if kept is not None and _place(kept) == (epoch, commit):
+            return kept
+        if newest is None or _place(newest) < (epoch, commit):
+            raise MemberFault("not-yet", "no certified checkpoint covers this event yet")
+        raise MemberFault("gone", "this node keeps no checkpoint of that time any more")
+
+    def _load(self, certified: Certified) -> Interval:
+        epoch, end = place = _place(certified)
+        interval = self._intervals.get(place)
+        if interval is None:
+            commits = range(end - self._interval + 1, end + 1)
+            interval = Interval(epoch, end, self._leaves(epoch, commits))
+            if interval.root != certified.checkpoint.outcomes_root:
+                raise MemberFault("gone", "this node did not keep all outcomes of that time")
+            while len(self._intervals) >= _CACHED_INTERVALS:
+                del self._intervals[next(iter(self._intervals))]
+            self._intervals[place] = interval
+        return interval
+
+    def _leaves(self, epoch: int, commits: Iterable[int]) -> Iterable[Leaves]:
+        for commit in commits:
+            kept = _read(self._store, _leaves_name(commit, self._interval), _Kept)
+            if kept is not None and (kept.epoch, kept.commit) == (epoch, commit):
+                yield kept.leaves
+
+
+def _place(certified: Certified) -> tuple[int, int]:
+    return certified.checkpoint.epoch, certified.checkpoint.commit
+
+
+def _checkpoint_name(commit: int, interval: int) -> str:
+    return f"checkpoint/{commit // interval % limits.KEPT_CHECKPOINTS}"
+
+
+def _leaves_name(commit: int, interval: int) -> str:
+    return f"outcomes/{commit % (limits.KEPT_CHECKPOINTS * interval)}"
+
+
+def _read(store: Store, name: str, kind: type[T]) -> T | None:
+    data = store.meta(name)
+    return None if data is None else codec.decode(data, kind, len(data), LocalFault)
