@@ -67,6 +67,7 @@ def test_the_digest_covers_the_text() -> None:
         ("[tdx]\nany_measurement = true\nstatuses = ['Revoked']", "statuses"),
         ("[caps]\nvendor = 'most'\n[tdx]\nany_measurement = true", "vendor"),
         ("[caps]\nplatform = 0\n[tdx]\nany_measurement = true", "platform"),
+        ("[caps]\nplatform = 2\n[tdx]\nany_measurement = true", "platform"),
         ("[tdx]", "measurements"),
         ("[sgx]\nsigners = ['" + "ef" * 32 + "']", "any_measurement"),
         ("[tdx", "TOML"),
