@@ -169,10 +169,13 @@ SECTIONS: Final[dict[str, type[Section]]] = {
 
 
 class Caps(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Seats that one vendor or one chip may hold; membership counts them (design section 8)."""
+    """Seats that one vendor or one chip may hold; membership counts them (design section 8).
+
+    A chip has one vote, so nothing else can be asked for.
+    """
 
     vendor: Literal["none", "no-fork", "f"] = "none"
-    platform: Annotated[int, Meta(ge=1)] = 1
+    platform: Literal[1] = 1
 
 
 class Policy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

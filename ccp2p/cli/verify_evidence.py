@@ -158,6 +158,8 @@ def _sample_json(result: "Result", directory: Path) -> dict[str, object]:
         "tee": result.sample.tee,
         "expected": result.sample.expect,
         "got": result.verdict.status,
+        "expected_tcb_status": result.sample.tcb_status or None,
+        "tcb_status": result.verdict.tcb_status or None,
         "reasons": list(result.verdict.reasons),
     }
 
@@ -203,6 +205,8 @@ def _print_results(results: "list[Result]", directory: Path) -> None:
         mark = "[green]same[/]" if result.agrees else "[bold red]DIFFERENT[/]"
         name = _plain(str(result.path.relative_to(directory)))
         expected, got = result.sample.expect, result.verdict.status
+        if expected == got and not result.agrees:
+            expected, got = result.sample.tcb_status, result.verdict.tcb_status or "no TCB status"
         table.add_row(name, result.sample.tee, expected, got, mark)
     console = Console()
     console.print(table)

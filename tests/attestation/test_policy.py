@@ -1,5 +1,8 @@
 """The policy: what it takes, and that every mistake is an error that names the key."""
 
+import re
+from pathlib import Path
+
 import pytest
 
 from ccp2p.attestation.policy import default_policy, parse_policy, simulated_policy
@@ -67,6 +70,7 @@ def test_the_digest_covers_the_text() -> None:
         ("[tdx]\nany_measurement = true\nstatuses = ['Revoked']", "statuses"),
         ("[caps]\nvendor = 'most'\n[tdx]\nany_measurement = true", "vendor"),
         ("[caps]\nplatform = 0\n[tdx]\nany_measurement = true", "platform"),
+        ("[caps]\nplatform = 2\n[tdx]\nany_measurement = true", "platform"),
         ("[tdx]", "measurements"),
         ("[sgx]\nsigners = ['" + "ef" * 32 + "']", "any_measurement"),
         ("[tdx", "TOML"),
@@ -97,3 +101,12 @@ def test_the_default_policy_is_for_hardware() -> None:
 def test_an_oversized_policy_is_refused() -> None:
     with pytest.raises(MemberFault, match="at most"):
         parse_policy("#" * 70_000)
+
+
+def test_the_policy_in_the_documentation_is_one() -> None:
+    guide = Path(__file__).resolve().parents[2] / "docs" / "attestation.md"
+    text = guide.read_text(encoding="utf-8").split("```toml")[1].split("```")[0]
+    policy = parse_policy(re.sub('"…[^"]*"', f'"{"ab" * 48}"', text))
+    assert set(policy.sections()) == {"sev-snp", "tdx"}
+    assert policy.sev_snp is not None
+    assert policy.sev_snp.minimum_committed_tcb["milan"].snp == 24

@@ -1,5 +1,9 @@
 """Every published sample gets the verdict that its manifest gives."""
 
+import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -115,6 +119,35 @@ def test_a_window_ends_where_it_says() -> None:
             assert case(*sample).verify(at=outside).status == "reject"
         for inside in (verdict.valid_from, verdict.valid_until):
             assert case(*sample).verify(at=inside).status == "ok"
+
+
+VERDICTS = """
+import json, sys
+from pathlib import Path
+from ccp2p.attestation.samples import check_samples
+print(json.dumps([result.verdict.as_json() for result in check_samples(Path(sys.argv[1]))]))
+"""
+
+
+@needs_samples
+def test_every_process_gives_the_same_verdicts_to_the_last_field() -> None:
+    settings = (
+        {"PYTHONHASHSEED": "1", "TZ": "Asia/Tokyo"},
+        {"PYTHONHASHSEED": "2", "TZ": "America/New_York", "CCP2P_PURE": "1"},
+    )
+    first, second = (
+        subprocess.run(
+            [sys.executable, "-c", VERDICTS, str(EVIDENCE)],
+            env={**os.environ, **setting},
+            capture_output=True,
+            check=True,
+        ).stdout
+        for setting in settings
+    )
+    assert first == second
+    here = [result.verdict.as_json() for result in check_samples(EVIDENCE)]
+    again = [result.verdict.as_json() for result in check_samples(EVIDENCE)]
+    assert json.loads(first) == json.loads(json.dumps(here)) == json.loads(json.dumps(again))
 
 
 def test_a_folder_without_manifests_is_an_error(tmp_path: Path) -> None:

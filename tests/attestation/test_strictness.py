@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from ccp2p.attestation import certificates
-from ccp2p.attestation.verify import UNJUDGED, verify
+from ccp2p.attestation.verify import TEES, UNJUDGED, verify
 from ccp2p.model.errors import PeerFault
 from tests.attestation.evidence import (
     CCA,
@@ -20,6 +20,7 @@ from tests.attestation.evidence import (
     GENUINE,
     MILAN,
     NITRO,
+    SGX,
     TDX_V4,
     TDX_V5,
     VLEK,
@@ -261,6 +262,19 @@ def test_a_token_s_two_halves_belong_together(sample: tuple[str, str]) -> None:
     assert status(sample, mixed) == "reject"
     alone = cbor2.dumps(cbor2.CBORTag(399, {44234: ours[44234]}))
     assert status(sample, alone) == "reject"
+
+
+@pytest.mark.parametrize("sample", [*GENUINE, SGX], ids=lambda sample: sample[1])
+def test_evidence_does_not_pass_for_that_of_another_tee(sample: tuple[str, str]) -> None:
+    genuine = case(*sample)
+    assert genuine.tee in TEES
+    for tee in TEES:
+        if tee == genuine.tee:
+            continue
+        for endorsements in (genuine.endorsements, ()):
+            verdict = verify(genuine.evidence, endorsements, genuine.policy, genuine.at, tee=tee)
+            assert verdict.status == "reject"
+            assert UNJUDGED not in " ".join(verdict.reasons)
 
 
 def test_oversized_evidence_is_refused_by_its_size() -> None:

@@ -216,6 +216,20 @@ def test_the_samples_command_agrees_with_the_manifests() -> None:
     assert json.loads(listed.stdout)["total"] >= 90
 
 
+def test_a_tcb_status_that_is_not_the_manifest_s_is_shown(tmp_path: Path) -> None:
+    shutil.copy(TDX, tmp_path / "quote.bin")
+    shutil.copy(TDX_ARGUMENTS[1], tmp_path / "collateral.json")
+    (tmp_path / "MANIFEST.toml").write_text(
+        '[[sample]]\nfile = "quote.bin"\ntee = "tdx"\nexpect = "ok"\n'
+        'tcb_status = "OutOfDate"\nat = "2025-07-04T10:16:31Z"\n'
+        'endorsements = ["collateral.json"]\n'
+    )
+    result = CliRunner().invoke(samples_command, [str(tmp_path)])
+    assert result.exit_code == 1
+    assert "OutOfDate" in result.stdout
+    assert "UpToDate" in result.stdout
+
+
 def test_the_samples_command_exits_1_on_a_difference(tmp_path: Path) -> None:
     shutil.copy(TDX, tmp_path / "quote.bin")
     (tmp_path / "MANIFEST.toml").write_text(
