@@ -52,7 +52,7 @@ imports:
 suites: sanitize
 	timeout $(MINUTES_units)m $(BIN)/pytest $(UNITS)
 	timeout $(MINUTES_crypto)m $(BIN)/pytest tests/crypto
-	timeout $(MINUTES_consensus)m $(BIN)/pytest tests/consensus
+	timeout $(MINUTES_consensus)m $(BIN)/pytest -n 2 tests/consensus
 	timeout $(MINUTES_attestation)m $(BIN)/pytest tests/attestation
 	timeout $(MINUTES_network)m $(BIN)/pytest tests/network
 	timeout $(MINUTES_simulator)m $(BIN)/pytest --numprocesses 2 tests/simulator

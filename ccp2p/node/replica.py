@@ -5,6 +5,7 @@ commits are executed; the restart floor is asked for; the committee's change is 
 within a step is always persist, then send, then apply. It ends with CLOSE.
 """
 
+import math
 import os
 from collections import deque
 from collections.abc import AsyncIterator, Callable
@@ -59,6 +60,7 @@ CLOSING: Final = "closing"
 """Where the store keeps what CLOSE left, until the next epoch's record is complete."""
 
 _FLOOR_INTERVAL_S: Final = 1.0
+FLOOR_PATIENCE_S = 10.0  # peers that are up have answered long before: then say who is missing
 _VERIFY_IN_THREAD: Final = 8  # fewer signatures than this cost less than a thread's round trip
 _COMMITS_PER_TURN: Final = 32
 _INPUTS_PER_STEP: Final = 64
@@ -284,7 +286,12 @@ class Replica:
             self._serving.discard(node)
 
     async def _search_floor(self) -> None:
+        patience_s = trio.current_time() + FLOOR_PATIENCE_S
         while self.core.starting:
+            if trio.current_time() > patience_s and self.core.search is not None:
+                missing = self.core.search.missing()
+                _log.warning("following without a vote until these seats answer", seats=missing)
+                patience_s = math.inf
             for peer, request in self.seat.floor_requests():
                 self._tell(peer, request)
             self._wake()

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import trio
+from structlog.testing import capture_logs
 
 from ccp2p.client import rooms
 from ccp2p.client.network import NetworkClient
@@ -13,6 +14,7 @@ from ccp2p.crypto.signatures import SigningKey
 from ccp2p.model.errors import Fault
 from ccp2p.model.genesis import Parameters
 from ccp2p.model.member_protocol import GetStatus
+from ccp2p.node import replica
 from ccp2p.node import setup as setups
 from tests.node.stage import PATIENCE_S, TIMEOUT_MS, Host, Stage, eventually, network
 
@@ -99,6 +101,20 @@ async def test_a_network_of_one_resumes_and_says_from_where(tmp_path: Path):
         assert host.floor.by == "disks"
         async with stage.client() as client:
             assert await texts(await ann_in_lobby(client)) == ["alone"]
+
+
+async def test_a_node_that_waits_for_its_peers_says_for_whom(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(replica, "FLOOR_PATIENCE_S", 0.1)
+    async with network(tmp_path, 3) as stage:
+        async with trio.open_nursery() as nursery:
+            for host in stage.hosts:
+                nursery.start_soon(host.stop)
+        with capture_logs() as logs:
+            await stage.reopen(0)
+            await eventually(lambda: any("without a vote" in log["event"] for log in logs))
+        assert [log["seats"] for log in logs if "without a vote" in log["event"]] == [[1, 2]]
 
 
 async def test_a_session_outlives_its_nodes_restart(tmp_path: Path):
