@@ -37,8 +37,9 @@ class Wait:
 
 @dataclass(frozen=True, slots=True)
 class Ordered:
-    """An event of this member and its outcome."""
+    """An event of this member, which was ordered in `epoch`, and its outcome."""
 
+    epoch: int
     sequence: int
     body: bytes
     outcome: Outcome
@@ -47,13 +48,14 @@ class Ordered:
 async def order(session: MemberSession, body: bytes, timeout_ms: int) -> Ordered:
     """Order one event, as `MemberSession.submit` does."""
     sealed = session.seal(body)
-    return Ordered(sealed.sequence, body, await session.outcome_of(sealed, timeout_ms))
+    outcome = await session.outcome_of(sealed, timeout_ms)
+    return Ordered(session.verified.record.epoch, sealed.sequence, body, outcome)
 
 
 async def fetch(
     session: MemberSession, ordered: Ordered, wait: Wait, content: bytes = b""
 ) -> Receipt:
-    """The receipt of an executed event, verified.
+    """The receipt of an executed event, verified; `session` may be a later one of the same member.
 
     NotCommitted when no certified checkpoint covers the event in time; AttestationFault when what
     the node shows does not hold.
@@ -63,7 +65,8 @@ async def fetch(
     with trio.move_on_after(wait.timeout_ms / 1000):
         while True:
             wait.progress(max(0, due - max(session.seen, ordered.outcome.commit)))
-            proof = await _ask(session, ordered) if session.seen > due else None
+            is_past = session.verified.record.epoch > ordered.epoch or session.seen > due
+            proof = await _ask(session, ordered) if is_past else None
             if proof is not None:
                 return await _checked(session, ordered, proof, content)
             await session.barrier(wait.timeout_ms)
@@ -107,8 +110,7 @@ def _shown(part: bytes | str | int | bool | None) -> str | int | bool | None:
 
 
 async def _ask(session: MemberSession, ordered: Ordered) -> Proof | None:
-    epoch = session.verified.record.epoch
-    asked = Prove(epoch, ordered.outcome.commit, ordered.sequence, ordered.body)
+    asked = Prove(ordered.epoch, ordered.outcome.commit, ordered.sequence, ordered.body)
     try:
         answer = await session.ask(asked)
     except Denied as refusal:
@@ -118,9 +120,8 @@ async def _ask(session: MemberSession, ordered: Ordered) -> Proof | None:
     return codec.decode(answer, Proof, limits.MAX_QUERY_REPLY_BYTES)
 
 
-async def _records(session: MemberSession) -> tuple[SignedEpochRecord, ...]:
+async def _records(session: MemberSession, count: int) -> tuple[SignedEpochRecord, ...]:
     """The chain from record 0: this client may have pinned a later one and know none before."""
-    count = session.verified.record.epoch + 1
     found: list[SignedEpochRecord] = []
     while len(found) < count:
         answer = await session.ask(ListRecords(len(found)))
@@ -135,7 +136,8 @@ async def _checked(
     session: MemberSession, ordered: Ordered, proof: Proof, content: bytes
 ) -> Receipt:
     network = session.verified
-    records = await _records(session)
+    is_of_close = not proof.certified.signatures
+    records = await _records(session, ordered.epoch + 1 + is_of_close)
     receipt = Receipt(
         genesis=network.genesis_bytes,
         records=records,

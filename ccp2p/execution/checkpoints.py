@@ -10,6 +10,7 @@ from ccp2p.model import limits
 from ccp2p.model.checkpoint import Certified, Checkpoint, CheckpointVote
 from ccp2p.model.commit import Commit
 from ccp2p.model.committee import Committee
+from ccp2p.model.epoch import EpochRecord
 
 
 def checkpoint_of(network: bytes, commit: Commit, applied: Applied) -> Checkpoint:
@@ -29,6 +30,19 @@ def checkpoint_of_roots(
         state_root,
         outcomes_root,
         commit.ledger_time_ms,
+    )
+
+
+def checkpoint_of_close(record: EpochRecord) -> Checkpoint:
+    """The last checkpoint of an epoch, which its successor's record certifies."""
+    return Checkpoint(
+        record.network,
+        record.epoch - 1,
+        record.close_commit,
+        record.close_chain,
+        record.state_root,
+        record.outcomes_root,
+        record.ledger_time_ms,
     )
 
 

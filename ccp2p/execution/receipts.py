@@ -15,6 +15,7 @@ from typing import Final, TypeVar
 
 from ccp2p.crypto import signatures
 from ccp2p.execution.apps import kv_protocol
+from ccp2p.execution.checkpoints import checkpoint_of_close
 from ccp2p.execution.outcomes import OutcomeProof, verify_outcome
 from ccp2p.membership.records import check_chain
 from ccp2p.model import codec, limits
@@ -22,7 +23,7 @@ from ccp2p.model.checkpoint import Certified
 from ccp2p.model.codec import Wire
 from ccp2p.model.committee import Committee
 from ccp2p.model.envelope import event_id
-from ccp2p.model.epoch import SignedEpochRecord
+from ccp2p.model.epoch import SignedEpochRecord, parse_record
 from ccp2p.model.errors import Fault, MemberFault, PeerFault
 from ccp2p.model.genesis import Genesis, network_id, parse_genesis
 from ccp2p.model.outcome import Outcome
@@ -36,8 +37,9 @@ _LINE_CHARS: Final = 64
 
 
 class Receipt(Wire, frozen=True):
-    """`records` are those of epochs 0 to the checkpoint's; `member`, `sequence` and `body` are the
-    event. `content` is empty, or what the outcome names by its digest alone.
+    """`records` are those of epochs 0 to the checkpoint's, and the next one where that certifies
+    the checkpoint in the place of votes, as it does for CLOSE. `member`, `sequence` and `body` are
+    the event. `content` is empty, or what the outcome names by its digest alone.
     """
 
     genesis: bytes
@@ -96,7 +98,7 @@ def verify(
     found.committee = found.run(
         "epoch records", lambda: _check_records(receipt, found.genesis, network, vendor_cap_of)
     )
-    found.run("votes", lambda: _check_votes(receipt.certified, found.committee, network))
+    found.run("votes", lambda: _check_votes(receipt, found.committee, network))
     found.run("outcome", lambda: _check_outcome(receipt))
     found.run("event", lambda: _check_event(receipt, network))
     found.run("content", lambda: _check_content(receipt, found.genesis))
@@ -148,21 +150,33 @@ def _check_records(
     if genesis is None:
         raise PeerFault("record", "not checked without a genesis")
     epoch = receipt.certified.checkpoint.epoch
-    if len(receipt.records) != epoch + 1:
+    if not 0 <= epoch < len(receipt.records) == epoch + 1 + _is_of_close(receipt):
         raise PeerFault("record", f"the chain does not end at the checkpoint's epoch {epoch}")
     chain = check_chain(
         receipt.records, genesis, network, vendor_cap_of(genesis), signatures.verify_batch
     )
     founders = len(chain[0].record.seats)
-    later = f", then {epoch} more, each signed by Q of the one before" if epoch else ""
-    return chain[-1].record.committee(), f"record 0 is signed by all {founders} founder(s){later}"
+    more = len(chain) - 1
+    later = f", then {more} more, each signed by Q of the one before" if more else ""
+    return chain[
+        epoch
+    ].record.committee(), f"record 0 is signed by all {founders} founder(s){later}"
 
 
-def _check_votes(
-    certified: Certified, committee: Committee | None, network: bytes
-) -> tuple[bool, str]:
+def _is_of_close(receipt: Receipt) -> bool:
+    """Whether the next epoch's record is what certifies the checkpoint."""
+    return not receipt.certified.signatures
+
+
+def _check_votes(receipt: Receipt, committee: Committee | None, network: bytes) -> tuple[bool, str]:
+    certified = receipt.certified
     if committee is None:
         raise PeerFault("votes", "not checked without a committee")
+    if _is_of_close(receipt):
+        successor = parse_record(receipt.records[-1].record)
+        if certified.checkpoint != checkpoint_of_close(successor):
+            raise PeerFault("votes", "the next epoch's record certifies another checkpoint")
+        return True, f"it is where epoch record {successor.epoch} says that the epoch ended"
     if certified.checkpoint.network != network:
         raise PeerFault("votes", "the checkpoint is another network's")
     seats = [seat for seat, _ in certified.signatures]

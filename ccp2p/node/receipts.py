@@ -8,14 +8,14 @@ each commit's outcomes, and certified checkpoints. A new record takes the place 
 from collections.abc import Callable, Iterable, Sequence
 from typing import TypeVar
 
-from ccp2p.execution.checkpoints import due_checkpoint
+from ccp2p.execution.checkpoints import checkpoint_of_close, due_checkpoint
 from ccp2p.execution.outcomes import Interval, Leaves
 from ccp2p.model import codec, limits
 from ccp2p.model.checkpoint import Certified
 from ccp2p.model.codec import Wire
 from ccp2p.model.commit import Commit
 from ccp2p.model.envelope import event_id
-from ccp2p.model.epoch import SignedEpochRecord
+from ccp2p.model.epoch import SignedEpochRecord, parse_record
 from ccp2p.model.errors import LocalFault, MemberFault
 from ccp2p.model.member_protocol import Proof, Prove, Records
 from ccp2p.storage.store import Store
@@ -97,7 +97,7 @@ class Prover:
         `not-yet` when no checkpoint covers it so far, `gone` when this node kept too little.
         """
         due = due_checkpoint(asked.commit, self._interval)
-        certified = self._certified(asked.epoch, due)
+        certified = self._closed(asked.epoch, due) or self._certified(asked.epoch, due)
         interval = self._load(certified)
         proof = interval.prove(event_id(self._network, member, asked.sequence, asked.body))
         if proof is None:
@@ -115,6 +115,15 @@ class Prover:
             page.append(signed)
         return Records(tuple(page))
 
+    def _closed(self, epoch: int, due: int) -> Certified | None:
+        """The checkpoint of an epoch's CLOSE, when that came before the one that is due."""
+        following = self._records()[epoch + 1 : epoch + 2]
+        for signed in following:
+            checkpoint = checkpoint_of_close(parse_record(signed.record))
+            if checkpoint.commit < due:
+                return Certified(checkpoint, ())
+        return None
+
     def _certified(self, epoch: int, commit: int) -> Certified:
         newest = _read(self._store, _NEWEST, Certified)
         name = _checkpoint_name(commit, self._interval)
@@ -129,7 +138,8 @@ class Prover:
         epoch, end = place = _place(certified)
         interval = self._intervals.get(place)
         if interval is None:
-            commits = range(end - self._interval + 1, end + 1)
+            first = due_checkpoint(end, self._interval) - self._interval + 1
+            commits = range(first, end + 1)
             interval = Interval(epoch, end, self._leaves(epoch, commits))
             if interval.root != certified.checkpoint.outcomes_root:
                 raise MemberFault("gone", "this node did not keep all outcomes of that time")

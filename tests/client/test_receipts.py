@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace as replace_
 from pathlib import Path
 
 import pytest
@@ -42,7 +43,7 @@ async def member(client: NetworkClient, name: bytes) -> MemberSession:
 
 
 def prove(ordered: Ordered) -> Prove:
-    return Prove(0, ordered.outcome.commit, ordered.sequence, ordered.body)
+    return Prove(ordered.epoch, ordered.outcome.commit, ordered.sequence, ordered.body)
 
 
 async def test_a_member_gets_a_receipt_that_holds_and_says_what_happened(tmp_path: Path):
@@ -101,7 +102,7 @@ async def test_a_receipt_that_does_not_hold_is_the_nodes_lie(tmp_path: Path):
         ordered = await receipts.order(ann, kv.put_body(b"k", b"v"), TIMEOUT_MS)
         told = replace(ordered.outcome, position=7)
         with pytest.raises(AttestationFault) as caught:
-            await receipts.fetch(ann, Ordered(ordered.sequence, ordered.body, told), WAIT)
+            await receipts.fetch(ann, replace_(ordered, outcome=told), WAIT)
         assert any("outcome" in reason for reason in caught.value.reasons)
 
 

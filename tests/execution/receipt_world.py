@@ -87,8 +87,10 @@ class World:
     def network(self) -> bytes:
         return network_id(codec.encode(self.genesis))
 
-    def records(self, epoch: int = 0) -> tuple[SignedEpochRecord, ...]:
-        """The true chain to an epoch, 0 or 1."""
+    def records(
+        self, epoch: int = 0, close: Checkpoint | None = None
+    ) -> tuple[SignedEpochRecord, ...]:
+        """The true chain to an epoch, 0 or 1; epoch 0 ended at `close`, if that is given."""
         zero = record_zero(
             self.genesis, self.network, seats(self.founders), b"c" * 32, b"e" * 32, []
         )
@@ -104,7 +106,24 @@ class World:
             coin_anchor=b"d" * 32,
             epoch_key=b"f" * 32,
         )
+        if close is not None:
+            one = replace(
+                one,
+                close_commit=close.commit,
+                close_chain=close.chain,
+                state_root=close.state_root,
+                outcomes_root=close.outcomes_root,
+                ledger_time_ms=close.ledger_time_ms,
+            )
         return first, sign_record(one, self.founders, (0, 1, 3))
+
+    def receipt_of_close(self, number: int = 5) -> Receipt:
+        """A receipt whose checkpoint is the CLOSE of epoch 0."""
+        receipt = self.receipt(number)
+        checkpoint = receipt.certified.checkpoint
+        return replace(
+            receipt, records=self.records(1, checkpoint), certified=Certified(checkpoint, ())
+        )
 
     def receipt(self, number: int = 5, epoch: int = 0, value: bytes = b"v") -> Receipt:
         """The receipt of event `number` of ann, who writes 1 to 6 and then reads in 7."""

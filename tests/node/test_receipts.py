@@ -5,11 +5,12 @@ import pytest
 from ccp2p.execution.outcomes import OutcomeProof, verify_outcome
 from ccp2p.model import codec, limits
 from ccp2p.model.checkpoint import Certified, Checkpoint, CheckpointVote
+from ccp2p.model.epoch import EpochRecord, SignedEpochRecord
 from ccp2p.model.errors import MemberFault, PeerFault
 from ccp2p.model.genesis import Parameters
 from ccp2p.model.member_protocol import Prove
 from ccp2p.model.outcome import Outcome
-from ccp2p.node.executor import Executed
+from ccp2p.node.executor import CommitRecord, Executed
 from ccp2p.node.receipts import Prover, kept_checkpoint
 from ccp2p.node.recovery import resume_checkpoints
 from ccp2p.sealing import session as sessions
@@ -27,8 +28,9 @@ class KeptLog(Log):
     def __init__(self) -> None:
         super().__init__(INTERVAL)
         self.store = MemoryStore()
+        self.chain: list[SignedEpochRecord] = []
         self.answers: dict[bytes, bytes] = {}
-        self.prover = Prover(self.store, NETWORK, INTERVAL, lambda: ())
+        self.prover = Prover(self.store, NETWORK, INTERVAL, lambda: self.chain)
 
     def run(self, envelopes=(), votes=(), author=1) -> Executed:
         committed = self.commit(envelopes, votes, author)
@@ -112,6 +114,36 @@ def test_proofs_survive_a_restart_in_the_middle_of_an_interval():
     log.executor.machine = machine
     log.certify(log.up_to_checkpoint().checkpoint)
     assert log.prover.prove(ann.member.public, Prove(0, 2, 1, BODY))
+
+
+def test_what_an_epoch_executed_last_is_certified_by_the_next_record():
+    log, ann, _ = ann_and_bob()
+    last = codec.decode(log.run().records[-1][1], CommitRecord, 1 << 16)
+    record = EpochRecord(
+        network=NETWORK,
+        epoch=1,
+        predecessor=bytes(32),
+        seats=COMMITTEE.seats,
+        policy_digest=bytes(32),
+        governors=(),
+        measurements=(),
+        coin_anchor=bytes(32),
+        epoch_key=bytes(32),
+        close_commit=3,
+        close_chain=last.commit.digest,
+        state_root=last.state_root,
+        outcomes_root=last.outcomes_root,
+        ledger_time_ms=last.commit.ledger_time_ms,
+        protocol=1,
+    )
+    asked = Prove(0, 2, 1, BODY)
+    assert log.refusal(asked, ann.member.public) == "not-yet"
+    log.chain = [SignedEpochRecord(b"record 0", ()), SignedEpochRecord(codec.encode(record), ())]
+    proof = log.prover.prove(ann.member.public, asked)
+    assert (proof.certified.checkpoint.commit, proof.certified.signatures) == (3, ())
+    path = codec.decode(proof.outcome, OutcomeProof, 1 << 16)
+    assert verify_outcome(last.outcomes_root, outcome_of(log, ann), path)
+    assert log.prover.records(1).records == (log.chain[1],)
 
 
 def test_what_is_too_old_is_gone():
