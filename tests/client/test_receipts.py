@@ -18,7 +18,7 @@ from ccp2p.execution.receipts import format_receipt, parse_receipt
 from ccp2p.model import limits
 from ccp2p.model.errors import AttestationFault, Denied, NotCommitted
 from ccp2p.model.member_protocol import Prove, Read
-from tests.node.stage import PARAMETERS, TIMEOUT_MS, Stage, network
+from tests.node.stage import PARAMETERS, TIMEOUT_MS, Stage, eventually, network
 
 WAIT = Wait(30_000)
 QUICK = replace(PARAMETERS, checkpoint_interval=8)
@@ -141,6 +141,8 @@ async def test_a_read_after_a_barrier_waits_for_a_node_that_is_behind(tmp_path: 
         ann, bob = await member(client, b"a"), await member(client, b"b")
         behind = client.connections[3]
         replica = next(h for h in stage.hosts if h.node.setup.identity.node == behind.node.node)
+        opened = await bob.barrier(TIMEOUT_MS)
+        await eventually(lambda: replica.commit >= opened)
         turn = replica.node._replica.execution_turn
         async with turn:  # the node executes nothing for now
             await kv.put(ann, b"k", b"new", TIMEOUT_MS)

@@ -215,6 +215,14 @@ def test_votes_for_another_checkpoint_do_not_count():
     assert failed(replace(TRUE, certified=certified)) == ["votes"]
 
 
+def test_what_the_same_nodes_signed_for_another_network_does_not_count():
+    for receipt in (TRUE, WORLD.receipt_of_close()):
+        other = replace(receipt.certified.checkpoint, network=b"x" * 32)
+        signers = tuple(seat for seat, _ in receipt.certified.signatures)
+        certified = certify(other, WORLD.founders, signers)
+        assert failed(replace(receipt, certified=certified)) == ["votes"]
+
+
 def test_a_path_to_another_checkpoint_does_not_count():
     other = replace(TRUE.certified.checkpoint, commit=16)
     certified = certify(other, WORLD.founders, (0, 2, 3))

@@ -11,7 +11,7 @@ from ccp2p.model.genesis import Parameters
 from ccp2p.model.member_protocol import Prove
 from ccp2p.model.outcome import Outcome
 from ccp2p.node.executor import CommitRecord, Executed
-from ccp2p.node.receipts import Prover, kept_checkpoint
+from ccp2p.node.receipts import Prover, kept_checkpoint, kept_image
 from ccp2p.node.recovery import resume_checkpoints
 from ccp2p.sealing import session as sessions
 from ccp2p.storage.memory_store import MemoryStore
@@ -166,13 +166,20 @@ def test_a_node_that_lacks_an_outcome_of_the_interval_proves_nothing_wrong():
 
 def test_what_is_kept_is_bounded():
     log, ann = KeptLog(), ClientSession("ann")
+    places: dict[int, int] = {}
     log.run([ann.open()])
     for number in range(1, (limits.KEPT_CHECKPOINTS + 2) * INTERVAL):
         executed = log.run([ann.send(number)])
+        places[number] = log.commits
         if executed.votes:
             ours = codec.decode(executed.votes[0], CheckpointVote, 1 << 16)
             log.certify(ours.checkpoint)
     names = [name.split("/")[0] for name in log.store._meta]
+    # Commits of votes alone executed nothing; their places in the ring hold something older.
+    newest = log.executor.certified
+    number = next(n for n, commit in places.items() if newest - 9 < commit <= newest)
+    assert log.prover.prove(ann.member.public, Prove(0, places[number], number, BODY))
+    assert log.refusal(Prove(0, newest + 1, number, BODY), ann.member.public) == "not-yet"
     assert 900 < names.count("outcomes") <= limits.KEPT_CHECKPOINTS * INTERVAL
     assert names.count("checkpoint") == limits.KEPT_CHECKPOINTS + 1
 
@@ -194,3 +201,12 @@ def test_a_certified_checkpoint_survives_a_restart():
     assert log.restart() == []
     assert log.executor.certified == INTERVAL
     assert log.prover.prove(ann.member.public, Prove(0, 2, 1, BODY))
+
+
+def test_roots_that_were_fetched_are_not_vouched_for():
+    log, _, _ = ann_and_bob()
+    log.up_to_checkpoint()
+    log.store.write(Batch(epoch=0, meta=kept_image(0, INTERVAL)))
+    assert log.restart() == []
+    log.store.write(Batch(epoch=0, meta=kept_image(0, INTERVAL - 1)))
+    assert len(log.restart()) == 1
