@@ -150,7 +150,9 @@ class LmdbStore:
 
     def snapshot(self) -> "LmdbSnapshot":
         """See `Store.snapshot`."""
-        return LmdbSnapshot(self._environment.hold(), self._bucket_in)
+        with self._writing:  # so that what waits and what is in its place are of one moment
+            waiting = self._journal.waiting()
+            return LmdbSnapshot(self._environment.hold(), waiting, self._bucket_in)
 
     def meta(self, name: str) -> bytes | None:
         """See `Store.meta`."""
@@ -357,27 +359,31 @@ class LmdbStore:
 
 
 class LmdbSnapshot:
-    """See `BucketSnapshot`: a read transaction that stays open."""
+    """See `BucketSnapshot`: a read transaction that stays open, and what it finds in the journal."""
 
     def __init__(
         self,
         transaction: lmdb.Transaction,
+        waiting: dict[int, bytes],
         read: Callable[[lmdb.Transaction, int], bytes | None],
     ) -> None:
         self._transaction: lmdb.Transaction | None = transaction
+        self._waiting = waiting
         self._read = read
 
     def bucket(self, index: int) -> bytes | None:
         """See `BucketSnapshot.bucket`."""
         if self._transaction is None:
             raise LocalFault("closed", "this snapshot is closed")
-        return self._read(self._transaction, index)
+        waiting = self._waiting.get(index)
+        return self._read(self._transaction, index) if waiting is None else waiting or None
 
     def close(self) -> None:
         """See `BucketSnapshot.close`."""
         if self._transaction is not None:
             self._transaction.abort()
             self._transaction = None
+            self._waiting = {}
 
 
 def _entry(key: bytes, value: bytes) -> Entry:
