@@ -23,9 +23,7 @@ from ccp2p.model import block as blocks
 from ccp2p.model import codec, hashing
 from ccp2p.model.block import BlockHeader, Payload
 from ccp2p.model.commit import Commit
-from ccp2p.model.committee import Committee, Seat
 from ccp2p.model.envelope import Event, event_id, event_signed_bytes
-from ccp2p.node.executor import Executor
 from ccp2p.node.meter import Meter
 from ccp2p.sealing import session as sessions
 from ccp2p.sealing.session import SessionContext, SessionKeys
@@ -35,7 +33,6 @@ from ccp2p.storage.store import Batch
 
 NETWORK, INVITE = b"n" * 32, b"come in"
 CONTEXT = SessionContext(NETWORK, 0, "aegis256")
-NODES = [SigningKey(bytes([i + 1]) * 32) for i in range(4)]
 VALUE = bytes(110)
 
 
@@ -100,7 +97,6 @@ def _measure(options: argparse.Namespace, folder: Path) -> dict[str, float]:
     store = LmdbStore(
         folder, key=key, network=NETWORK, algorithm="aegis256", map_bytes=map_bytes, create=True
     )
-    meter, waiting = Meter(), set()
     machine = StateMachine(
         network=NETWORK,
         app="kv",
@@ -109,38 +105,62 @@ def _measure(options: argparse.Namespace, folder: Path) -> dict[str, float]:
         protocol=1,
         checkpoint_interval=64,
     )
-    seats = tuple(Seat(k.public, b"s" * 32, bytes([i]), "sim-a") for i, k in enumerate(NODES))
-    executor = Executor(
-        network=NETWORK,
-        committee=Committee(0, seats),
-        me=0,
-        sign=NODES[0].sign,
-        machine=machine,
-        table=SessionTable(CONTEXT, epoch_key, hashing.digest(hashing.INVITE, INVITE)),
-        interval=64,
-        waits_for=waiting.__contains__,
-        meter=meter,
-    )
+    table = SessionTable(CONTEXT, epoch_key, hashing.digest(hashing.INVITE, INVITE))
+    node = Node(store, machine, table)
     members, log = [Member(n + 1, epoch_key) for n in range(options.members)], Log()
-    executor.execute([log.commit([member.next(0) for member in members])])
+    node.execute([log.commit([member.next(0) for member in members])], set())
+    waiting: set[bytes] = set()
     turns = _turns(options, members, log, waiting)
-    meter.cpu_ns.clear()
+    node.meter.cpu_ns.clear()
     profile = cProfile.Profile()
     for commits in turns:
         if options.profile:
             profile.enable()
-        executed = executor.execute(commits)
-        with meter.stage("persist"):
-            references = [(b.reference, b.to_bytes()) for c in commits for b in c.blocks]
-            store.write(Batch(epoch=0, blocks=references))
-            store.write(Batch(epoch=0, commits=executed.records, buckets=executed.buckets))
-        machine.stored(0, commits[-1].commit.index)
+        node.execute(commits, waiting)
         profile.disable()
-        assert executed.events == sum(len(c.blocks[0].payload.envelopes) for c in commits)
     if options.profile:
         profile.dump_stats(options.profile)
-    found = {name: round(ns / 1000 / options.events, 2) for name, ns in meter.cpu_ns.items()}
+    found = {n: round(ns / 1000 / options.events, 2) for n, ns in node.meter.cpu_ns.items()}
     return {**found, "all": round(sum(found.values()), 2)}
+
+
+class Node:
+    """What an executor and a writer do, without membership and votes."""
+
+    def __init__(self, store: LmdbStore, machine: StateMachine, table: SessionTable) -> None:
+        self.store, self.machine, self.table = store, machine, table
+        self.meter = Meter()
+
+    def execute(self, commits: list[CommittedBlocks], waiting: set[bytes]) -> None:
+        """One turn, to the disk."""
+        stage, table, buckets = self.meter.stage, self.table, {}
+        answers: list[tuple[bytes, SessionKeys, bytes]] = []
+        envelopes = [c.blocks[0].payload.envelopes for c in commits]
+        with stage("open"):
+            table.foresee([envelope for each in envelopes for envelope in each])
+        for committed, data in zip(commits, envelopes, strict=True):
+            commit = committed.commit
+            with stage("open"):
+                opened = table.open_commit(commit.index, data, self.machine.last_of)
+            with stage("apply"):
+                applied = self.machine.apply(commit, opened.events, opened.opened, opened.closed)
+            with stage("answer"):
+                for tag, outcome in applied.outcomes:
+                    if tag in waiting:
+                        answers.append((tag, table.of_tag(tag).keys, codec.encode(outcome)))
+            with stage("advance"):
+                table.advance(applied.advanced)
+            buckets |= applied.buckets
+            assert [outcome.status for _, outcome in applied.outcomes] == ["ok"] * len(data)
+        with stage("answer"):
+            tags, keys, outcomes = zip(*answers, strict=True) if answers else ((), (), ())
+            sessions.seal_outcomes(CONTEXT, keys, tags, outcomes)
+        with stage("persist"):
+            blocks_ = [(b.reference, b.to_bytes()) for c in commits for b in c.blocks]
+            self.store.write(Batch(epoch=0, blocks=blocks_))
+            records = [(c.commit.index, codec.encode(c.commit)) for c in commits]
+            self.store.write(Batch(epoch=0, commits=records, buckets=buckets))
+        self.machine.stored(0, commits[-1].commit.index)
 
 
 def _turns(

@@ -359,7 +359,7 @@ class LmdbStore:
 
 
 class LmdbSnapshot:
-    """See `BucketSnapshot`: a read transaction that stays open, and what it finds in the journal."""
+    """See `BucketSnapshot`: a read transaction that stays open, and what waited when it began."""
 
     def __init__(
         self,
