@@ -28,6 +28,11 @@ class Intake:
     solicited: bool
     faults: tuple[PeerFault, ...]
 
+    @property
+    def is_news(self) -> bool:
+        """Whether the core has anything to do: with blocks, or with an answer that it waits for."""
+        return bool(self.blocks) or self.solicited
+
 
 class BlockIntake:
     """Turns deliveries into verified blocks. `known` tells blocks that need no second look."""

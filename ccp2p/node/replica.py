@@ -268,7 +268,8 @@ class Replica:
             for fault in intake.faults:
                 if fault.code not in ("early-epoch", "past-epoch"):
                     self._blame(node, fault)
-            await self._inputs.send(intake)
+            if intake.is_news:
+                await self._inputs.send(intake)
 
     def _verify(self, deliveries: list[Delivery]) -> list[Intake]:
         with self._meter.stage("verify"):

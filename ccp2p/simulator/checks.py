@@ -41,6 +41,7 @@ class Checks:
         self._records: list[bytes] = []
         self._ordered: dict[tuple[int, int], None] = {}
         self._sent: dict[tuple[int, int], bytes] = {}
+        self._certified: dict[tuple[int, int], bytes] = {}
         self.leaders: list[bytes] = []  # digests, in order of commits
 
     @property
@@ -175,6 +176,11 @@ class Checks:
         fault = host.stopped
         if fault is not None and host.is_honest and fault.code != "disk-full":
             raise Violation("stopped", f"node {host.index} stopped: {fault.code}: {fault}")
+
+    def certified(self, slot: tuple[int, int], digest: bytes) -> None:
+        """A block of `slot` has a certificate: the only one of its slot that ever has."""
+        if self._certified.setdefault(slot, digest) != digest:
+            raise Violation("certificate", f"two blocks of slot {slot} have certificates")
 
     def reviewed(self, index: int, digest: bytes) -> None:
         """An observer that saw all blocks in another order has this commit."""

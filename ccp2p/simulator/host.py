@@ -181,7 +181,8 @@ class Host:
             intake = self.world.intake.verify(heard.delivery, self.core.consensus.is_admitted)
             for fault in intake.faults:
                 self._blame(sender, fault)
-            self._take(intake)
+            if intake.is_news:
+                self._take(intake)
         if heard.floor is not None:
             self._take(heard.floor)
         if heard.reply is not None:

@@ -124,6 +124,11 @@ class Load:
         """How many events have an outcome."""
         return sum(len(member.places) for member in self.members)
 
+    def forget_latencies(self) -> None:
+        """Count the latencies of what is sent from now on, and of nothing before."""
+        self.latencies_us.clear()
+        self._unordered.clear()
+
     def envelopes(self) -> Iterator[bytes]:
         """What is under way, for whoever wants to repeat it."""
         for member in self.members:

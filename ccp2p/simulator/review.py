@@ -2,7 +2,8 @@
 
 After a run every valid block that anybody was sent is shown to fresh observers, by orders that no
 network needs to have chosen: an author late everywhere, rounds shuffled, one block at a time or
-many at once. This finds what needs a rare schedule to show between nodes that run.
+many at once. This finds what needs a rare schedule to show between nodes that run. And every
+certificate in any of these blocks is compared: a slot has one block that can be certified.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -10,6 +11,7 @@ from random import Random
 from typing import TYPE_CHECKING
 
 from ccp2p.consensus.core import Consensus
+from ccp2p.consensus.index import Index
 from ccp2p.consensus.messages import BlocksReceived, Output
 from ccp2p.model.block import VerifiedBlock
 from ccp2p.simulator.founding import START_MS, Founded
@@ -22,12 +24,27 @@ def review(world: "World", random: Random, count: int) -> None:
     """Let `count` observers see all blocks, each in its own order; Violation if one differs."""
     held = {block.reference.digest: block for block in world.intake.blocks()}
     blocks = sorted(held.values(), key=lambda block: block.reference)
+    _certificates(world, _causal(blocks, held))
     for _ in range(count):
         order = _causal(_shuffled(blocks, random), held)
         world.deliveries += len(blocks)
         chunk = random.choice((1, 1, 8))
         for number, digest in enumerate(_commits(world.founded, order, held, chunk), 1):
             world.checks.reviewed(number, digest)
+
+
+def _certificates(world: "World", order: Iterable[VerifiedBlock]) -> None:
+    """No slot has certificates for two blocks, whoever has seen them."""
+    founded = world.founded
+    waves = founded.genesis.parameters.commit_waves
+    index = Index(founded.committee.size, founded.committee.quorum, waves)
+    for block in order:
+        vertex = index.add(block)
+        for wave, vector in vertex.certificates.items():
+            for author, found in enumerate(vector):
+                if found is not None:
+                    slot = (vertex.round - wave + 1, author)
+                    world.checks.certified(slot, found.reference.digest)
 
 
 def _shuffled(blocks: Sequence[VerifiedBlock], random: Random) -> list[VerifiedBlock]:

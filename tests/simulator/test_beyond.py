@@ -5,7 +5,7 @@ import pytest
 from ccp2p.simulator.run import VIOLATED, Setting, simulate
 from ccp2p.simulator.world import World
 
-BROKEN = {"agreement", "delivery-order", "state-root", "prefix", "ledger-time"}
+BROKEN = {"agreement", "certificate", "delivery-order", "state-root", "prefix", "ledger-time"}
 
 
 def run(nodes: int, traitors: int, seed: int) -> tuple[str, str, World]:
