@@ -19,8 +19,9 @@ from random import Random
 from typing import Any
 
 from leader_rule import LeaderRule
+from recent_slots import RecentDecider
 
-from ccp2p.consensus import core, proposer
+from ccp2p.consensus import core
 from ccp2p.model import limits
 from ccp2p.model.genesis import Parameters
 from ccp2p.simulator.campaign import percentiles_ms
@@ -95,7 +96,8 @@ def measure(variation: Variation, table: str) -> dict[str, Any]:
             world.hosts[seat].is_retired = True
             world.later(WARM_US // 2, world.hosts[seat].crash)
         world.later(WARM_US, world.load.forget_latencies)
-        world.run(variation.span_us + 3_000_000)
+        world.run(variation.span_us)
+        world.run(variation.span_us + 3_000_000, lambda: not world.load.unanswered)
     quorum = founded.committee.quorum
     rounds = max(host.core.consensus.round for host in world.hosts if host.is_up)
     floor = floor_us(latencies, quorum, dead)
@@ -155,21 +157,22 @@ def huge() -> Iterator[tuple[str, Variation]]:
 
 def rules() -> Iterator[tuple[str, Variation]]:
     """Waves and slots."""
-    for nodes in (4, 10):
+    for nodes in (4, 7, 10):
         for crashed in (0, (nodes - 1) // 3):
             for waves in ((4, 5), (5,)):
                 name = f"waves {','.join(map(str, waves))}"
                 yield name, Variation(nodes, {"commit_waves": waves}, crashed)
             for slots in (1, 3):
                 yield f"slots {slots}", Variation(nodes, {"slots_per_round": slots}, crashed)
+            yield "slots best", Variation(nodes, {}, crashed)
 
 
 def slots() -> Iterator[tuple[str, Variation]]:
     """Slots a round beside one node that is slow."""
     for slow_us in (0, 100_000, 200_000, 400_000):
-        for count in (0, 3):
-            name = f"slots {count or 'all'}, {slow_us // 1000} ms"
-            yield name, Variation(10, {"slots_per_round": count}, slow_us=slow_us)
+        for name, count in (("all", 0), ("3", 3), ("best", 0)):
+            parameters = {"slots_per_round": count}
+            yield f"slots {name}, {slow_us // 1000} ms", Variation(10, parameters, slow_us=slow_us)
 
 
 def pace() -> Iterator[tuple[str, Variation]]:
@@ -239,19 +242,21 @@ def _done(path: Path | None) -> set[tuple[str, int, int, int]]:
 def main() -> None:
     """Run one experiment, or what is left of it."""
     table, name = Path(sys.argv[1]).read_text(), sys.argv[2]
-    honest_push, honest_limit = core.push_history, limits.MAX_ENVELOPES_PER_BLOCK
+    honest = core.push_history, core.Decider, limits.MAX_ENVELOPES_PER_BLOCK
     path = Path(sys.argv[3]) if len(sys.argv) > 3 else None
     done = _done(path)
     with path.open("a") if path else sys.stdout as out:
         for label, variation in EXPERIMENTS[name]():
             if (label, variation.nodes, variation.crashed, variation.seed) in done:
                 continue
-            is_without = label.startswith("push off")
-            core.push_history = (lambda *_: None) if is_without else honest_push
+            if label.startswith("push off"):
+                core.push_history = lambda *_: None
+            if label.startswith("slots best"):
+                core.Decider = RecentDecider
             if label.startswith("blocks of "):
-                proposer.limits.MAX_ENVELOPES_PER_BLOCK = int(label.split()[-1])
+                limits.MAX_ENVELOPES_PER_BLOCK = int(label.split()[-1])
             result = {"experiment": name, "variation": label, **measure(variation, table)}
-            limits.MAX_ENVELOPES_PER_BLOCK = honest_limit
+            core.push_history, core.Decider, limits.MAX_ENVELOPES_PER_BLOCK = honest
             print(json.dumps(result), file=out, flush=True)
 
 
