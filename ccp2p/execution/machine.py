@@ -11,6 +11,7 @@ from typing import Final
 
 from ccp2p.execution import apps, outcomes
 from ccp2p.execution.app import DETERMINISTIC_MISTAKES, View
+from ccp2p.execution.host import Host
 from ccp2p.execution.member_sequence import MemberSequences
 from ccp2p.execution.outcomes import Leaves, OutcomeTree
 from ccp2p.execution.run import Run
@@ -50,7 +51,8 @@ class StateMachine:
 
     `app` is a name in `apps.APPS`, `salt_key` the epoch's secret for salts (32 bytes),
     `load_bucket` reads a stored bucket, `protocol` is the epoch record's version and
-    `checkpoint_interval` the genesis parameter, in commits.
+    `checkpoint_interval` the genesis parameter, in commits. `governors` and `member_invite` are
+    the genesis's: who may invite, and the digest of its standing invite.
     """
 
     def __init__(
@@ -62,12 +64,15 @@ class StateMachine:
         load_bucket: Callable[[int], bytes | None],
         protocol: int,
         checkpoint_interval: int,
+        governors: tuple[bytes, ...] = (),
+        member_invite: bytes = b"",
         cache_bytes: int = limits.STATE_CACHE_BYTES,
     ) -> None:
         if app not in apps.APPS:
             raise LocalFault("unknown-app", f"this program has no app called {app!r}: upgrade it")
         _check_protocol(protocol)
         self._app = apps.APPS[app]()
+        self._host = Host(governors, member_invite)
         self._salt_key = salt_key
         self._state = State(
             network=network, salt_key=salt_key, load_bucket=load_bucket, cache_bytes=cache_bytes
@@ -132,9 +137,8 @@ class StateMachine:
         if roster is not None:
             self.roster = roster
             self._state.put(_ROSTER, roster)
-        if commit.epoch != self._sequences.epoch:
-            self._sequences = MemberSequences(self._state, commit.epoch)
-        run = Run(self._app, self._state, self._salt_key, commit, self._sequences)
+        self._enter_epoch(commit.epoch)
+        run = Run(self._app, self._host, self._state, self._salt_key, commit, self._sequences)
         for event in events:
             run.take(event)
         advanced = self._sequences.write()
@@ -155,6 +159,15 @@ class StateMachine:
         except DETERMINISTIC_MISTAKES as mistake:
             raise MemberFault("app-mistake", "the app failed on this query") from mistake
 
+    def admit(self, commit: Commit, member: bytes, secret_digest: bytes) -> str | None:
+        """Let in the author of a session that `commit` opens; call it before `apply`.
+
+        A newcomer's invite, named by its secret's digest, has one use less then. None, or why not.
+        """
+        self._enter_epoch(commit.epoch)
+        time_ms = commit.ledger_time_ms
+        return self._host.admit(self._state, self._sequences, member, secret_digest, time_ms)
+
     def last_of(self, member: bytes) -> int | None:
         """The last executed number of a member; None when it is unknown."""
         return self._sequences.last_of(member)
@@ -170,6 +183,11 @@ class StateMachine:
     def part_digests(self) -> tuple[bytes, ...]:
         """The hashes of the state's parts, as a snapshot's head shows them."""
         return self._state.part_digests()
+
+    def _enter_epoch(self, epoch: int) -> None:
+        """Held events die with their epoch; whoever comes first in a commit's work calls this."""
+        if epoch != self._sequences.epoch:
+            self._sequences = MemberSequences(self._state, epoch)
 
     def _keep_sessions(self, opened: Sequence[SessionRecord], closed: Sequence[bytes]) -> None:
         """Openings first: a commit may open a session and close it again."""

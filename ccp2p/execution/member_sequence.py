@@ -182,6 +182,17 @@ class MemberSequences:
             return last
         return sequence.last if sequence.is_known else None
 
+    def is_known(self, member: bytes) -> bool:
+        """Whether somebody was let in as a member, also earlier in this commit."""
+        sequence = self._met.get(member)
+        if sequence is None:
+            return self.last_of(member) is not None
+        return sequence.is_known or sequence.changed
+
+    def enrol(self, member: bytes) -> None:
+        """Make a newcomer a member, of whom nothing has been executed yet."""
+        self.of(member).changed = True
+
     def write(self) -> list[tuple[bytes, int]]:
         """Put the changed records into the state; every such member with its last number."""
         advanced = []

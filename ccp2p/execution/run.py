@@ -1,11 +1,13 @@
 """One commit on its way through the state machine: events executed, held, answered or refused."""
 
 from ccp2p.execution.app import DETERMINISTIC_MISTAKES, App, Context
+from ccp2p.execution.host import Host
 from ccp2p.execution.member_sequence import MemberSequence, MemberSequences
 from ccp2p.execution.state import State
 from ccp2p.model import codec, limits
 from ccp2p.model.commit import Commit
 from ccp2p.model.errors import MemberFault
+from ccp2p.model.host_commands import is_host_command
 from ccp2p.model.outcome import MemberEvent, Outcome, Status
 
 
@@ -16,9 +18,17 @@ class Run:
     """
 
     def __init__(
-        self, app: App, state: State, seed_key: bytes, commit: Commit, sequences: MemberSequences
+        self,
+        app: App,
+        host: Host,
+        state: State,
+        seed_key: bytes,
+        commit: Commit,
+        sequences: MemberSequences,
     ) -> None:
         self._app = app
+        self._host = host
+        self._state = state
         self._commit = commit
         self._context = Context(state, commit, seed_key)
         self._sequences = sequences
@@ -68,19 +78,23 @@ class Run:
     def _execute(
         self, numbers: MemberSequence, member: bytes, tag: bytes, identifier: bytes, body: bytes
     ) -> None:
-        status, answer = self._run_app(member, body)
+        status, answer = self._answer(member, body)
         outcome = Outcome(identifier, status, self._commit.index, len(self.outcomes), answer)
         encoded = codec.encode(outcome)
         numbers.executed(encoded)
         self.outcomes.append((tag, outcome))
         self.executed.append((identifier, encoded))
 
-    def _run_app(self, member: bytes, body: bytes) -> tuple[Status, bytes]:
-        """The app on one event: all of its writes, or none."""
+    def _answer(self, member: bytes, body: bytes) -> tuple[Status, bytes]:
+        """The app, or the host, on one event: all of its writes, or none."""
         context = self._context
         context.begin(member, len(self.outcomes))
         try:
-            answer = self._app.apply(context, body)
+            if is_host_command(body):
+                time_ms = self._commit.ledger_time_ms
+                answer = self._host.execute(self._state, member, body, time_ms)
+            else:
+                answer = self._app.apply(context, body)
         except MemberFault as fault:
             return "rejected", fault.code.encode()
         except DETERMINISTIC_MISTAKES:

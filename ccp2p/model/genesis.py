@@ -25,7 +25,13 @@ class Parameters(Wire, frozen=True):
 
 
 class Genesis(Wire, frozen=True):
-    """The genesis record. Invites are digests of secrets that tickets carry."""
+    """The genesis record: what a network is, and who may change it.
+
+    A governor's key is a member without an invite; `governor_threshold` of them change policy, any
+    one invites. Without governors both stay as they are for good. `member_invite` is the digest of
+    a secret that lets in whoever knows it, without limit, and `node_invite` that of the secret
+    that founders show; empty: there is none.
+    """
 
     name: str
     kind: Literal["group", "mesh"]
@@ -54,7 +60,23 @@ def parse_genesis(genesis_bytes: bytes) -> Genesis:
         raise MemberFault("genesis", f"a network of {genesis.founders} founders is not possible")
     if not 1 <= len(genesis.name) <= limits.MAX_NAME_CHARS:
         raise MemberFault("genesis", "a network's name has 1 to 64 characters")
+    _check_governors(genesis.governors, genesis.governor_threshold)
+    if any(len(digest) not in (0, 32) for digest in (genesis.member_invite, genesis.node_invite)):
+        raise MemberFault("genesis", "an invite's digest has 32 bytes, or none")
     return genesis
+
+
+def _check_governors(governors: tuple[bytes, ...], threshold: int) -> None:
+    """More than half must agree: no two disjoint groups of governors may both have their way."""
+    count = len(governors)
+    if count > limits.MAX_GOVERNORS or len(set(governors)) != count:
+        raise MemberFault("genesis", f"a network has up to {limits.MAX_GOVERNORS} governors, once")
+    if any(len(key) != 32 for key in governors):
+        raise MemberFault("genesis", "a governor is a member's key of 32 bytes")
+    if not (count < 2 * threshold and threshold <= count) and (count or threshold):
+        raise MemberFault(
+            "genesis", f"{threshold} of {count} governors: more than half of them must agree"
+        )
 
 
 def check_parameters(parameters: Parameters) -> None:

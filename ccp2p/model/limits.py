@@ -51,6 +51,13 @@ MAX_OUTCOME_BYTES: Final = 1024  # an outcome is stored 64 deep per member
 MAX_SESSIONS: Final = 65_536  # open sessions an epoch; each indexes 128 tags
 SESSIONS_PER_MEMBER: Final = 4  # a member's devices; the oldest session makes room
 
+# Governors and invites
+MAX_GOVERNORS: Final = 32  # people who agree on policy; more would never gather
+MAX_INVITES: Final = 1024  # kept at once; those that ended make room for new ones
+MAX_INVITE_USES: Final = 100_000
+MAX_INVITE_LIFETIME_MS: Final = 366 * 24 * 3600 * 1000  # a forgotten ticket ends some day
+INVITE_BYTES: Final = 16  # of a secret: enough against guessing, short in a ticket
+
 # Wire
 MAX_FRAME_BYTES: Final = 4 * 1024 * 1024  # one length-prefixed frame between nodes
 MAX_CLIENT_FRAME_BYTES: Final = 1024 * 1024  # one frame on the client listener

@@ -16,8 +16,9 @@ class Ticket(Wire, frozen=True):
     """What a newcomer needs: which network, where, and the right to ask.
 
     `record` is the digest of the newest epoch record known to the issuer, or empty before there
-    is one. `addresses` are multiaddresses: client listeners for a member, node listeners for a
-    node. `secret` is the invite.
+    is one. `addresses` are multiaddresses of listeners for members, which newcomers of both kinds
+    ask first. `secret` is the invite, empty where none is needed; `expires_ms` is the ledger time
+    (Unix) at which it ends, 0 for never: a hint, the network decides.
     """
 
     network: bytes
@@ -27,6 +28,7 @@ class Ticket(Wire, frozen=True):
     record: bytes
     addresses: tuple[str, ...]
     secret: bytes
+    expires_ms: int = 0
 
 
 def format_ticket(ticket: Ticket) -> str:
@@ -52,6 +54,10 @@ def parse_ticket(text: str) -> Ticket:
     if hashing.digest(hashing.TICKET, body)[:_CHECK_BYTES] != check:
         raise MemberFault("ticket", "the ticket is cut short or altered: its checksum is wrong")
     ticket = codec.decode_canonical(body, Ticket, limits.MAX_TICKET_CHARS, MemberFault)
-    if len(ticket.network) != hashing.DIGEST_BYTES or len(ticket.addresses) > limits.MAX_ADDRESSES:
+    if (
+        len(ticket.network) != hashing.DIGEST_BYTES
+        or len(ticket.addresses) > limits.MAX_ADDRESSES
+        or not 0 <= ticket.expires_ms <= limits.MAX_TIMESTAMP_MS
+    ):
         raise MemberFault("ticket", "the ticket's fields are out of bounds")
     return ticket

@@ -6,6 +6,7 @@ as one value, and only the driver acknowledges it.
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 from ccp2p.consensus.messages import CommittedBlocks
 from ccp2p.crypto import signatures
@@ -132,7 +133,10 @@ class Executor:
         commit = committed.commit
         with self._meter.stage("open"):
             opened = self.table.open_commit(
-                commit.index, _envelopes(committed), self.machine.last_of
+                commit.index,
+                _envelopes(committed),
+                self.machine.last_of,
+                partial(self.machine.admit, commit),
             )
         with self._meter.stage("apply"):
             roster, faults = self.keeper.take(committed)

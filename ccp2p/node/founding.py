@@ -12,7 +12,7 @@ import trio
 from ccp2p.crypto import signatures
 from ccp2p.membership import founding
 from ccp2p.membership.founding import FounderRequest
-from ccp2p.model import codec, hashing
+from ccp2p.model import codec
 from ccp2p.model.committee import Seat
 from ccp2p.model.epoch import (
     EpochRecord,
@@ -23,6 +23,7 @@ from ccp2p.model.epoch import (
 )
 from ccp2p.model.errors import LocalFault, PeerFault
 from ccp2p.model.genesis import Genesis
+from ccp2p.model.host_commands import invite_digest
 from ccp2p.node.attestor import NodeAttestor
 from ccp2p.node.messages import (
     FoundingComplete,
@@ -126,7 +127,7 @@ async def _admit(
     try:
         if request.node != node:
             raise PeerFault("founding", "a founder speaks for itself only")
-        if hashing.digest(hashing.INVITE, request.invite) != founder.genesis.node_invite:
+        if invite_digest(request.invite) != founder.genesis.node_invite:
             raise PeerFault("invite", "the ticket's invite is not this network's")
         seat = founder.seat(request)
         others = [held for other, held in seats.items() if other != node]

@@ -37,11 +37,13 @@ def recovered_state(
         load_bucket=store.bucket,
         protocol=record.protocol,
         checkpoint_interval=genesis.parameters.checkpoint_interval,
+        governors=genesis.governors,
+        member_invite=genesis.member_invite,
     )
     if last is not None or epoch > 0:
         machine.restore(store.buckets(), last.state_root if last else record.state_root)
     context = SessionContext(network, epoch, genesis.parameters.aead)
-    table = SessionTable(context, secrets.epoch_key, genesis.member_invite)
+    table = SessionTable(context, secrets.epoch_key)
     sessions = [session for session in machine.session_records() if session.epoch == epoch]
     table.restore(sessions, machine.last_of)
     return machine, table

@@ -24,6 +24,7 @@ from ccp2p.model.envelope import (
     unpad,
 )
 from ccp2p.model.errors import Fault, MemberFault
+from ccp2p.model.host_commands import invite_digest
 from ccp2p.model.outcome import MemberEvent, SessionRecord
 from ccp2p.sealing.session import (
     SessionContext,
@@ -34,6 +35,13 @@ from ccp2p.sealing.session import (
 
 LastOf = Callable[[bytes], int | None]
 """A member's last executed sequence number as of the commit's start; None for a stranger."""
+
+Admit = Callable[[bytes, bytes], str | None]
+"""Lets a member in by the digest of its invite's secret: None, or the code of a refusal.
+
+Asked once for each session that would open otherwise, in the commit's order; a stranger's invite
+is used up by it, so what one opening is told may depend on those before it.
+"""
 
 _WINDOW = limits.SEQUENCE_WINDOW
 
@@ -69,6 +77,7 @@ class _Candidate:
     envelope: Envelope
     session: Session | None = None
     opening: bool = False
+    invite: bytes = b""
     event: Event | None = None
     identifier: bytes = b""
     refusal: str = ""
@@ -78,12 +87,11 @@ _Foreseen = tuple[Session, MemberEvent]
 
 
 class SessionTable:
-    """Opens what members sealed. `invite` is the digest that a newcomer's secret must have."""
+    """Opens what members sealed."""
 
-    def __init__(self, context: SessionContext, epoch_key: hpke.PrivateKey, invite: bytes) -> None:
+    def __init__(self, context: SessionContext, epoch_key: hpke.PrivateKey) -> None:
         self._context = context
         self._epoch_key = epoch_key
-        self._invite = invite
         self._sessions: dict[bytes, Session] = {}
         self._by_member: dict[bytes, list[Session]] = {}
         self._by_tag: dict[bytes, Session] = {}
@@ -154,12 +162,14 @@ class SessionTable:
             if status == envelopes.GOOD
         }
 
-    def open_commit(self, commit: int, data: Sequence[bytes], last_of: LastOf) -> OpenedCommit:
+    def open_commit(
+        self, commit: int, data: Sequence[bytes], last_of: LastOf, admit: Admit
+    ) -> OpenedCommit:
         """Open everything that commit number `commit` carries."""
         result = OpenedCommit()
         foreseen = [self._foreseen.get(item) for item in data]
         others = [item for item, known in zip(data, foreseen, strict=True) if known is None]
-        rest = iter(self._open_others(commit, others, last_of, result))
+        rest = iter(self._open_others(commit, others, last_of, admit, result))
         by_tag = self._by_tag
         for item, known in zip(data, foreseen, strict=True):
             if known is None:
@@ -167,17 +177,22 @@ class SessionTable:
             elif by_tag.get(known[1].tag) is known[0]:
                 result.events.append(known[1])
             else:  # its session went meanwhile
-                for candidate in self._open_others(commit, [item], last_of, result):
+                for candidate in self._open_others(commit, [item], last_of, admit, result):
                     self._collect(candidate, result)
         return result
 
     def _open_others(
-        self, commit: int, data: Sequence[bytes], last_of: LastOf, result: OpenedCommit
+        self,
+        commit: int,
+        data: Sequence[bytes],
+        last_of: LastOf,
+        admit: Admit,
+        result: OpenedCommit,
     ) -> list[_Candidate | None]:
         """What was not foreseen, one an item; None for garbage that nobody waits for."""
         candidates = [self._parse(item, result) for item in data]
         found = [candidate for candidate in candidates if candidate is not None]
-        self._open_sessions(commit, [c for c in found if c.opening], last_of, result)
+        self._open_sessions(commit, [c for c in found if c.opening], last_of, admit, result)
         self._open_events([c for c in found if not c.opening])
         return candidates
 
@@ -226,7 +241,12 @@ class SessionTable:
         return bool(envelope.opening) and session_id(envelope.opening) not in self._sessions
 
     def _open_sessions(
-        self, commit: int, candidates: list[_Candidate], last_of: LastOf, result: OpenedCommit
+        self,
+        commit: int,
+        candidates: list[_Candidate],
+        last_of: LastOf,
+        admit: Admit,
+        result: OpenedCommit,
     ) -> None:
         """Accept new sessions; one envelope each, a second of the same id is an ordinary one."""
         first: dict[bytes, _Candidate] = {}
@@ -251,6 +271,10 @@ class SessionTable:
             if session.record.key in self._keys:
                 candidate.refusal = "key-in-use"
                 continue
+            # Last: whoever is refused for another reason uses no invite up.
+            candidate.refusal = admit(session.record.member, candidate.invite) or ""
+            if candidate.refusal:
+                continue
             self._make_room(session.record.member, result)
             self._add(session, last_of(session.record.member) or 0)
             result.opened.append(session.record)
@@ -274,12 +298,9 @@ class SessionTable:
             self._context.network, event.member, event.sequence, event.body
         )
         candidate.session = Session(record, keys)
-        invited = hashing.digest(hashing.INVITE, opening.invite) == self._invite
-        if last_of(event.member) is None:
-            if not invited:
-                candidate.refusal = "not-invited"
-            elif not signatures.is_admissible_key(event.member):
-                candidate.refusal = "bad-key"
+        candidate.invite = invite_digest(opening.invite)
+        if last_of(event.member) is None and not signatures.is_admissible_key(event.member):
+            candidate.refusal = "bad-key"
 
     def _open_events(self, candidates: list[_Candidate]) -> None:
         claimed = []

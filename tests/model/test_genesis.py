@@ -96,11 +96,37 @@ def test_a_genesis_is_read_back():
         {"kind": "crowd"},
         {"app": "doom"},
         {"policy": "#" * limits.MAX_GENESIS_BYTES},
+        {"governors": (b"g" * 31,)},
+        {"governors": (b"g" * 32, b"g" * 32), "governor_threshold": 2},
+        {"governors": (b"g" * 32, b"h" * 32), "governor_threshold": 1},
+        {"governors": (b"g" * 32, b"h" * 32), "governor_threshold": 3},
+        {"governors": (b"g" * 32,), "governor_threshold": 0},
+        {"governors": (), "governor_threshold": 1},
+        {
+            "governors": tuple(bytes([n]) * 32 for n in range(limits.MAX_GOVERNORS + 1)),
+            "governor_threshold": limits.MAX_GOVERNORS,
+        },
+        {"member_invite": b"m" * 16},
+        {"node_invite": b"n" * 33},
     ],
 )
 def test_a_genesis_out_of_bounds_is_refused(changes):
     with pytest.raises(MemberFault):
         parse_genesis(codec.encode(msgspec.structs.replace(GENESIS, **changes)))
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"governors": (), "governor_threshold": 0},
+        {"governors": (b"g" * 32, b"h" * 32), "governor_threshold": 2},
+        {"governors": tuple(bytes([n]) * 32 for n in range(5)), "governor_threshold": 3},
+        {"member_invite": b"", "node_invite": b""},
+    ],
+)
+def test_governors_and_invites_within_their_bounds_are_allowed(changes):
+    genesis = msgspec.structs.replace(GENESIS, **changes)
+    assert parse_genesis(codec.encode(genesis)) == genesis
 
 
 OTHERS = Genesis(

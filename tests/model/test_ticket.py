@@ -35,9 +35,12 @@ def pasteable(ticket: object) -> str:
     st.booleans(),
     st.lists(st.text(max_size=100), max_size=limits.MAX_ADDRESSES),
     st.binary(max_size=32),
+    st.integers(0, limits.MAX_TIMESTAMP_MS),
 )
-def test_a_ticket_survives_being_pasted(network, name, role, simulated, addresses, secret):
-    ticket = Ticket(network, name, role, simulated, b"", tuple(addresses), secret)
+def test_a_ticket_survives_being_pasted(
+    network, name, role, simulated, addresses, secret, expires_ms
+):
+    ticket = Ticket(network, name, role, simulated, b"", tuple(addresses), secret, expires_ms)
     assert parse_ticket(format_ticket(ticket)) == ticket
 
 
@@ -79,6 +82,8 @@ def test_what_is_wrong_with_a_ticket_is_said(text: str, said: str):
     [
         {"network": b"n" * 31},
         {"addresses": ("/ip4/127.0.0.1/tcp/1",) * (limits.MAX_ADDRESSES + 1)},
+        {"expires_ms": -1},
+        {"expires_ms": limits.MAX_TIMESTAMP_MS + 1},
     ],
 )
 def test_fields_out_of_bounds_are_refused_even_with_a_right_checksum(changes):

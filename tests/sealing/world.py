@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Sequence
+from functools import partial
 
 from ccp2p.crypto import aead, hpke
 from ccp2p.crypto.signatures import SigningKey
@@ -11,6 +12,7 @@ from ccp2p.model import codec, hashing
 from ccp2p.model.block import BlockReference
 from ccp2p.model.commit import Commit
 from ccp2p.model.envelope import Envelope, Event, event_id, event_signed_bytes, pad
+from ccp2p.model.host_commands import invite_digest
 from ccp2p.model.outcome import Outcome
 from ccp2p.sealing import session as sessions
 from ccp2p.sealing.session import SessionContext, SessionKeys
@@ -18,6 +20,7 @@ from ccp2p.sealing.table import OpenedCommit, SessionTable
 
 NETWORK = b"n" * 32
 INVITE = b"come in"
+GOVERNOR = "governor"
 EPOCH_KEY = hpke.PrivateKey(b"e" * 32)
 CONTEXT = SessionContext(NETWORK, 0, "aegis256")
 BODY = codec.encode(kv.Request(kv.Put(b"key", b"value")))
@@ -84,31 +87,37 @@ class Replica:
             load_bucket=lambda _: None,
             protocol=1,
             checkpoint_interval=64,
+            governors=(key_of(GOVERNOR).public,),
+            member_invite=invite_digest(INVITE),
         )
         self.table = self.new_table()
         self.commits = 0
 
     def new_table(self) -> SessionTable:
         """An empty table."""
-        return SessionTable(CONTEXT, EPOCH_KEY, hashing.digest(hashing.INVITE, INVITE))
+        return SessionTable(CONTEXT, EPOCH_KEY)
 
     def restart(self) -> None:
         """Replace the table by one restored from the state, as a restart does."""
         self.table = self.new_table()
         self.table.restore(self.machine.session_records(), self.machine.last_of)
 
-    def commit(self, envelopes: Sequence[bytes]) -> tuple[OpenedCommit, Applied]:
-        """Open and execute one commit."""
+    def commit(
+        self, envelopes: Sequence[bytes], time_ms: int | None = None
+    ) -> tuple[OpenedCommit, Applied]:
+        """Open and execute one commit, at ledger time `time_ms` (its number, unless given)."""
         self.commits += 1
-        commit = Commit(0, self.commits, _LEADER, (), self.commits, bytes(32))
-        opened = self.table.open_commit(self.commits, envelopes, self.machine.last_of)
+        time_ms = self.commits if time_ms is None else time_ms
+        commit = Commit(0, self.commits, _LEADER, (), time_ms, bytes(32))
+        admit = partial(self.machine.admit, commit)
+        opened = self.table.open_commit(self.commits, envelopes, self.machine.last_of, admit)
         applied = self.machine.apply(commit, opened.events, opened.opened, opened.closed)
         self.table.advance(applied.advanced)
         return opened, applied
 
-    def outcomes(self, *envelopes: bytes) -> list[str]:
-        """What became of each event that a session claimed: its status, or why it was denied."""
-        return [_word(outcome) for _, outcome in self.commit(envelopes)[1].outcomes]
+    def outcomes(self, *envelopes: bytes, time_ms: int | None = None) -> list[str]:
+        """What became of each event that a session claimed: its status, or why it was refused."""
+        return [_word(outcome) for _, outcome in self.commit(envelopes, time_ms)[1].outcomes]
 
     def dropped(self, *envelopes: bytes) -> list[str]:
         """Why envelopes of one commit were dropped."""
@@ -116,4 +125,5 @@ class Replica:
 
 
 def _word(outcome: Outcome) -> str:
-    return outcome.body.decode() if outcome.status == "denied" else outcome.status
+    refused = outcome.status in ("denied", "rejected")
+    return outcome.body.decode() if refused else outcome.status
