@@ -15,9 +15,10 @@ from ccp2p import __version__
 _COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "bench": ("ccp2p.cli.bench:bench", "Measure the native core, or a whole network."),
     "dev": ("ccp2p.cli.dev:dev", "Run a whole network on this machine to try it out."),
-    "inspect": ("ccp2p.cli.inspect:inspect", "Look into tickets, receipts and data folders."),
+    "inspect": ("ccp2p.cli.inspect:inspect", "Look into tickets, receipts, folders and keys."),
+    "invite": ("ccp2p.cli.invite:invite", "Invite members and nodes."),
     "kv": ("ccp2p.cli.kv:kv", "Read and write a shared key-value database."),
-    "net": ("ccp2p.cli.net:net", "Join networks and look at them."),
+    "net": ("ccp2p.cli.net:net", "Create, join and leave networks, and look at them."),
     "node": ("ccp2p.cli.node:node", "Run a node."),
     "platform": ("ccp2p.cli.platform:platform", "Look at the TEE of this machine."),
     "read": ("ccp2p.cli.messages:read", "Print a room's messages."),

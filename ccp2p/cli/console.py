@@ -22,6 +22,8 @@ from ccp2p.model.errors import (
     fault_in,
 )
 
+SECRET = "-|@FILE|TICKET"  # how help shows an argument that `read_secret` reads
+
 EXIT_FAILED, EXIT_USAGE, EXIT_UNREACHABLE, EXIT_ATTESTATION = 1, 2, 3, 4
 EXIT_NOT_COMMITTED, EXIT_DENIED, EXIT_INTERRUPTED = 5, 6, 130
 

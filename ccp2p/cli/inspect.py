@@ -1,4 +1,4 @@
-"""`ccp2p inspect`: what a ticket, receipt or data folder holds, offline and without any key."""
+"""`ccp2p inspect`: what a ticket, a receipt, a data folder or your own folder holds, offline."""
 
 from pathlib import Path
 from typing import Any
@@ -7,48 +7,37 @@ import click
 
 from ccp2p.cli import console
 from ccp2p.cli.inspect_receipt import inspect_receipt
+from ccp2p.cli.invite import invite_show
 
 
 @click.group()
 def inspect() -> None:
-    """Look into tickets, receipts and data folders offline."""
+    """Look into tickets, receipts, data folders and your keys offline."""
 
 
 inspect.add_command(inspect_receipt)
 
 
-@inspect.command("ticket")
-@click.argument("ticket")
+inspect.add_command(invite_show, "ticket")
+
+
+@inspect.command("member")
+@click.argument("name", default="")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
-def inspect_ticket(ticket: str, as_json: bool) -> None:
-    """What would I trust? `-` reads the ticket from stdin, `@FILE` from a file."""
+def inspect_member(name: str, as_json: bool) -> None:
+    """The public key of your member NAME (`me` unless given), made now if you have none."""
+    from ccp2p.client.profile import DEFAULT_MEMBER, Profile, default_folder
     from ccp2p.model.errors import Fault
-    from ccp2p.model.ticket import parse_ticket
 
     try:
-        parsed = parse_ticket(console.read_secret(ticket))
+        key = Profile(default_folder()).member(name or None).public
     except Fault as fault:
         console.fail(fault)
-    shown = {
-        "schema": "ticket/1",
-        "name": parsed.name,
-        "id": parsed.network.hex(),
-        "role": parsed.role,
-        "simulated": parsed.simulated,
-        "record": parsed.record.hex() or None,
-        "addresses": list(parsed.addresses),
-    }
     if as_json:
+        shown = {"schema": "member/1", "name": name or DEFAULT_MEMBER, "key": key.hex()}
         console.emit(shown)
-        return
-    if parsed.simulated:
-        console.say(console.SIMULATED_WARNING)
-    console.show(f"a {parsed.role}'s ticket to network {parsed.name}")
-    click.echo(f"network id (pins policy, app and parameters): {parsed.network.hex()}")
-    click.echo(f"epoch record pinned: {parsed.record.hex() or 'none yet'}")
-    for address in parsed.addresses:
-        console.show(f"address: {address}")
-    click.echo("it holds an invite secret: give it only to whom you invite")
+    else:
+        click.echo(key.hex())
 
 
 @inspect.command("folder")

@@ -1,66 +1,25 @@
-"""`ccp2p net`: join networks and look at them."""
+"""`ccp2p net`: create, join, look at and leave networks."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from ccp2p.cli import console, session
+from ccp2p.cli.net_create import net_create
+from ccp2p.cli.net_join import net_join
 
-_FIRST_COMMANDS = {
-    "rooms": ("room create lobby", "send lobby Hello", "read lobby"),
-    "kv": ("kv put greeting hello", "kv get greeting"),
-}
+if TYPE_CHECKING:
+    from ccp2p.client.verification import VerifiedNode
+    from ccp2p.model.member_protocol import Status
 
 
 @click.group()
 def net() -> None:
-    """Join networks and look at them."""
+    """Create, join and leave networks, and look at them."""
 
 
-@net.command("join")
-@click.argument("ticket")
-@click.option("--as", "local_name", help="Local name of the network. [default: its own]")
-@click.option(
-    "--allow-simulated",
-    is_flag=True,
-    envvar="CCP2P_ALLOW_SIMULATED",
-    help="Accept simulated TEEs, which protect nothing.",
-)
-@click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
-def net_join(ticket: str, local_name: str | None, allow_simulated: bool, as_json: bool) -> None:
-    """Verify the network of a member TICKET and keep it. `-` reads stdin, `@FILE` a file."""
-    console.run(lambda: _join(console.read_secret(ticket), local_name, allow_simulated, as_json))
-
-
-async def _join(text: str, local_name: str | None, allow_simulated: bool, as_json: bool) -> None:
-    import msgspec
-
-    from ccp2p.client.network import open_network
-    from ccp2p.client.profile import Profile, default_folder
-    from ccp2p.model.errors import MemberFault
-    from ccp2p.model.ticket import parse_ticket
-
-    ticket = parse_ticket(text)
-    if ticket.role != "member":
-        raise MemberFault("ticket", "this ticket is for a node: use it with `ccp2p node --join`")
-    async with open_network(ticket, allow_simulated=allow_simulated) as client:
-        verified = client.verified
-        addresses = dict.fromkeys([*ticket.addresses, *verified.client_addresses])
-    pinned = msgspec.structs.replace(
-        ticket, record=verified.record_digest, addresses=tuple(addresses)[:16]
-    )
-    name = Profile(default_folder()).add_network(pinned, local_name)
-    if verified.policy.is_simulated:
-        console.say(console.SIMULATED_WARNING)
-    if as_json:
-        console.emit({"schema": "net-join/1", "name": name, "id": ticket.network.hex()})
-        return
-    console.say(f"joined {name}: {len(verified.record.seats)} node(s), app {verified.genesis.app}")
-    console.say("next:")
-    if verified.policy.is_simulated:
-        console.say("  export CCP2P_ALLOW_SIMULATED=1")
-    for command in _FIRST_COMMANDS[verified.genesis.app]:
-        console.say(f"  {console.program()} {command}")
+net.add_command(net_create)
+net.add_command(net_join)
 
 
 @net.command("list")
@@ -99,50 +58,86 @@ async def _show(options: dict[str, Any]) -> None:
     async with session.open_network(options) as client:
         verified = client.verified
         status = await client.connections[0].status()
-    record = verified.record
     if verified.policy.is_simulated:
         console.say(console.SIMULATED_WARNING)
+    rounds = dict(enumerate(status.last_rounds))
+    committee = [
+        {
+            "node": seat.node.hex(),
+            "tee": "simulated" if verified.policy.is_simulated else seat.vendor,
+            "platform_id": seat.platform_id.hex() or None,
+            "since_epoch": verified.record.epoch,
+            "last_round": rounds.get(number, 0),
+        }
+        for number, seat in enumerate(verified.record.seats)
+    ]
     shown = {
         "schema": "net/1",
         "id": verified.network.hex(),
         "name": verified.genesis.name,
-        "app": verified.genesis.app,
         "epoch": status.epoch,
         "commit": status.commit,
-        "committee": [
-            {
-                "node": seat.node.hex(),
-                "tee": "simulated" if verified.policy.is_simulated else seat.vendor,
-                "vendor": seat.vendor,
-                "platform_id": seat.platform_id.hex() or None,
-                "since_epoch": record.epoch,
-            }
-            for seat in record.seats
-        ],
+        "committee": committee,
         "observers": [],
-        "policy_digest": record.policy_digest.hex(),
+        "policy_digest": verified.record.policy_digest.hex(),
         "state_root": status.state_root.hex(),
-        "round": status.round,
-        "certified_commit": status.certified,
-        "at_rest": verified.genesis.parameters.at_rest,
-        "resume": verified.genesis.parameters.resume,
     }
     if options["as_json"]:
         console.emit(shown)
-        return
-    _print(shown)
+    else:
+        _print(shown, verified, status)
 
 
-def _print(shown: dict[str, Any]) -> None:
+def _print(shown: dict[str, Any], verified: "VerifiedNode", status: "Status") -> None:
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
-    name = console.printable(shown["name"], "")
-    table = Table(title=Text(f"{name} ({shown['app']})"), show_header=False, box=None)
-    for key in ("id", "epoch", "commit", "certified_commit", "state_root", "policy_digest"):
-        table.add_row(key.replace("_", " "), str(shown[key]))
-    table.add_row("at rest", f"{shown['at_rest']}; resumes from {shown['resume']}")
+    genesis = verified.genesis
+    name = console.printable(genesis.name, "")
+    table = Table(title=Text(f"{name} ({genesis.app})"), show_header=False, box=None)
+    table.add_column()
+    table.add_column(overflow="fold")
+    table.add_row("id", shown["id"])
+    table.add_row("epoch", str(shown["epoch"]))
+    table.add_row("commit", f"{shown['commit']}, certified {status.certified}")
+    table.add_row("state root", shown["state_root"])
+    table.add_row("policy digest", shown["policy_digest"])
+    table.add_row(
+        "at rest", f"{genesis.parameters.at_rest}; resumes from {genesis.parameters.resume}"
+    )
     for number, seat in enumerate(shown["committee"]):
-        table.add_row(f"node {number}", f"{seat['node'][:32]}... {seat['tee']} {seat['vendor']}")
+        vendor = verified.record.seats[number].vendor
+        row = f"{seat['node'][:32]}... {seat['tee']} {vendor}, round {seat['last_round']}"
+        table.add_row(f"node {number}", row)
+    for key in genesis.governors:
+        table.add_row("governor", key.hex())
+    table.add_row("governors", f"{genesis.governor_threshold} must agree on policy")
     Console().print(table)
+
+
+@net.command("leave")
+@click.argument("network", required=False)
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
+def net_leave(network: str | None, yes: bool, as_json: bool) -> None:
+    """Forget a NETWORK that you joined (the only one, unless named)."""
+    from ccp2p.client.profile import Profile, default_folder
+    from ccp2p.model.errors import Fault
+
+    profile = Profile(default_folder())
+    try:
+        name, ticket = profile.network(network)
+        if not yes:
+            question = f"Forget {name} ({ticket.network.hex()[:16]}...) on this machine?"
+            click.confirm(question, abort=True, err=True)
+        profile.remove_network(name)
+    except Fault as fault:
+        console.fail(fault)
+    if as_json:
+        console.emit({"schema": "net-leave/1", "name": name, "id": ticket.network.hex()})
+        return
+    console.say(f"left {name}: its addresses, ticket and pinned record are gone from here")
+    console.say("what stays: what you wrote there, and your member keys in")
+    console.say(f"  {profile.folder / 'members'}")
+    console.say("the network still knows these keys: any member ticket lets you in again")

@@ -6,24 +6,23 @@ import signal
 import stat
 import sys
 import time
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from ccp2p.cli import console
+from ccp2p.cli import console, node_options
 from ccp2p.model import limits
 
 if TYPE_CHECKING:
     from ccp2p.node.floor import Floor
     from ccp2p.node.node import Node
-    from ccp2p.node.setup import NodeSetup, Wanted
+    from ccp2p.node.setup import NodeSetup
 
 _MIB = 1024 * 1024
 
 
 @click.command()
-@click.option("--data", type=click.Path(path_type=Path), help="The node's folder.")
+@node_options.folder_options
 @click.option(
     "--name",
     type=console.TEXT,
@@ -31,53 +30,17 @@ _MIB = 1024 * 1024
     show_default=True,
     help="Name of a new network.",
 )
-@click.option(
-    "--app",
-    type=click.Choice(["rooms", "kv"]),
-    default="rooms",
-    show_default=True,
-    help="What a new network runs.",
-)
-@click.option(
-    "--founders",
-    type=click.IntRange(1, limits.MAX_COMMITTEE),
-    default=1,
-    show_default=True,
-    help="Nodes that found a new network together.",
-)
+@node_options.founding_options
 @click.option(
     "--join",
     "join_ticket",
-    metavar="TICKET|-|@FILE",
-    help="Enter the network of this node ticket, or help to found it.",
+    metavar=console.SECRET,
+    help="Found or enter the network of this node ticket: `net join` and `node` in one.",
 )
 @click.option(
     "--leave",
     is_flag=True,
     help="Give up the seat, and stop once an epoch without it has begun.",
-)
-@click.option("--listen", default="127.0.0.1", show_default=True, help="Address to listen on.")
-@click.option("--port", type=int, default=0, help="TCP port for nodes. [default: kept or free]")
-@click.option("--client-port", type=int, default=0, help="TCP port for members.")
-@click.option(
-    "--policy",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="Attestation policy (TOML) of a new network. [default: simulated TEEs, this program]",
-)
-@click.option(
-    "--endorsement",
-    "endorsements",
-    multiple=True,
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="Certificates or collateral that go with this hardware TEE's evidence.",
-)
-@click.option("--vendor", default="sim-a", show_default=True, help="Vendor of the simulated chip.")
-@click.option(
-    "--coin-length",
-    type=click.IntRange(256, 1 << 24),
-    default=1 << 22,
-    show_default=True,
-    help="Coins of an epoch of the new network: it changes its keys after a fifth less rounds.",
 )
 @click.option(
     "--map-size",
@@ -91,8 +54,8 @@ _MIB = 1024 * 1024
 def node(**options: Any) -> None:
     """Run a node: go on with the folder's network, or begin one.
 
-    On a new machine this founds a network of one node and prints a ticket with which members join
-    from another terminal.
+    `ccp2p net create` and `ccp2p net join` prepare a folder. Without either, on a new machine,
+    this founds a network of its own, which anybody with the ticket that it prints may join.
     """
     _configure_log(options["verbose"])
     output = _Output(options["as_json"])
@@ -128,51 +91,23 @@ async def _run(options: dict[str, Any], output: "_Output") -> None:
 async def _settle(options: dict[str, Any]) -> "NodeSetup":
     import trio
 
-    from ccp2p.attestation.inputs import read_endorsement, read_file
-    from ccp2p.client.profile import default_folder
-    from ccp2p.node import setup
-    from ccp2p.node.home import Listen, NodeHome
-
-    directory: Path = options["data"] or default_folder() / "node"
-    wanted = setup.Wanted(
-        directory,
-        Listen(options["listen"], options["port"], options["client_port"]),
-        options["vendor"],
-        options["map_size"] * _MIB,
-        tuple(read_endorsement(read_file(path)) for path in options["endorsements"]),
-    )
-    if options["join_ticket"]:
-        return await _join(wanted, options["join_ticket"])
-    if NodeHome(directory).networks():
-        return await trio.to_thread.run_sync(setup.reopen, wanted)
-    return _found(wanted, options)
-
-
-def _found(wanted: "Wanted", options: dict[str, Any]) -> "NodeSetup":
-    from ccp2p.model.genesis import Parameters
-    from ccp2p.node import setup
-
-    app: Literal["rooms", "kv"] = options["app"]
-    parameters = Parameters(coin_length=options["coin_length"])
-    policy = console.read_text(options["policy"]) if options["policy"] else None
-    founding = setup.Founding(options["name"], app, options["founders"], parameters, policy)
-    return setup.found(wanted, founding, time.time_ns() // 1_000_000)
-
-
-async def _join(wanted: "Wanted", text: str) -> "NodeSetup":
-    from ccp2p.client.connection import fetch_genesis
-    from ccp2p.model.errors import Fault, Unreachable
+    from ccp2p.cli.net_join import fetch
+    from ccp2p.client.profile import Profile, default_folder
     from ccp2p.model.ticket import parse_ticket
     from ccp2p.node import setup
+    from ccp2p.node.home import NodeHome
 
-    ticket = parse_ticket(console.read_secret(text))
-    fault: Fault = Unreachable("the ticket names no address")
-    for address in ticket.addresses:
-        try:
-            return setup.join(wanted, ticket, await fetch_genesis(address))
-        except Unreachable as unreachable:
-            fault = unreachable
-    raise fault
+    wanted = node_options.wanted(options)
+    if options["join_ticket"]:
+        ticket = parse_ticket(console.read_secret(options["join_ticket"]))
+        offer = await fetch(ticket, allow_simulated=True)
+        return setup.join(wanted, ticket, offer.welcome)
+    home = NodeHome(wanted.directory)
+    if home.networks() or home.is_prepared:
+        return await trio.to_thread.run_sync(setup.reopen, wanted)
+    governor = Profile(default_folder()).member(None).public
+    founding = node_options.founding(options["name"], options, (governor,), 1, standing=True)
+    return setup.found(wanted, founding, time.time_ns() // 1_000_000)
 
 
 async def _stop_on_signal(scope: Any) -> None:
@@ -239,8 +174,10 @@ class _Output:
             return
         if ticket is not None and node.setup.genesis.founders > 1:
             text = _format(ticket)
-            console.say("Start the other founders with this ticket (one of them each time):")
-            console.say(f"  {console.program()} node --data FOLDER --join {text}")
+            others = node.setup.genesis.founders - 1
+            flag = "--allow-simulated " if node.setup.policy.is_simulated else ""
+            console.say(f"\nOn {others} more machine(s), with this node ticket:")
+            console.say(f"  ccp2p net join {flag}{text}\n  ccp2p node\n")
             self._emit("founding", node_ticket=text)
 
     def ready(self, node: "Node") -> None:
@@ -252,6 +189,8 @@ class _Output:
             console.say("\nJoin as a member from another terminal:")
             flag = " --allow-simulated" if setup.policy.is_simulated else ""
             console.say(f"  {console.program()} net join{flag} {_format(member)}\n")
+        elif setup.is_first:
+            console.say(f"\nInvite from another terminal: {console.program()} invite create\n")
         self._emit(
             "ready",
             network=setup.network.hex(),

@@ -13,10 +13,9 @@ if TYPE_CHECKING:
 DEFAULT_TIMEOUT_S = 20.0
 
 
-def network_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """`--network`, `--allow-simulated`, `--timeout` and `--json`."""
+def patience_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """`--allow-simulated`, `--timeout` and `--json`."""
     for option in (
-        click.option("--network", help="Which joined network. [default: the only one]"),
         click.option(
             "--allow-simulated",
             is_flag=True,
@@ -35,6 +34,12 @@ def network_options(command: Callable[..., Any]) -> Callable[..., Any]:
     ):
         command = option(command)
     return command
+
+
+def network_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """`patience_options`, and `--network`."""
+    option = click.option("--network", help="Which joined network. [default: the only one]")
+    return patience_options(option(command))
 
 
 def member_options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -64,21 +69,30 @@ async def open_network(options: dict[str, Any]) -> AsyncIterator["NetworkClient"
     from ccp2p.client.network import open_network as connect
     from ccp2p.client.profile import Profile, default_folder
 
-    _, ticket = Profile(default_folder()).network(options["network"])
+    profile = Profile(default_folder())
+    name, ticket = profile.network(options["network"])
     async with connect(ticket, allow_simulated=options["allow_simulated"]) as client:
+        if not ticket.record:
+            # Its creator has held this ticket since before it was founded: from now on this
+            # record counts.
+            profile.add_network(client.pinned_ticket(), name)
         yield client
 
 
 @asynccontextmanager
 async def open_session(options: dict[str, Any]) -> AsyncIterator["MemberSession"]:
     """An open session of the chosen member with the chosen network."""
+    async with open_network(options) as client:
+        yield await introduce(client, options)
+
+
+async def introduce(client: "NetworkClient", options: dict[str, Any]) -> "MemberSession":
+    """The chosen member's session over an open connection."""
     from ccp2p.client.profile import Profile, default_folder
 
-    member = Profile(default_folder()).member(options["member"])
-    async with open_network(options) as client:
-        session = client.session(member)
-        await session.open(timeout_ms(options))
-        yield session
+    session = client.session(Profile(default_folder()).member(options["member"]))
+    await session.open(timeout_ms(options))
+    return session
 
 
 def timeout_ms(options: dict[str, Any]) -> int:

@@ -10,7 +10,13 @@ from contextlib import asynccontextmanager
 
 import trio
 
-from ccp2p.client.verification import Expectation, VerifiedNode, verify_welcome
+from ccp2p.client.verification import (
+    Expectation,
+    Offer,
+    VerifiedNode,
+    verify_offer,
+    verify_welcome,
+)
 from ccp2p.model.errors import Fault, LocalFault, PeerFault, Unreachable, fault_in
 from ccp2p.model.member_protocol import (
     GetStatus,
@@ -172,11 +178,7 @@ async def open_connection(
     Unreachable when nobody answers; AttestationFault or PeerFault when the node is not trusted.
     """
     async with connect(address, timeout_ms=timeout_ms) as stream:
-        nonce = os.urandom(32)
-        welcome = await _greet(stream, nonce, record, timeout_ms)
-        expected = Expectation(
-            network, record, stream.remote, nonce, int(time.time()), allow_simulated
-        )
+        welcome, expected = await _greet(stream, network, record, allow_simulated, timeout_ms)
         node = await trio.to_thread.run_sync(verify_welcome, welcome, expected)
         connection = NodeConnection(stream, node)
         async with trio.open_nursery() as nursery:
@@ -187,19 +189,27 @@ async def open_connection(
                 nursery.cancel_scope.cancel()
 
 
-async def fetch_genesis(address: str, *, timeout_ms: int = 10_000) -> Welcome:
-    """A node's unverified welcome: a founder needs the genesis before it can judge anybody."""
+async def fetch_offer(
+    address: str, network: bytes, *, allow_simulated: bool, timeout_ms: int = 10_000
+) -> Offer:
+    """What a node says of the network that others may found with it; faults as above."""
     async with connect(address, timeout_ms=timeout_ms) as stream:
-        return await _greet(stream, os.urandom(32), b"", timeout_ms)
+        welcome, expected = await _greet(stream, network, b"", allow_simulated, timeout_ms)
+        return await trio.to_thread.run_sync(verify_offer, welcome, expected)
 
 
-async def _greet(stream: FrameStream, nonce: bytes, record: bytes, timeout_ms: int) -> Welcome:
+async def _greet(
+    stream: FrameStream, network: bytes, record: bytes, allow_simulated: bool, timeout_ms: int
+) -> tuple[Welcome, Expectation]:
+    """A node's welcome over a fresh nonce, and what to hold it against."""
+    nonce = os.urandom(32)
+    expected = Expectation(network, record, stream.remote, nonce, int(time.time()), allow_simulated)
     with trio.move_on_after(timeout_ms / 1000):
-        await stream.send(encode_message(Hello(nonce, record)))
+        await stream.send(encode_message(Hello(nonce, expected.record)))
         message = decode_node_message(await stream.receive(), PeerFault)
         if not isinstance(message, Welcome):
             raise PeerFault("protocol", "the node did not introduce itself")
-        return message
+        return message, expected
     raise Unreachable("the node did not introduce itself in time")
 
 

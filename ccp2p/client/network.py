@@ -7,12 +7,14 @@ that is lost is dialled and verified again, as long as the client lives.
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
+import msgspec
 import trio
 
 from ccp2p.client.connection import NodeConnection, open_connection
 from ccp2p.client.session import MemberSession
 from ccp2p.client.verification import VerifiedNode
 from ccp2p.crypto.signatures import SigningKey
+from ccp2p.model import limits
 from ccp2p.model.errors import AttestationFault, Fault, Unreachable, fault_in
 from ccp2p.model.ticket import Ticket
 
@@ -38,6 +40,16 @@ class NetworkClient:
     def verified(self) -> VerifiedNode:
         """What was verified of the network, from the first connection."""
         return self.connections[0].node
+
+    def pinned_ticket(self) -> Ticket:
+        """The ticket, with what was verified: the record to hold others to, more addresses."""
+        verified = self.verified
+        addresses = dict.fromkeys([*self.ticket.addresses, *verified.client_addresses])
+        return msgspec.structs.replace(
+            self.ticket,
+            record=verified.record_digest,
+            addresses=tuple(addresses)[: limits.MAX_ADDRESSES],
+        )
 
     def live(self) -> list[NodeConnection]:
         """Connections that are up."""

@@ -5,6 +5,7 @@ Keys and tickets are files that only their owner can read; names are the file na
 
 import os
 import re
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -46,8 +47,11 @@ class Profile:
             raise MemberFault("network", f"choose a network with --network (joined: {known})")
         raise MemberFault("network", f"no network is called {name!r} here (joined: {known})")
 
-    def add_network(self, ticket: Ticket, name: str | None) -> str:
-        """Keep a ticket under a name; joining a network again replaces its ticket."""
+    def name_for(self, ticket: Ticket, name: str | None) -> str:
+        """The local name of a ticket's network: its old one, else `name` or a free one.
+
+        MemberFault when the name is another network's here, or is none.
+        """
         for known, held in self.networks().items():
             if held.network == ticket.network:
                 name = name or known
@@ -56,20 +60,46 @@ class Profile:
         held = self.networks().get(name)
         if held is not None and held.network != ticket.network:
             raise MemberFault("network", f"{name!r} is another network here; choose --as NAME")
-        _write(self.folder / "networks" / f"{name}.ticket", format_ticket(ticket).encode())
         return name
+
+    def add_network(self, ticket: Ticket, name: str | None) -> str:
+        """Keep a ticket under a name; joining a network again replaces its ticket."""
+        name = self.name_for(ticket, name)
+        _write(self._ticket_path(name), format_ticket(ticket).encode())
+        return name
+
+    def remove_network(self, name: str) -> None:
+        """Forget a network that was joined; the members' keys stay."""
+        _remove(self._ticket_path(name))
+
+    def has_member(self, name: str | None) -> bool:
+        """Whether a member's key was made before."""
+        return self._key_path(name).exists()
+
+    def remove_member(self, name: str | None) -> None:
+        """Forget a key for good; only for one that no network knows."""
+        path = self._key_path(name)
+        _remove(path)
+        with suppress(OSError):  # other keys are there
+            path.parent.rmdir()
 
     def member(self, name: str | None) -> SigningKey:
         """A member's key; made on first use."""
-        name = name or DEFAULT_MEMBER
-        _check_name(name)
-        path = self.folder / "members" / f"{name}.key"
+        path = self._key_path(name)
         if not path.exists():
             _write(path, os.urandom(32))
         seed = path.read_bytes()
         if len(seed) != 32:
             raise LocalFault("member-key", f"{path} is damaged")
         return SigningKey(seed)
+
+    def _ticket_path(self, name: str) -> Path:
+        return self.folder / "networks" / f"{name}.ticket"
+
+    def _key_path(self, name: str | None) -> Path:
+        name = name or DEFAULT_MEMBER
+        _check_name(name)
+        return self.folder / "members" / f"{name}.key"
 
 
 def _check_name(name: str) -> None:
@@ -85,6 +115,13 @@ def _free_name(wanted: str, taken: set[str]) -> str:
     while name in taken:
         name, number = f"{base[:48]}-{number}", number + 1
     return name
+
+
+def _remove(path: Path) -> None:
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as error:
+        raise LocalFault("profile", f"{path} cannot be removed: {error.strerror}") from None
 
 
 def _write(path: Path, data: bytes) -> None:

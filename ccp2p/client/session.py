@@ -17,6 +17,7 @@ from ccp2p.crypto.signatures import SigningKey
 from ccp2p.model import codec, limits
 from ccp2p.model.envelope import Event, event_id, event_signed_bytes
 from ccp2p.model.errors import Denied, Fault, MemberFault, NotCommitted, PeerFault, Unreachable
+from ccp2p.model.host_commands import INVITE_REFUSALS
 from ccp2p.model.member_protocol import Asked, QueryResult, Question, Read
 from ccp2p.model.outcome import Outcome
 from ccp2p.sealing import session as sessions
@@ -93,7 +94,7 @@ class MemberSession:
             sealed = self._seal(0, os.urandom(_NONCE_BYTES), self._opening)
             outcome = await self.outcome_of(sealed, timeout_ms)
         if outcome.status != "ok":
-            raise Denied(_DENIALS.get(outcome.body, outcome.body.decode(errors="replace")))
+            raise _denied(outcome)
         self.last = max(self.last, int.from_bytes(outcome.body, "big"))
         self.seen = max(self.seen, outcome.commit)
         return outcome.commit
@@ -240,17 +241,22 @@ class MemberSession:
 
 
 _DENIALS = {
-    b"not-invited": "the network does not know this member, and the ticket's invite is not its own",
-    b"bad-key": "the member's key is not a valid Ed25519 key",
-    b"bad-signature": "the event's signature is wrong",
+    **INVITE_REFUSALS,
+    "bad-key": "the member's key is not a valid Ed25519 key",
+    "bad-signature": "the event's signature is wrong",
 }
+
+
+def _denied(outcome: Outcome) -> Denied:
+    reason = outcome.body.decode(errors="replace")
+    return Denied(_DENIALS.get(reason, reason), reason)
 
 
 def require_executed(outcome: Outcome) -> bytes:
     """The body of an executed event; Denied or MemberFault says why there is none."""
     reason = outcome.body.decode(errors="replace")
     if outcome.status == "denied":
-        raise Denied(_DENIALS.get(outcome.body, reason))
+        raise _denied(outcome)
     if outcome.status == "rejected":
         raise Denied(f"the network refused it: {reason}", reason)
     if outcome.status != "ok":

@@ -57,16 +57,29 @@ class Expectation:
     allow_simulated: bool
 
 
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """A network that its first node invites other nodes to found; that node's evidence holds."""
+
+    welcome: Welcome
+    genesis: Genesis
+    policy: Policy
+    verdict: Verdict
+
+
+def verify_offer(welcome: Welcome, expected: Expectation) -> Offer:
+    """What a node is about to take part in; AttestationFault or PeerFault says why it must not."""
+    genesis = _check_genesis(welcome, expected)
+    policy = _check_policy(genesis, expected)
+    if not welcome.records and welcome.node != genesis.first_node:
+        raise AttestationFault("only a network's first node gathers its founders", ("first-node",))
+    return Offer(welcome, genesis, policy, _check_evidence(welcome, expected, policy))
+
+
 def verify_welcome(welcome: Welcome, expected: Expectation) -> VerifiedNode:
     """The node behind a welcome; AttestationFault or PeerFault says why it is not trusted."""
     genesis = _check_genesis(welcome, expected)
-    policy = parse_policy(genesis.policy)
-    if policy.is_simulated and not expected.allow_simulated:
-        raise AttestationFault(
-            "this network runs on simulated TEEs, which protect nothing: it is NOT confidential. "
-            "Pass --allow-simulated if that is what you want",
-            ("simulated",),
-        )
+    policy = _check_policy(genesis, expected)
     verdict = _check_evidence(welcome, expected, policy)
     record, digest = _check_records(welcome, expected, genesis, policy)
     seat = record.committee().index_of(welcome.node)
@@ -133,6 +146,17 @@ def _check_genesis(welcome: Welcome, expected: Expectation) -> Genesis:
     if welcome.node != expected.remote:
         raise AttestationFault("the node shows another key than its connection", ("node-key",))
     return parse_genesis(welcome.genesis)
+
+
+def _check_policy(genesis: Genesis, expected: Expectation) -> Policy:
+    policy = parse_policy(genesis.policy)
+    if policy.is_simulated and not expected.allow_simulated:
+        raise AttestationFault(
+            "this network runs on simulated TEEs, which protect nothing: it is NOT confidential. "
+            "Pass --allow-simulated if that is what you want",
+            ("simulated",),
+        )
+    return policy
 
 
 def _check_evidence(welcome: Welcome, expected: Expectation, policy: Policy) -> Verdict:

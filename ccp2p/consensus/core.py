@@ -109,6 +109,11 @@ class Consensus:
         return self._own
 
     @property
+    def last_rounds(self) -> list[int]:
+        """The highest round of each author's admitted blocks since the start; 0: none."""
+        return list(self._index.last_rounds)
+
+    @property
     def newest_by_author(self) -> list[BlockReference | None]:
         """The admitted block of the highest round of each author, above the gc round."""
         newest = (self._index.newest(author) for author in range(self._size))

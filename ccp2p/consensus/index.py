@@ -23,6 +23,7 @@ class Index:
         self._chains: list[list[Vertex]] = [[] for _ in range(size)]
         self._lowest = 1
         self._lightened = 0
+        self.last_rounds = [0] * size  # the highest admitted of each author, also once forgotten
         self.urgent = 0  # vertices with a payload that wants to be committed soon
 
     def __len__(self) -> int:
@@ -42,6 +43,7 @@ class Index:
         self._by_digest[vertex.reference.digest] = vertex
         self._by_round.setdefault(vertex.round, []).append(vertex)
         self._extend_chain(vertex)
+        self.last_rounds[vertex.author] = max(self.last_rounds[vertex.author], vertex.round)
         self.urgent += vertex.is_urgent
         return vertex
 

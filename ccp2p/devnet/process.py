@@ -64,6 +64,8 @@ class NodeProcess:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=log,
+                # Whoever starts a network governs it; here that is nobody's own key.
+                env=os.environ | {"CCP2P_HOME": str(self.directory.parent / "governor")},
             )
         task_status.started()
         try:

@@ -5,15 +5,17 @@ from ccp2p.execution.member_sequence import MemberSequences
 from ccp2p.execution.state import State
 from ccp2p.model import codec
 from ccp2p.model.errors import MemberFault
-from ccp2p.model.host_commands import InviteIssued, IssueInvite, decode_command
+from ccp2p.model.host_commands import InviteIssued, IssueInvite, Role, decode_command
 
 
 class Host:
-    """`governors` are member keys; `standing_invite` a digest that lets anybody in, or empty."""
+    """`governors` are member keys; standing invites are digests that always let in, or empty."""
 
-    def __init__(self, governors: tuple[bytes, ...], standing_invite: bytes) -> None:
+    def __init__(
+        self, governors: tuple[bytes, ...], member_invite: bytes, node_invite: bytes
+    ) -> None:
         self._governors = governors
-        self._standing_invite = standing_invite
+        self._standing: dict[Role, bytes] = {"member": member_invite, "node": node_invite}
 
     def admit(
         self,
@@ -29,14 +31,21 @@ class Host:
         """
         if members.is_known(member):
             return None
-        if member not in self._governors and (
-            not self._standing_invite or secret_digest != self._standing_invite
-        ):
-            refusal = invites.use(state, "member", secret_digest, ledger_time_ms)
+        if member not in self._governors:
+            refusal = self.use_invite(state, "member", secret_digest, ledger_time_ms)
             if refusal is not None:
                 return refusal
         members.enrol(member)
         return None
+
+    def use_invite(
+        self, state: State, role: Role, secret_digest: bytes, ledger_time_ms: int
+    ) -> str | None:
+        """Use an invite once: None, or why not (see `invites.use`). A standing one stays."""
+        standing = self._standing[role]
+        if standing and secret_digest == standing:
+            return None
+        return invites.use(state, role, secret_digest, ledger_time_ms)
 
     def execute(self, state: State, member: bytes, body: bytes, ledger_time_ms: int) -> bytes:
         """Run a command; the answer. MemberFault says why it is refused, and nothing changed."""

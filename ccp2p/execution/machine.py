@@ -51,8 +51,8 @@ class StateMachine:
 
     `app` is a name in `apps.APPS`, `salt_key` the epoch's secret for salts (32 bytes),
     `load_bucket` reads a stored bucket, `protocol` is the epoch record's version and
-    `checkpoint_interval` the genesis parameter, in commits. `governors` and `member_invite` are
-    the genesis's: who may invite, and the digest of its standing invite.
+    `checkpoint_interval` the genesis parameter, in commits. `governors`, `member_invite`
+    and `node_invite` are the genesis's: who may invite, and the digests of its standing invites.
     """
 
     def __init__(
@@ -66,13 +66,14 @@ class StateMachine:
         checkpoint_interval: int,
         governors: tuple[bytes, ...] = (),
         member_invite: bytes = b"",
+        node_invite: bytes = b"",
         cache_bytes: int = limits.STATE_CACHE_BYTES,
     ) -> None:
         if app not in apps.APPS:
             raise LocalFault("unknown-app", f"this program has no app called {app!r}: upgrade it")
         _check_protocol(protocol)
         self._app = apps.APPS[app]()
-        self._host = Host(governors, member_invite)
+        self._host = Host(governors, member_invite, node_invite)
         self._salt_key = salt_key
         self._state = State(
             network=network, salt_key=salt_key, load_bucket=load_bucket, cache_bytes=cache_bytes
@@ -167,6 +168,10 @@ class StateMachine:
         self._enter_epoch(commit.epoch)
         time_ms = commit.ledger_time_ms
         return self._host.admit(self._state, self._sequences, member, secret_digest, time_ms)
+
+    def admit_node(self, secret_digest: bytes, ledger_time_ms: int) -> str | None:
+        """The same for a node that asks to join; call it before `apply` of the commit it is in."""
+        return self._host.use_invite(self._state, "node", secret_digest, ledger_time_ms)
 
     def last_of(self, member: bytes) -> int | None:
         """The last executed number of a member; None when it is unknown."""

@@ -28,9 +28,9 @@ class Genesis(Wire, frozen=True):
     """The genesis record: what a network is, and who may change it.
 
     A governor's key is a member without an invite; `governor_threshold` of them change policy, any
-    one invites. Without governors both stay as they are for good. `member_invite` is the digest of
-    a secret that lets in whoever knows it, without limit, and `node_invite` that of the secret
-    that founders show; empty: there is none.
+    one invites. Without governors both stay as they are for good. `member_invite` and `node_invite`
+    are digests of secrets that let in whoever knows them, without limit or end, `founder_invite`
+    that of the one which founders show; empty: there is none.
     """
 
     name: str
@@ -44,6 +44,7 @@ class Genesis(Wire, frozen=True):
     founders: int
     member_invite: bytes
     node_invite: bytes
+    founder_invite: bytes
     created_ms: int
 
 
@@ -61,7 +62,8 @@ def parse_genesis(genesis_bytes: bytes) -> Genesis:
     if not 1 <= len(genesis.name) <= limits.MAX_NAME_CHARS:
         raise MemberFault("genesis", "a network's name has 1 to 64 characters")
     _check_governors(genesis.governors, genesis.governor_threshold)
-    if any(len(digest) not in (0, 32) for digest in (genesis.member_invite, genesis.node_invite)):
+    invites = (genesis.member_invite, genesis.node_invite, genesis.founder_invite)
+    if any(len(digest) not in (0, 32) for digest in invites):
         raise MemberFault("genesis", "an invite's digest has 32 bytes, or none")
     return genesis
 

@@ -52,6 +52,15 @@ class InviteIssued(Wire, frozen=True):
     expires_ms: int
 
 
+INVITE_REFUSALS = {
+    "not-invited": "the network does not know the ticket's invite, or it ended long ago: ask for a "
+    "new ticket",
+    "invite-used": "the ticket's invite is used up: ask for a new ticket",
+    "invite-expired": "the ticket's invite has expired: ask for a new ticket",
+    "invite-role": "the ticket's invite is for the other role (member, node): ask for a new ticket",
+}
+"""What the codes mean with which a newcomer is refused."""
+
 HostCommand = IssueInvite | RevokeInvite
 _KINDS: dict[str, type[Any]] = {kind.kind: kind for kind in (IssueInvite, RevokeInvite)}
 

@@ -67,6 +67,7 @@ MAX_ENDORSEMENTS: Final = 16  # separate certificates, chains, lists and collate
 MAX_CERTIFICATES: Final = 10  # of one verdict, all endorsements together; genuine ones need 6
 MAX_CERTIFICATE_BYTES: Final = 8 * 1024  # genuine ones have at most 2 KiB; parsed ones are kept
 MAX_TICKET_CHARS: Final = 8192
+TICKET_ADDRESSES: Final = 2  # the verified node names the others; a ticket should fit a message
 MAX_POLICY_BYTES: Final = 64 * 1024
 MAX_GENESIS_BYTES: Final = 128 * 1024
 MAX_RECORD_BYTES: Final = 256 * 1024

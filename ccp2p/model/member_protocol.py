@@ -165,7 +165,8 @@ class GetStatus(Wire, frozen=True):
 class Status(Wire, frozen=True):
     """Node: roots after `commit`; `commit` is 0 when the one asked for is not known here.
 
-    `connected` counts committee peers with a live attested connection.
+    `connected` counts committee peers with a live attested connection; `last_rounds` are the
+    rounds of the newest blocks that the node has of each seat, 0 where it has none.
     """
 
     kind: ClassVar[str] = "status"
@@ -179,6 +180,7 @@ class Status(Wire, frozen=True):
     certified: int
     connected: int
     floor: str
+    last_rounds: tuple[int, ...] = ()
 
 
 ClientMessage = Hello | Submit | Query | GetStatus

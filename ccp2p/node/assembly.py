@@ -6,12 +6,13 @@ from functools import partial
 
 from ccp2p.consensus.validity import Rules
 from ccp2p.crypto import signatures
+from ccp2p.execution.machine import StateMachine
 from ccp2p.membership.means import Judged, Means
 from ccp2p.membership.records import Link
 from ccp2p.membership.roster import Roster
-from ccp2p.model import hashing
 from ccp2p.model.epoch import parse_record, record_digest
 from ccp2p.model.errors import LocalFault, PeerFault
+from ccp2p.model.host_commands import INVITE_REFUSALS, invite_digest
 from ccp2p.node.attestor import NodeAttestor
 from ccp2p.node.core import NodeCore
 from ccp2p.node.executor import Executor
@@ -68,7 +69,7 @@ def build_replica(
     roster = Roster.decode(machine.roster) if machine.roster else first_roster(link.record)
     if roster.epoch != committee.epoch:
         raise LocalFault("roster", "the stored roster is of another epoch than the record")
-    means = means_of(setup, attestor, link)
+    means = means_of(setup, attestor, link, machine)
     executor = Executor(
         network=setup.network,
         committee=committee,
@@ -114,7 +115,7 @@ def steward_of(setup: NodeSetup, record: NetworkRecord) -> Steward:
     )
 
 
-def means_of(setup: NodeSetup, attestor: NodeAttestor, link: Link) -> Means:
+def means_of(setup: NodeSetup, attestor: NodeAttestor, link: Link, machine: StateMachine) -> Means:
     """What the membership rules ask of this node: its verifier at the ledger's time, and keys."""
     return Means(
         network=setup.network,
@@ -123,7 +124,7 @@ def means_of(setup: NodeSetup, attestor: NodeAttestor, link: Link) -> Means:
         epoch_key=link.record.epoch_key,
         vendor_cap=setup.policy.caps.vendor,
         judge=partial(_judge, attestor),
-        admit=partial(_admit, setup.genesis.node_invite),
+        admit=partial(_admit, machine),
         verify=signatures.verify,
     )
 
@@ -137,6 +138,7 @@ def _judge(
     return Judged(verdict.platform_id, verdict.vendor, verdict.tee)
 
 
-def _admit(node_invite: bytes, invite: bytes, _time_ms: int) -> None:
-    if hashing.digest(hashing.INVITE, invite) != node_invite:
-        raise PeerFault("invite", "the ticket's invite is not this network's")
+def _admit(machine: StateMachine, invite: bytes, time_ms: int) -> None:
+    refusal = machine.admit_node(invite_digest(invite), time_ms)
+    if refusal is not None:
+        raise PeerFault(refusal, INVITE_REFUSALS[refusal])

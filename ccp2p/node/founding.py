@@ -127,7 +127,7 @@ async def _admit(
     try:
         if request.node != node:
             raise PeerFault("founding", "a founder speaks for itself only")
-        if invite_digest(request.invite) != founder.genesis.node_invite:
+        if invite_digest(request.invite) != founder.genesis.founder_invite:
             raise PeerFault("invite", "the ticket's invite is not this network's")
         seat = founder.seat(request)
         others = [held for other, held in seats.items() if other != node]

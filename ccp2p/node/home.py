@@ -1,9 +1,10 @@
-"""A node's folder: its sealed identity, its listen ports and its network's database.
+"""A node's folder: its sealed identity, where it listens, and its network, to be or founded.
 
 Everything that names people or keys is sealed by the TEE; what is readable names neither.
 """
 
 import os
+import socket
 from pathlib import Path
 
 from ccp2p.attestation.platforms.interface import Platform
@@ -15,17 +16,34 @@ from ccp2p.sealing.identity import Identity
 _IDENTITY = "identity.sealed"
 _LISTEN = "listen"
 _SIGNED = "founding-signed"
+_PREPARATION = "founding.sealed"
 _NETWORKS = "networks"
+_HOST = "127.0.0.1"
 
 _IN_MEMORY = os.urandom(32)  # what a TEE without a sealing key (TDX, Nitro) has instead
 
 
 class Listen(Wire, frozen=True):
-    """TCP ports of the node and client listeners; 0 lets the system choose."""
+    """Where to listen for nodes and for members; an empty host and port 0 leave it open."""
 
-    host: str = "127.0.0.1"
+    host: str = ""
     node_port: int = 0
     client_port: int = 0
+
+    def settled(self) -> "Listen":
+        """This with free ports in place of open ones, so that addresses can be told beforehand.
+
+        LocalFault when the host is not this machine's, or a port is taken.
+        """
+        host = self.host or _HOST
+        try:
+            with socket.socket() as node, socket.socket() as client:
+                node.bind((host, self.node_port))
+                client.bind((host, self.client_port))
+                (host, node_port), (_, client_port) = node.getsockname(), client.getsockname()
+                return Listen(host, node_port, client_port)
+        except (OSError, OverflowError) as error:
+            raise LocalFault("listen", f"cannot listen on {host}: {error}") from None
 
 
 def holds_node(directory: Path) -> bool:
@@ -83,13 +101,13 @@ class NodeHome:
         return identity
 
     def listen(self, wanted: Listen) -> Listen:
-        """The ports used last time, where `wanted` leaves them open."""
+        """The address used last time, where `wanted` leaves it open."""
         path = self.directory / _LISTEN
-        if not path.exists():
-            return wanted
-        kept = codec.decode(path.read_bytes(), Listen, 1024, LocalFault)
+        kept = Listen()
+        if path.exists():
+            kept = codec.decode(path.read_bytes(), Listen, 1024, LocalFault)
         return Listen(
-            wanted.host or kept.host,
+            wanted.host or kept.host or _HOST,
             wanted.node_port or kept.node_port,
             wanted.client_port or kept.client_port,
         )
@@ -97,6 +115,24 @@ class NodeHome:
     def keep_listen(self, listen: Listen) -> None:
         """Remember the ports, so that peers find this node where it was."""
         _write(self.directory / _LISTEN, codec.encode(listen))
+
+    @property
+    def is_prepared(self) -> bool:
+        """Whether the node here is about to found a network."""
+        return (self.directory / _PREPARATION).exists() and not self.networks()
+
+    def preparation(self) -> bytes | None:
+        """What `keep_preparation` kept, or None."""
+        path = self.directory / _PREPARATION
+        return path.read_bytes() if path.exists() else None
+
+    def keep_preparation(self, sealed: bytes) -> None:
+        """Remember a network to be founded."""
+        _write(self.directory / _PREPARATION, sealed)
+
+    def drop_preparation(self) -> None:
+        """Forget it; the network is founded."""
+        (self.directory / _PREPARATION).unlink(missing_ok=True)
 
     def mark_signed(self, network: bytes, digest: bytes) -> None:
         """Remember which record 0 this node signed; LocalFault when it signed another one."""

@@ -46,8 +46,6 @@ from ccp2p.sealing.secrets import SECRET_BYTES, EpochSecrets
 
 _log = structlog.get_logger()
 
-_TICKET_ADDRESSES = 2  # the verified node names the others; a ticket should fit a message
-
 
 @dataclass(frozen=True, slots=True)
 class Reports:
@@ -156,10 +154,10 @@ class Node:
             self._replica.steward.is_leaving = True
 
     def tickets(self) -> tuple[Ticket | None, Ticket | None]:
-        """(member, node) tickets, where this node holds the invites."""
+        """(member, node) tickets, where this node holds the genesis's invites."""
         setup = self.setup
         record = record_digest(setup.record.signed.record) if setup.record else b""
-        clients = self._client_addresses()[:_TICKET_ADDRESSES]
+        clients = self._client_addresses()[: limits.TICKET_ADDRESSES]
 
         def ticket(role: str, secret: bytes) -> Ticket | None:
             if not secret:
@@ -220,6 +218,7 @@ class Node:
             certified=replica.executor.certified,
             connected=len(self._connected),
             floor=f"{floor.by}:{floor.round}" if floor else "",
+            last_rounds=tuple(replica.core.consensus.last_rounds),
         )
 
     def _stored_commit(self, index: int) -> bytes | None:

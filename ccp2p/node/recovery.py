@@ -39,6 +39,7 @@ def recovered_state(
         checkpoint_interval=genesis.parameters.checkpoint_interval,
         governors=genesis.governors,
         member_invite=genesis.member_invite,
+        node_invite=genesis.node_invite,
     )
     if last is not None or epoch > 0:
         machine.restore(store.buckets(), last.state_root if last else record.state_root)

@@ -1,4 +1,7 @@
-"""The three ways for a node to have a network: found one, join a founding, open what it holds."""
+"""The three ways for a node to have a network: found one, join a founding, open what it holds.
+
+The first two only prepare the folder; whether the node runs at once or later makes no difference.
+"""
 
 import os
 from collections.abc import Callable
@@ -11,18 +14,19 @@ from ccp2p.attestation.platforms.detection import open_platform
 from ccp2p.attestation.platforms.interface import Platform
 from ccp2p.attestation.platforms.simulated import SimulatedPlatform
 from ccp2p.attestation.policy import Policy, parse_policy, simulated_policy
-from ccp2p.model import codec, hashing, limits
+from ccp2p.model import codec, limits
 from ccp2p.model.errors import LocalFault, MemberFault
-from ccp2p.model.genesis import Genesis, Parameters, check_parameters, network_id, parse_genesis
+from ccp2p.model.genesis import Genesis, Parameters, network_id, parse_genesis
+from ccp2p.model.host_commands import invite_digest
 from ccp2p.model.member_protocol import Welcome
 from ccp2p.model.ticket import Ticket
 from ccp2p.node.attestor import NodeAttestor
 from ccp2p.node.home import Listen, NodeHome, holds_node, keeps_keys, sealing_key
 from ccp2p.node.network_record import NetworkRecord
+from ccp2p.node.preparation import Preparation
 from ccp2p.sealing.identity import Identity, storage_key
 from ccp2p.storage.lmdb_store import LmdbStore
 
-INVITE_BYTES = 16
 _AT_REST_AEAD = "aegis256"  # one node's own matter, so not a network parameter
 
 
@@ -42,13 +46,20 @@ class Wanted:
 
 @dataclass(frozen=True, slots=True)
 class Founding:
-    """A network to be. `policy` is TOML; without one, simulated nodes of this very program."""
+    """A network to be. `policy` is TOML; without one, simulated nodes of this very program.
+
+    `governors` are member keys, of which `governor_threshold` must agree. With a `standing_invite`
+    the first node has tickets that let in anybody, and any node.
+    """
 
     name: str
     app: Literal["rooms", "kv"]
     founders: int
     parameters: Parameters
     policy: str | None = None
+    governors: tuple[bytes, ...] = ()
+    governor_threshold: int = 0
+    standing_invite: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +87,11 @@ class NodeSetup:
     member_invite: bytes = b""
     node_invite: bytes = b""
 
+    @property
+    def is_first(self) -> bool:
+        """Whether this node is the genesis's first."""
+        return self.identity.node == self.genesis.first_node
+
     def attestor(self, clock: Callable[[], int]) -> NodeAttestor:
         """This node's attestation in this network."""
         return NodeAttestor(self.identity, self.platform, self.network, self.policy, clock)
@@ -86,67 +102,98 @@ class NodeSetup:
 
     def founded(self, record: NetworkRecord, store: LmdbStore) -> "NodeSetup":
         """This setup once the founding is over."""
+        self.home.drop_preparation()
         return replace(self, record=record, store=store)
 
 
 def found(wanted: Wanted, founding: Founding, now_ms: int) -> NodeSetup:
     """A new network whose first node this is; simulated, unless a hardware policy is given."""
-    check_parameters(founding.parameters)
     text = founding.policy or simulated_policy(measurement())
-    home = _empty_home(wanted)
-    platform = _platform(wanted, home, parse_policy(text).is_simulated)
-    identity = home.identity(platform)
-    member_invite, node_invite = os.urandom(INVITE_BYTES), os.urandom(INVITE_BYTES)
-    genesis = Genesis(
-        name=founding.name,
-        kind="group",
-        app=founding.app,
-        policy=text,
-        parameters=founding.parameters,
-        governors=(identity.node,),
-        governor_threshold=1,
-        first_node=identity.node,
-        founders=founding.founders,
-        member_invite=hashing.digest(hashing.INVITE, member_invite),
-        node_invite=hashing.digest(hashing.INVITE, node_invite),
-        created_ms=now_ms,
-    )
-    setup = _setup(wanted, home, platform, codec.encode(genesis))
-    return replace(setup, member_invite=member_invite, node_invite=node_invite)
+    is_simulated = parse_policy(text).is_simulated
+    member_invite = os.urandom(limits.INVITE_BYTES) if founding.standing_invite else b""
+    wants_nodes = founding.standing_invite or founding.founders > 1
+    node_invite = os.urandom(limits.INVITE_BYTES) if wants_nodes else b""
+    standing_node_invite = node_invite if founding.standing_invite else b""
+
+    def genesis(first_node: bytes) -> bytes:
+        return codec.encode(
+            Genesis(
+                name=founding.name,
+                kind="group",
+                app=founding.app,
+                policy=text,
+                parameters=founding.parameters,
+                governors=founding.governors,
+                governor_threshold=founding.governor_threshold,
+                first_node=first_node,
+                founders=founding.founders,
+                member_invite=invite_digest(member_invite) if member_invite else b"",
+                node_invite=invite_digest(standing_node_invite) if standing_node_invite else b"",
+                founder_invite=invite_digest(node_invite) if node_invite else b"",
+                created_ms=now_ms,
+            )
+        )
+
+    parse_genesis(genesis(bytes(32)))  # refused before anything is on disk
+    home = NodeHome(wanted.directory)
+    _require_empty(home)
+    platform = _platform(wanted, home, is_simulated)
+    preparation = Preparation(genesis(home.identity(platform).node), member_invite, node_invite)
+    return _prepare(wanted, home, platform, preparation)
 
 
 def join(wanted: Wanted, ticket: Ticket, welcome: Welcome) -> NodeSetup:
-    """A founder or a newcomer by ticket; `welcome` is a node's, and its genesis is checked here."""
+    """A founder or a newcomer by ticket; `welcome` is a node's, and its genesis is checked here.
+
+    Again with another ticket of the same network: the new one counts.
+    """
     if ticket.role != "node":
         raise MemberFault("ticket", "this is a member's ticket; a node needs a node ticket")
     if network_id(welcome.genesis) != ticket.network:
         raise MemberFault("ticket", "the node at that address is not of the ticket's network")
     policy = parse_policy(parse_genesis(welcome.genesis).policy)
-    home = _empty_home(wanted)
+    home = NodeHome(wanted.directory)
+    if not home.is_prepared:
+        _require_empty(home)
     platform = _platform(wanted, home, policy.is_simulated)
-    setup = _setup(wanted, home, platform, welcome.genesis)
+    if home.is_prepared and not _is_joining(home, platform, ticket.network):
+        _require_empty(home)
     addresses = welcome.node_addresses[: limits.MAX_ADDRESSES]
-    return replace(
-        setup,
+    preparation = Preparation(
+        welcome.genesis,
         ticket=ticket,
         first_addresses=addresses,
         is_founded=bool(welcome.records),
     )
+    return _prepare(wanted, home, platform, preparation)
+
+
+def require_kept(setup: NodeSetup) -> None:
+    """LocalFault where the TEE keeps no key, so that another process cannot run what this one made.
+
+    There `ccp2p node` does both.
+    """
+    if not keeps_keys(setup.platform):
+        raise LocalFault(
+            "no-sealing-key",
+            f"{setup.platform.tee} keeps no key from this command to the next: found or join with "
+            "`ccp2p node` itself (--name, --founders, --policy, or --join TICKET)",
+        )
 
 
 def reopen(wanted: Wanted) -> NodeSetup:
-    """The network that the folder holds, on the kind of TEE that sealed it."""
+    """The network that the folder holds or is prepared for, on the kind of TEE that sealed it."""
     home = NodeHome(wanted.directory)
-    networks = home.networks()
-    if not networks:
-        raise LocalFault("data-folder", f"{home.directory} holds no network")
     platform = _platform(wanted, home, home.has_simulated_chip)
+    networks = home.networks()
     if not keeps_keys(platform):
         raise LocalFault(
             "no-sealing-key",
             f"{platform.tee} keeps no key over a restart, so what {home.directory} holds cannot be "
             "opened again: start the node in an empty folder, as a new node",
         )
+    if not networks:
+        return _of_preparation(wanted, home, platform, Preparation.load(home, platform))
     store = _store(home, platform, networks[0], wanted.map_bytes, False)
     record = NetworkRecord.load(store)
     setup = _setup(wanted, home, platform, record.genesis)
@@ -167,6 +214,29 @@ def identity_in(directory: Path) -> Identity:
     simulated = home.has_simulated_chip
     platform = SimulatedPlatform(home.platform_directory) if simulated else open_platform()
     return home.identity(platform)
+
+
+def _prepare(
+    wanted: Wanted, home: NodeHome, platform: Platform, preparation: Preparation
+) -> NodeSetup:
+    setup = _of_preparation(wanted, home, platform, preparation)
+    if keeps_keys(platform):
+        preparation.save(home, platform)
+    home.keep_listen(setup.listen)
+    return setup
+
+
+def _of_preparation(
+    wanted: Wanted, home: NodeHome, platform: Platform, preparation: Preparation
+) -> NodeSetup:
+    return replace(
+        _setup(wanted, home, platform, preparation.genesis),
+        member_invite=preparation.member_invite,
+        node_invite=preparation.node_invite,
+        ticket=preparation.ticket,
+        first_addresses=preparation.first_addresses,
+        is_founded=preparation.is_founded,
+    )
 
 
 def _setup(wanted: Wanted, home: NodeHome, platform: Platform, genesis_bytes: bytes) -> NodeSetup:
@@ -191,11 +261,22 @@ def _setup(wanted: Wanted, home: NodeHome, platform: Platform, genesis_bytes: by
     )
 
 
-def _empty_home(wanted: Wanted) -> NodeHome:
-    home = NodeHome(wanted.directory)
+def _is_joining(home: NodeHome, platform: Platform, network: bytes) -> bool:
+    preparation = Preparation.load(home, platform)
+    return preparation.ticket is not None and network_id(preparation.genesis) == network
+
+
+def _require_empty(home: NodeHome) -> None:
     if home.networks():
-        raise LocalFault("data-folder", f"{home.directory} holds a network already")
-    return home
+        raise LocalFault(
+            "data-folder", f"{home.directory} holds a network already: choose another with --data"
+        )
+    if home.is_prepared:
+        raise LocalFault(
+            "data-folder",
+            f"{home.directory} is prepared for a network already: run it with `ccp2p node --data "
+            f"{home.directory}`, or choose another folder with --data",
+        )
 
 
 def _platform(wanted: Wanted, home: NodeHome, simulated: bool) -> Platform:

@@ -54,7 +54,8 @@ def found(size: int, seed: int, parameters: Parameters) -> Founded:
         first_node=keys[0].public,
         founders=size,
         member_invite=hashing.digest(hashing.INVITE, invite),
-        node_invite=hashing.ZERO_DIGEST,
+        node_invite=b"",
+        founder_invite=b"",
         created_ms=START_MS,
     )
     network = network_id(codec.encode(genesis))

@@ -24,6 +24,15 @@ class NodeProcess:
     ticket: str
     log: Path
 
+    def wait_for(self, event: str) -> dict[str, object]:
+        """The node's next report of `event`."""
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            report: dict[str, object] = json.loads(line)
+            if report["event"] == event:
+                return report
+        raise AssertionError(f"the node ended with {self.process.wait()}")
+
     def stop(self) -> int:
         """SIGTERM; the exit code."""
         self.process.send_signal(signal.SIGTERM)
@@ -41,12 +50,9 @@ def start_node(folder: Path, *arguments: str, event: str = "ready") -> NodeProce
             stdout=subprocess.PIPE,
             stderr=stderr,
         )
-    assert process.stdout is not None
-    for line in process.stdout:
-        report = json.loads(line)
-        if report["event"] == event:
-            return NodeProcess(process, folder, report.get("ticket") or "", log)
-    raise AssertionError(f"the node ended with {process.wait()}")
+    node = NodeProcess(process, folder, "", log)
+    node.ticket = str(node.wait_for(event).get("ticket") or "")
+    return node
 
 
 @pytest.fixture(scope="session")

@@ -33,8 +33,9 @@ def test_networks_are_told_apart_by_local_names(
     stranger.run("net", "join", rooms_node.ticket)
     stranger.run("net", "join", kv_node.ticket, "--as", "db")
     assert "--network" in stranger.run("net", "show", code=2).stderr
-    assert stranger.json("net", "show", "--network", "db")["app"] == "kv"
-    assert stranger.json("net", "show", "--network", "home")["app"] == "rooms"
+    for name, node in (("db", kv_node), ("home", rooms_node)):
+        shown = stranger.json("net", "show", "--network", name)
+        assert shown["id"] == parse_ticket(node.ticket).network.hex()
     assert (
         "no network is called 'x'" in stranger.run("net", "show", "--network", "x", code=2).stderr
     )

@@ -75,3 +75,32 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path):
     (tmp_path / "file").write_bytes(b"")
     with pytest.raises(LocalFault, match="cannot be written"):
         Profile(tmp_path / "file").member("ann")
+
+
+def test_a_network_left_is_forgotten_and_its_name_is_free(profile: Profile):
+    profile.add_network(TICKET, "mine")
+    key = profile.member("ann").public
+    profile.remove_network("mine")
+    assert profile.networks() == {}
+    assert profile.add_network(OTHER, "mine") == "mine"
+    assert profile.member("ann").public == key
+
+
+def test_a_key_that_no_network_took_goes_without_a_trace(profile: Profile):
+    kept = profile.member("ann").public
+    assert not profile.has_member("bob")
+    profile.member("bob")
+    assert profile.has_member("bob")
+    profile.remove_member("bob")
+    assert not profile.has_member("bob")
+    assert profile.member("ann").public == kept
+    profile.remove_member("ann")
+    assert not (profile.folder / "members").exists()
+
+
+def test_a_name_that_is_anothers_is_refused_before_anything_is_written(profile: Profile):
+    profile.add_network(TICKET, "mine")
+    with pytest.raises(MemberFault, match="another network"):
+        profile.name_for(OTHER, "mine")
+    assert profile.name_for(TICKET, None) == "mine"
+    assert profile.name_for(OTHER, None) == "home"

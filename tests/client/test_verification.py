@@ -15,7 +15,12 @@ from ccp2p.attestation import simulated
 from ccp2p.attestation.binding import report_data
 from ccp2p.attestation.bundle import EvidenceBundle
 from ccp2p.attestation.measurement import measurement
-from ccp2p.client.verification import Expectation, VerifiedNode, verify_welcome
+from ccp2p.client.verification import (
+    Expectation,
+    VerifiedNode,
+    verify_offer,
+    verify_welcome,
+)
 from ccp2p.crypto import hpke
 from ccp2p.crypto.signatures import SigningKey
 from ccp2p.model import codec, hashing
@@ -226,3 +231,31 @@ def test_a_node_that_runs_another_program_is_refused_by_nodes(scene: Scene):
     assert any("measurement" in reason for reason in caught.value.reasons)
     same = codec.encode([scene.welcome.sealing, scene.evidence(measurement(), bound)])
     assert second.check(first.node, bound, same).accepted
+
+
+def offer_refusal(welcome: Welcome, expected: Expectation) -> tuple[str, ...]:
+    with pytest.raises(AttestationFault) as caught:
+        verify_offer(welcome, expected)
+    return caught.value.reasons
+
+
+def test_a_founder_checks_the_first_nodes_evidence_before_it_prepares_anything(scene: Scene):
+    unfounded = msgspec.structs.replace(scene.welcome, record=b"")
+    offer = verify_offer(unfounded, scene.expected)
+    assert offer.genesis.first_node == scene.welcome.node
+    assert offer.verdict.tee == "simulated"
+    other_program = msgspec.structs.replace(unfounded, evidence=scene.evidence(b"p" * 32))
+    assert offer_refusal(other_program, scene.expected)
+    stale = replace(scene.expected, nonce=b"another".ljust(32))
+    assert offer_refusal(unfounded, stale)
+    assert offer_refusal(unfounded, replace(scene.expected, network=b"x" * 32)) == ("network-id",)
+    assert offer_refusal(unfounded, replace(scene.expected, remote=b"x" * 32)) == ("node-key",)
+    refuse_simulated = replace(scene.expected, allow_simulated=False)
+    assert offer_refusal(unfounded, refuse_simulated) == ("simulated",)
+
+
+def test_only_the_first_node_gathers_founders(scene: Scene):
+    expected = replace(scene.expected, remote=scene.other.node)
+    assert verify_offer(scene.other, expected).verdict
+    unfounded = msgspec.structs.replace(scene.other, record=b"")
+    assert offer_refusal(unfounded, expected) == ("first-node",)

@@ -24,6 +24,7 @@ GENESIS = Genesis(
     founders=4,
     member_invite=b"m" * 32,
     node_invite=b"n" * 32,
+    founder_invite=b"i" * 32,
     created_ms=1,
 )
 NETWORK = network_id(codec.encode(GENESIS))

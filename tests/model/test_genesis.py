@@ -25,6 +25,7 @@ GENESIS = Genesis(
     founders=4,
     member_invite=b"m" * 32,
     node_invite=b"n" * 32,
+    founder_invite=b"i" * 32,
     created_ms=1,
 )
 
@@ -108,6 +109,7 @@ def test_a_genesis_is_read_back():
         },
         {"member_invite": b"m" * 16},
         {"node_invite": b"n" * 33},
+        {"founder_invite": b"i"},
     ],
 )
 def test_a_genesis_out_of_bounds_is_refused(changes):
@@ -121,7 +123,7 @@ def test_a_genesis_out_of_bounds_is_refused(changes):
         {"governors": (), "governor_threshold": 0},
         {"governors": (b"g" * 32, b"h" * 32), "governor_threshold": 2},
         {"governors": tuple(bytes([n]) * 32 for n in range(5)), "governor_threshold": 3},
-        {"member_invite": b"", "node_invite": b""},
+        {"member_invite": b"", "node_invite": b"", "founder_invite": b""},
     ],
 )
 def test_governors_and_invites_within_their_bounds_are_allowed(changes):
@@ -141,6 +143,7 @@ OTHERS = Genesis(
     founders=5,
     member_invite=b"M" * 32,
     node_invite=b"N" * 32,
+    founder_invite=b"I" * 32,
     created_ms=2,
 )
 

@@ -26,7 +26,7 @@ FROM_NODE = [
     Refused((Refusal(b"t", "code", "message"),)),
     Outcomes(((b"t", b"o"),)),
     Reply(1, b"s", ""),
-    Status(2, 0, 5, b"c", b"r", 1, 7, 4, 3, "peers:9"),
+    Status(2, 0, 5, b"c", b"r", 1, 7, 4, 3, "peers:9", (7, 0)),
 ]
 
 

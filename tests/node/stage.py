@@ -8,10 +8,11 @@ from typing import Literal
 
 import trio
 
-from ccp2p.client.connection import fetch_genesis
+from ccp2p.client.connection import fetch_offer
 from ccp2p.client.network import NetworkClient, open_network
 from ccp2p.model.errors import Fault, fault_in
 from ccp2p.model.genesis import Parameters
+from ccp2p.model.member_protocol import Welcome
 from ccp2p.model.ticket import Ticket
 from ccp2p.node import setup as setups
 from ccp2p.node.floor import Floor
@@ -24,6 +25,12 @@ PATIENCE_S = 60
 TIMEOUT_MS = 40_000
 # Short chains are quick to walk, and short idle rounds let a quiet network come to its end.
 PARAMETERS = Parameters(coin_length=1 << 14, min_round_delay_ms=20, max_round_delay_ms=100)
+
+
+async def welcome_of(ticket: Ticket) -> Welcome:
+    """What the node of a node ticket says."""
+    (address, *_) = ticket.addresses
+    return (await fetch_offer(address, ticket.network, allow_simulated=True)).welcome
 
 
 class Host:
@@ -127,9 +134,9 @@ class Stage:
         setup = setups.found(self.wanted(0, map_bytes), founding, unix_ms())
         self.hosts.append(await self.launch(setup))
         ticket = self.hosts[0].node.tickets()[1]
-        assert ticket is not None
         for number in range(1, count):
-            welcome = await fetch_genesis(ticket.addresses[0])
+            assert ticket is not None
+            welcome = await welcome_of(ticket)
             setup = setups.join(self.wanted(number, map_bytes), ticket, welcome)
             self.hosts.append(await self.launch(setup))
         await self.all_vote()

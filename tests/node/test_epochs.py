@@ -5,10 +5,9 @@ from pathlib import Path
 import trio
 
 from ccp2p.client import rooms
-from ccp2p.client.connection import fetch_genesis
 from ccp2p.model.genesis import Parameters
 from ccp2p.node import setup as setups
-from tests.node.stage import TIMEOUT_MS, Host, Stage, eventually, network
+from tests.node.stage import TIMEOUT_MS, Host, Stage, eventually, network, welcome_of
 from tests.node.test_lifecycle import ann_in_lobby, texts
 
 PATIENCE_S = 60
@@ -18,7 +17,7 @@ async def join(stage: Stage, number: int) -> Host:
     """A newcomer by the first host's node ticket."""
     ticket = stage.hosts[0].node.tickets()[1]
     assert ticket is not None
-    welcome = await fetch_genesis(stage.hosts[0].address)
+    welcome = await welcome_of(ticket)
     setup = setups.join(stage.wanted(number), ticket, welcome)
     host = await stage.launch(setup)
     stage.hosts.append(host)

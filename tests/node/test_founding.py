@@ -11,7 +11,6 @@ import msgspec
 import pytest
 import trio
 
-from ccp2p.client.connection import fetch_genesis
 from ccp2p.crypto import hpke
 from ccp2p.membership import founding as rules
 from ccp2p.membership.founding import FounderRequest
@@ -36,7 +35,15 @@ from ccp2p.node.messages import (
 from ccp2p.node.node import unix_ms
 from ccp2p.node.setup import Founding
 from ccp2p.sealing.secrets import EpochSecrets, seal_to_seat
-from tests.node.stage import PARAMETERS, PATIENCE_S, Host, Stage, eventually, stage
+from tests.node.stage import (
+    PARAMETERS,
+    PATIENCE_S,
+    Host,
+    Stage,
+    eventually,
+    stage,
+    welcome_of,
+)
 
 
 @dataclass
@@ -145,7 +152,7 @@ DISHONEST = {
     "coin": (replacing(coin_anchor=b"c" * 32), "coin anchor"),
     "epoch-key": (replacing(epoch_key=hpke.PrivateKey(b"e" * 32).public), "epoch key"),
     "policy": (replacing(policy_digest=b"p" * 32), "does not follow from the genesis"),
-    "governors": (replacing(governors=()), "does not follow from the genesis"),
+    "governors": (replacing(governors=(b"g" * 32,)), "does not follow from the genesis"),
     "fewer-seats": (lambda r: replacing(seats=r.seats[:2])(r), "2 founders"),
     "swapped-seats": (
         lambda r: replacing(seats=(r.seats[0], r.seats[2], r.seats[1]))(r),
@@ -238,7 +245,7 @@ async def honest_first(directory: Path) -> AsyncIterator[tuple[Stage, Ticket]]:
 
 
 async def join(built: Stage, number: int, ticket: Ticket) -> Host:
-    welcome = await fetch_genesis(ticket.addresses[0])
+    welcome = await welcome_of(ticket)
     return await built.launch(setups.join(built.wanted(number), ticket, welcome))
 
 
@@ -257,7 +264,7 @@ async def test_two_founders_on_one_platform_are_refused(tmp_path: Path):
         twin = built.wanted(1)
         twin.directory.mkdir(parents=True)
         shutil.copytree(tmp_path / "node-0" / "platform", twin.directory / "platform")
-        welcome = await fetch_genesis(ticket.addresses[0])
+        welcome = await welcome_of(ticket)
         same_vendor = setups.Wanted(twin.directory, twin.listen, "sim-a", twin.map_bytes)
         host = await built.launch(setups.join(same_vendor, ticket, welcome))
         await host.ended.wait()
@@ -268,7 +275,7 @@ async def test_two_founders_on_one_platform_are_refused(tmp_path: Path):
 
 async def test_a_ticket_for_members_or_of_another_network_founds_nothing(tmp_path: Path):
     async with honest_first(tmp_path) as (built, ticket):
-        welcome = await fetch_genesis(ticket.addresses[0])
+        welcome = await welcome_of(ticket)
         for changes, said in (
             ({"role": "member"}, "member's ticket"),
             ({"network": b"x" * 32}, "not of the ticket's network"),
@@ -279,7 +286,7 @@ async def test_a_ticket_for_members_or_of_another_network_founds_nothing(tmp_pat
 
 async def test_a_folder_that_signed_another_founding_takes_part_in_none(tmp_path: Path):
     async with honest_first(tmp_path) as (built, ticket):
-        welcome = await fetch_genesis(ticket.addresses[0])
+        welcome = await welcome_of(ticket)
         setup = setups.join(built.wanted(1), ticket, welcome)
         setup.home.mark_signed(b"another network".ljust(32), b"d" * 32)
         host = await built.launch(setup)

@@ -14,7 +14,6 @@ import trio
 
 from ccp2p.attestation import roots
 from ccp2p.attestation.bundle import EvidenceBundle
-from ccp2p.client.connection import fetch_genesis
 from ccp2p.client.network import open_network
 from ccp2p.model import hashing
 from ccp2p.model.errors import AttestationFault, Fault, LocalFault, fault_in
@@ -36,7 +35,7 @@ from tests.attestation.forge import (
     revocation_list,
     rsa_key,
 )
-from tests.node.stage import PARAMETERS, PATIENCE_S, Stage, stage
+from tests.node.stage import PARAMETERS, PATIENCE_S, Stage, stage, welcome_of
 
 PROGRAM, HOST_DATA, ID_KEY, AUTHOR_KEY = b"p" * 48, b"h" * 32, b"i" * 48, b"a" * 48
 CHIPS = tuple(bytes([number]) * 64 for number in (1, 2))
@@ -220,7 +219,7 @@ async def test_a_network_on_hardware_serves_clients_that_want_no_simulation(
         built.hosts.append(await built.launch(setup))
         ticket = built.hosts[0].node.tickets()[1]
         assert ticket is not None
-        welcome = await fetch_genesis(ticket.addresses[0])
+        welcome = await welcome_of(ticket)
         joined = setups.join(built.wanted(1), ticket, welcome)
         built.hosts.append(await built.launch(joined))
         await built.all_vote()

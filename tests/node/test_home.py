@@ -36,7 +36,7 @@ def test_an_identity_moved_to_another_chip_does_not_open(home: NodeHome, tmp_pat
 
 
 def test_ports_are_kept_where_none_are_asked_for(home: NodeHome):
-    assert home.listen(Listen()) == Listen()
+    assert home.listen(Listen()) == Listen("127.0.0.1")
     home.keep_listen(Listen("127.0.0.1", 4001, 4002))
     assert home.listen(Listen()) == Listen("127.0.0.1", 4001, 4002)
     assert home.listen(Listen("127.0.0.1", 5001, 0)) == Listen("127.0.0.1", 5001, 4002)

@@ -1,0 +1,127 @@
+"""Options of the commands that make, prepare and run a node's folder."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ccp2p.cli import console
+from ccp2p.model import limits
+
+if TYPE_CHECKING:
+    from ccp2p.node.setup import Founding, Wanted
+
+_MIB = 1024 * 1024
+_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+DEFAULT_COIN_LENGTH = 1 << 22
+
+Command = Callable[..., Any]
+
+
+def folder_options(command: Command) -> Command:
+    """The node's folder, where it listens, and its TEE; see `wanted`."""
+    return _apply(
+        command,
+        click.option(
+            "--data",
+            type=click.Path(path_type=Path),
+            help="The node's folder. [default: `node` in the folder of your keys]",
+        ),
+        click.option(
+            "--listen", default="", help="Address to listen on. [default: kept or 127.0.0.1]"
+        ),
+        click.option("--port", type=_port(), default=0, help="For nodes. [default: kept or free]"),
+        click.option(
+            "--client-port", type=_port(), default=0, help="For members. [default: kept or free]"
+        ),
+        click.option(
+            "--endorsement",
+            "endorsements",
+            multiple=True,
+            type=_FILE,
+            help="Certificates or collateral that go with this hardware TEE's evidence.",
+        ),
+        click.option(
+            "--vendor", default="sim-a", show_default=True, help="Vendor of the simulated chip."
+        ),
+    )
+
+
+def founding_options(command: Command) -> Command:
+    """What a new network is, but for its name; see `founding`."""
+    return _apply(
+        command,
+        click.option(
+            "--app",
+            type=click.Choice(["rooms", "kv"]),
+            default="rooms",
+            show_default=True,
+            help="What a new network runs.",
+        ),
+        click.option(
+            "--founders",
+            type=click.IntRange(1, limits.MAX_COMMITTEE),
+            default=1,
+            show_default=True,
+            help="Nodes that found a new network together.",
+        ),
+        click.option(
+            "--policy",
+            type=_FILE,
+            help="Attestation policy (TOML) of a new network. [default: simulated TEEs, this "
+            "program]",
+        ),
+        click.option(
+            "--coin-length",
+            type=click.IntRange(256, 1 << 24),
+            default=DEFAULT_COIN_LENGTH,
+            show_default=True,
+            help="Coins of an epoch of the new network: it changes its keys after a fifth less rounds.",
+        ),
+    )
+
+
+def wanted(options: dict[str, Any]) -> "Wanted":
+    """The folder and the machine that `folder_options` describe."""
+    from ccp2p.attestation.inputs import read_endorsement, read_file
+    from ccp2p.client.profile import default_folder
+    from ccp2p.node.home import Listen
+    from ccp2p.node.setup import Wanted
+
+    return Wanted(
+        options["data"] or default_folder() / "node",
+        Listen(options["listen"], options["port"], options["client_port"]),
+        options["vendor"],
+        options.get("map_size", limits.DEFAULT_MAP_BYTES // _MIB) * _MIB,
+        tuple(read_endorsement(read_file(path)) for path in options["endorsements"]),
+    )
+
+
+def founding(
+    name: str, options: dict[str, Any], governors: tuple[bytes, ...], needed: int, standing: bool
+) -> "Founding":
+    """The network that `founding_options` describe; `standing`: with an invite for anybody."""
+    from ccp2p.model.genesis import Parameters
+    from ccp2p.node.setup import Founding
+
+    return Founding(
+        name,
+        options["app"],
+        options["founders"],
+        Parameters(coin_length=options["coin_length"]),
+        console.read_text(options["policy"]) if options["policy"] else None,
+        governors,
+        needed,
+        standing,
+    )
+
+
+def _port() -> click.IntRange:
+    return click.IntRange(0, 65_535)
+
+
+def _apply(command: Command, *options: Callable[[Command], Command]) -> Command:
+    for option in reversed(options):
+        command = option(command)
+    return command
