@@ -86,7 +86,8 @@ def test_2_for_a_ticket_of_the_other_role(
     stranger: Member, rooms_node: NodeProcess, tmp_path: Path
 ):
     for_node = ticket_with(rooms_node.ticket, role="node")
-    assert "founded already" in stranger.run("net", "join", for_node, code=2).stderr
+    result = stranger.run("net", "join", for_node, "--as", "x", code=2)
+    assert "--as goes with a member ticket" in result.stderr
     folder = tmp_path / "node"
     result = stranger.run("node", "--data", str(folder), "--join", rooms_node.ticket, code=2)
     assert "member's ticket" in result.stderr

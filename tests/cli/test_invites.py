@@ -108,7 +108,7 @@ def test_a_ticket_that_was_taken_back_lets_nobody_in(created: Created):
 def test_a_ticket_with_another_secret_lets_nobody_in(created: Created):
     forged = msgspec.structs.replace(parse_ticket(created.ticket()), secret=b"guessed")
     said = refused(guest(created, "eve"), "net", "join", format_ticket(forged), code=6)
-    assert "not one of its invites" in said
+    assert "does not know the ticket's invite" in said
 
 
 def test_only_a_governor_invites(created: Created):
@@ -151,12 +151,15 @@ def test_a_nodes_ticket_makes_no_member_and_a_members_no_node(created: Created, 
     assert "--data goes with a node ticket" in refused(
         ivo, "net", "join", for_member, *data, code=2
     )
-    assert "founded already" in refused(ivo, "net", "join", for_node, *data, code=2)
     assert "member's ticket" in refused(ivo, "node", "--join", for_member, *data, code=2)
-    assert "founded already" in refused(ivo, "node", "--join", for_node, *data, code=2)
+    crossed = msgspec.structs.replace(parse_ticket(for_node), network=b"x" * 32)
+    for command in (("net", "join"), ("node", "--join")):
+        said = refused(ivo, *command, format_ticket(crossed), *data, code=4)
+        assert "not of the ticket's network" in said
     assert not folder.exists()
     forged = format_ticket(msgspec.structs.replace(parse_ticket(for_node), role="member"))
-    assert "is for nodes" in refused(ivo, "net", "join", forged, code=6)
+    assert "is for the other role" in refused(ivo, "net", "join", forged, code=6)
+    assert ivo.json("net", "join", for_node, *data)["founded"] is True
 
 
 def test_simulated_tees_are_refused_unless_allowed(created: Created):

@@ -240,7 +240,7 @@ def offer_refusal(welcome: Welcome, expected: Expectation) -> tuple[str, ...]:
 
 
 def test_a_founder_checks_the_first_nodes_evidence_before_it_prepares_anything(scene: Scene):
-    unfounded = msgspec.structs.replace(scene.welcome, record=b"")
+    unfounded = msgspec.structs.replace(scene.welcome, records=())
     offer = verify_offer(unfounded, scene.expected)
     assert offer.genesis.first_node == scene.welcome.node
     assert offer.verdict.tee == "simulated"
@@ -257,5 +257,5 @@ def test_a_founder_checks_the_first_nodes_evidence_before_it_prepares_anything(s
 def test_only_the_first_node_gathers_founders(scene: Scene):
     expected = replace(scene.expected, remote=scene.other.node)
     assert verify_offer(scene.other, expected).verdict
-    unfounded = msgspec.structs.replace(scene.other, record=b"")
+    unfounded = msgspec.structs.replace(scene.other, records=())
     assert offer_refusal(unfounded, expected) == ("first-node",)

@@ -181,3 +181,13 @@ def test_a_live_block_far_ahead_is_not_kept_but_shows_that_we_are_behind(
     assert observer.core.suspended == is_solicited
     if not is_solicited:
         assert output.fetch == (Fetch(2, (), (0, 0, 0, 0)),)
+
+
+def test_an_author_that_fell_silent_is_remembered_by_its_last_round() -> None:
+    drawing = Drawing(4)
+    drawing.full_rounds(1, 3, "ABCD")
+    drawing.full_rounds(4, 40, "ABC")
+    observer = Observer(drawing, Parameters(coin_length=COIN.length, gc_depth=10))
+    observer.see_all()
+    assert observer.core.newest_by_author[3] is None, "its blocks are long collected"
+    assert observer.core.last_rounds == [40, 40, 40, 3]

@@ -35,7 +35,7 @@ def created(directory: Path, **changes: object) -> NodeSetup:
 def offer(first: NodeSetup) -> tuple[Ticket, Welcome]:
     """The node ticket to a network, and what its first node says."""
     ticket = Ticket(first.network, "club", "node", True, b"", ("/a",), first.node_invite)
-    return ticket, Welcome(first.genesis_bytes, b"", first.identity.node, b"", b"", ("/b",), ())
+    return ticket, Welcome(first.genesis_bytes, (), first.identity.node, b"", b"", ("/b",), ())
 
 
 def test_a_restart_goes_on_with_the_same_network_and_tickets(tmp_path: Path):
@@ -47,13 +47,19 @@ def test_a_restart_goes_on_with_the_same_network_and_tickets(tmp_path: Path):
         first.node_invite,
     )
     assert again.is_first
-    assert invite_digest(again.node_invite) == again.genesis.node_invite
+    assert invite_digest(again.node_invite) == again.genesis.founder_invite
 
 
 def test_an_invite_exists_only_where_it_is_wanted(tmp_path: Path):
     alone = created(tmp_path / "a", founders=1, standing_invite=False)
     assert (alone.member_invite, alone.node_invite) == (b"", b"")
-    assert (alone.genesis.member_invite, alone.genesis.node_invite) == (b"", b"")
+    genesis = alone.genesis
+    assert (genesis.member_invite, genesis.node_invite, genesis.founder_invite) == (b"", b"", b"")
+    group = created(tmp_path / "b", standing_invite=False).genesis
+    assert (group.member_invite, group.node_invite) == (b"", b""), "founders' tickets end"
+    assert group.founder_invite != b""
+    trial = created(tmp_path / "c").genesis
+    assert b"" not in (trial.member_invite, trial.node_invite, trial.founder_invite)
 
 
 def test_a_founder_goes_on_with_its_ticket_and_takes_a_newer_one(tmp_path: Path):
@@ -83,13 +89,11 @@ def test_the_first_node_does_not_become_its_own_follower(tmp_path: Path):
     assert setups.reopen(wanted(tmp_path / "a")).ticket is None
 
 
-def test_a_founded_network_takes_no_founders(tmp_path: Path):
+def test_a_newcomer_goes_on_as_one_after_a_restart(tmp_path: Path):
     ticket, welcome = offer(created(tmp_path / "a"))
-    with pytest.raises(MemberFault, match="founded already"):
-        setups.join(
-            wanted(tmp_path / "b"), ticket, msgspec.structs.replace(welcome, record=b"record")
-        )
-    assert not (tmp_path / "b").exists()
+    running = msgspec.structs.replace(welcome, records=(b"record",))
+    assert setups.join(wanted(tmp_path / "b"), ticket, running).is_founded
+    assert setups.reopen(wanted(tmp_path / "b")).is_founded
 
 
 def test_secrets_are_sealed_by_the_chip(tmp_path: Path):
