@@ -10,7 +10,7 @@ from ccp2p.cli.net_join import net_join
 
 if TYPE_CHECKING:
     from ccp2p.client.verification import VerifiedNode
-    from ccp2p.model.member_protocol import Status
+    from ccp2p.model.member_protocol import SeatStatus, Status
 
 
 @click.group()
@@ -60,16 +60,18 @@ async def _show(options: dict[str, Any]) -> None:
         status = await client.connections[0].status()
     if verified.policy.is_simulated:
         console.say(console.SIMULATED_WARNING)
-    rounds = dict(enumerate(status.last_rounds))
+    epoch = verified.record.epoch
+    said = {seat.node: seat for seat in status.seats}
     committee = [
         {
             "node": seat.node.hex(),
-            "tee": "simulated" if verified.policy.is_simulated else seat.vendor,
+            "tee": _tee(verified, seat.vendor, said.get(seat.node)),
             "platform_id": seat.platform_id.hex() or None,
-            "since_epoch": verified.record.epoch,
-            "last_round": rounds.get(number, 0),
+            # A seat of the record that the node does not follow yet begins with it.
+            "since_epoch": said[seat.node].since_epoch if seat.node in said else epoch,
+            "last_round": said[seat.node].last_round if seat.node in said else 0,
         }
-        for number, seat in enumerate(verified.record.seats)
+        for seat in verified.record.seats
     ]
     shown = {
         "schema": "net/1",
@@ -78,7 +80,7 @@ async def _show(options: dict[str, Any]) -> None:
         "epoch": status.epoch,
         "commit": status.commit,
         "committee": committee,
-        "observers": [],
+        "observers": [node.hex() for node in status.observers],
         "policy_digest": verified.record.policy_digest.hex(),
         "state_root": status.state_root.hex(),
     }
@@ -86,6 +88,13 @@ async def _show(options: dict[str, Any]) -> None:
         console.emit(shown)
     else:
         _print(shown, verified, status)
+
+
+def _tee(verified: "VerifiedNode", vendor: str, said: "SeatStatus | None") -> str:
+    """The seat's kind of TEE; of a hardware founder the record names the vendor only."""
+    if verified.policy.is_simulated:
+        return "simulated"
+    return said.tee if said and said.tee else vendor
 
 
 def _print(shown: dict[str, Any], verified: "VerifiedNode", status: "Status") -> None:
@@ -110,6 +119,8 @@ def _print(shown: dict[str, Any], verified: "VerifiedNode", status: "Status") ->
         vendor = verified.record.seats[number].vendor
         row = f"{seat['node'][:32]}... {seat['tee']} {vendor}, round {seat['last_round']}"
         table.add_row(f"node {number}", row)
+    for node in shown["observers"]:
+        table.add_row("observer", node)
     for key in genesis.governors:
         table.add_row("governor", key.hex())
     table.add_row("governors", f"{genesis.governor_threshold} must agree on policy")

@@ -77,7 +77,8 @@ def founding_options(command: Command) -> Command:
             type=click.IntRange(256, 1 << 24),
             default=DEFAULT_COIN_LENGTH,
             show_default=True,
-            help="Coins of an epoch of the new network: it changes its keys after a fifth less rounds.",
+            help="Coins of an epoch of the new network: it changes its keys after a fifth less "
+            "rounds.",
         ),
     )
 

@@ -42,8 +42,7 @@ class Host:
         self, state: State, role: Role, secret_digest: bytes, ledger_time_ms: int
     ) -> str | None:
         """Use an invite once: None, or why not (see `invites.use`). A standing one stays."""
-        standing = self._standing[role]
-        if standing and secret_digest == standing:
+        if secret_digest == self._standing[role]:
             return None
         return invites.use(state, role, secret_digest, ledger_time_ms)
 

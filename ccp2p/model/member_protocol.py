@@ -162,11 +162,22 @@ class GetStatus(Wire, frozen=True):
     commit: Number
 
 
+class SeatStatus(Wire, frozen=True):
+    """A seat as a node sees it: `last_round` is that of its newest block, 0 where it has none.
+
+    `tee` is empty for one that founded the network.
+    """
+
+    node: bytes
+    tee: str
+    since_epoch: int
+    last_round: int
+
+
 class Status(Wire, frozen=True):
     """Node: roots after `commit`; `commit` is 0 when the one asked for is not known here.
 
-    `connected` counts committee peers with a live attested connection; `last_rounds` are the
-    rounds of the newest blocks that the node has of each seat, 0 where it has none.
+    `connected` counts committee peers with a live attested connection; `observers` are node keys.
     """
 
     kind: ClassVar[str] = "status"
@@ -180,7 +191,8 @@ class Status(Wire, frozen=True):
     certified: int
     connected: int
     floor: str
-    last_rounds: tuple[int, ...] = ()
+    seats: tuple[SeatStatus, ...] = ()
+    observers: tuple[bytes, ...] = ()
 
 
 ClientMessage = Hello | Submit | Query | GetStatus

@@ -19,6 +19,7 @@ from ccp2p.model.member_protocol import (
     GetStatus,
     Query,
     Reply,
+    SeatStatus,
     Status,
     Welcome,
 )
@@ -206,7 +207,7 @@ class Node:
         index = query.commit or replica.executed
         data = self._stored_commit(index)
         record = codec.decode(data, CommitRecord, limits.MAX_FRAME_BYTES) if data else None
-        floor = replica.floor
+        floor, roster = replica.floor, replica.desk.roster
         return Status(
             number=query.number,
             epoch=replica.epoch,
@@ -218,7 +219,13 @@ class Node:
             certified=replica.executor.certified,
             connected=len(self._connected),
             floor=f"{floor.by}:{floor.round}" if floor else "",
-            last_rounds=tuple(replica.core.consensus.last_rounds),
+            seats=tuple(
+                SeatStatus(member.node, member.tee, member.since_epoch, last)
+                for member, last in zip(
+                    roster.members, replica.core.consensus.last_rounds, strict=False
+                )
+            ),
+            observers=tuple(observer.node for observer in roster.observers),
         )
 
     def _stored_commit(self, index: int) -> bytes | None:

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -92,3 +93,39 @@ def founder(machine: Member) -> NodeProcess:
             stderr=stderr,
         )
     return NodeProcess(process, folder, "", log)
+
+
+def test_a_group_of_one_takes_a_node_in_by_invite_and_refuses_the_second(
+    machines: list[Member],
+):
+    ann, bob, carl, _ = machines
+    created = ann.json("net", "create", "friends", "--coin-length", "65536")
+    assert created["node_ticket"] is None
+    nodes = [run_node(ann)]
+    try:
+        ticket = str(ann.json("invite", "create", "--role", "node")["ticket"])
+        bobs = bob.json("net", "join", ticket, "--vendor", "sim-b")
+        assert (bobs["founded"], bobs["id"]) == (True, created["id"])
+        nodes.append(run_node(bob))
+        eventually(lambda: len(ann.json("net", "show")["committee"]) == 2)
+        shown = ann.json("net", "show")
+        assert [seat["node"] for seat in shown["committee"]] == [created["node"], bobs["node"]]
+        assert [seat["since_epoch"] for seat in shown["committee"]] == [0, 1]
+        carl.run("net", "join", ticket, "--vendor", "sim-c")
+        nodes.append(founder(carl))
+        log = nodes[-1].log
+        eventually(lambda: "is used up: ask for a new ticket" in log.read_text())
+        assert len(ann.json("net", "show")["committee"]) == 2
+        assert ann.json("net", "show")["observers"] == []
+    finally:
+        for node in nodes:
+            node.process.kill()
+            node.process.wait(timeout=20)
+
+
+def eventually(condition: Callable[[], bool]) -> None:
+    """Wait until `condition()` holds."""
+    deadline = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.1)

@@ -12,6 +12,7 @@ from ccp2p.model.member_protocol import (
     Refusal,
     Refused,
     Reply,
+    SeatStatus,
     Status,
     Submit,
     Welcome,
@@ -26,7 +27,7 @@ FROM_NODE = [
     Refused((Refusal(b"t", "code", "message"),)),
     Outcomes(((b"t", b"o"),)),
     Reply(1, b"s", ""),
-    Status(2, 0, 5, b"c", b"r", 1, 7, 4, 3, "peers:9", (7, 0)),
+    Status(2, 0, 5, b"c", b"r", 1, 7, 4, 3, "peers:9", (SeatStatus(b"n", "tdx", 1, 7),), (b"o",)),
 ]
 
 
