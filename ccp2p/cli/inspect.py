@@ -16,8 +16,6 @@ def inspect() -> None:
 
 
 inspect.add_command(inspect_receipt)
-
-
 inspect.add_command(invite_show, "ticket")
 
 

@@ -80,6 +80,7 @@ class World:
             founders=4,
             member_invite=b"m" * 32,
             node_invite=b"n" * 32,
+            founder_invite=b"i" * 32,
             created_ms=1,
         )
 
