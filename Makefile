@@ -18,12 +18,12 @@ MINUTES_sanitize := 3
 UNITS := tests/model tests/sealing tests/membership tests/execution tests/storage tests/devnet tests/benchmarks
 WHOLE := tests/node tests/client tests/cli tests/e2e
 
-.PHONY: run test install system lint types imports lock clean suites sanitize
+.PHONY: run test install system lint types imports lock clean suites sanitize package
 
 run: install
 	$(BIN)/ccp2p dev --nodes 4
 
-test: install lint types imports suites
+test: install lint types imports suites package
 
 install: system $(VENV)/installed
 
@@ -69,6 +69,22 @@ sanitize: install
 		tests/crypto/test_fuzz.py tests/crypto/test_log_index.py \
 		tests/crypto/test_aead.py tests/crypto/test_hashchain.py \
 		tests/crypto/test_buckets.py tests/crypto/test_envelopes.py
+
+# What users install: the source archive, the wheel made from it, and that wheel away from the
+# sources, with the CPU's own backends and with none of its vectors. It finds the dependencies of
+# .venv, and nothing of ours there.
+PACKAGE := build/package
+package: install
+	rm -rf $(PACKAGE)
+	$(BIN)/python setup.py -q sdist --dist-dir $(PACKAGE)
+	$(BIN)/python -m pip wheel --quiet --no-deps --no-build-isolation \
+		--wheel-dir $(PACKAGE) $(PACKAGE)/ccp2p-*.tar.gz
+	$(PYTHON) -m venv $(PACKAGE)/venv
+	$(PACKAGE)/venv/bin/python -m pip install --quiet --no-deps $(PACKAGE)/ccp2p-*.whl
+	export PYTHONPATH="$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')"; \
+	cd $(PACKAGE) && for backend in "" portable avx2; do \
+		CCP2P_ED25519=$$backend CCP2P_BLAKE2B=$$backend venv/bin/python ../../ext/checks/imports.py \
+		|| exit 1; done
 
 # The lock: every dependency with hashes. Needs pip-tools.
 lock:

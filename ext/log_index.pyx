@@ -4,6 +4,7 @@ The C code is in `ext/log_index/`, the readable pure twin is `ccp2p/crypto/_log_
 hold the GIL: they are short, and the tables must not move under them.
 """
 
+import os
 from array import array
 
 from cpython cimport array as carray
@@ -58,6 +59,11 @@ cdef extern from "log_index/blocks.h":
     int blocks_order(
         const blocks *, uint32_t *ids, size_t count, const order_t *, long long *out)
     void blocks_free(blocks *)
+    int order_use(const char *name)
+
+cdef bytes _backend = os.environ.get("CCP2P_BLAKE2B", "").replace("pure", "").encode()
+if not order_use(_backend):
+    raise ValueError("CCP2P_BLAKE2B names a backend that this CPU lacks")
 
 DEF SEED_BYTES = 32
 DEF AHEAD = 8

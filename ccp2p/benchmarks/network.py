@@ -6,6 +6,7 @@ executed; latency runs from submit to outcome at the client.
 
 import os
 import tempfile
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -58,9 +59,12 @@ async def measure(load: Load, advance: Advance) -> dict[str, Any]:
             events = _seal(sessions, load, advance)
             before = [node.cpu_s() for node in network.nodes]
             run = _Run(load, events)
+            own_ns = time.process_time_ns()
             elapsed_s = await run.measure(client, advance)
+            client_us = (time.process_time_ns() - own_ns) / 1000 / load.events
             after = [node.cpu_s() for node in network.nodes]
-            return await _report(load, run, elapsed_s, network, before, after)
+            report = await _report(load, run, elapsed_s, network, before, after)
+            return report | {"client_us_per_event": round(client_us, 2)}
 
 
 async def _open(client: NetworkClient, advance: Advance) -> list[MemberSession]:

@@ -200,13 +200,19 @@ static void sort_by_hash(struct place *places, size_t count)
     }
 }
 
-static order_hasher *fastest_hasher(void)
+static order_hasher *chosen_hasher = order_hash_portable;
+
+int order_use(const char *name)
 {
+    order_hasher *found = strcmp(name, "portable") && *name ? NULL : order_hash_portable;
 #if defined(__x86_64__)
-    if (__builtin_cpu_supports("avx512f")) return order_hash_avx512;
-    if (__builtin_cpu_supports("avx2")) return order_hash_avx2;
+    if ((!*name || !strcmp(name, "avx2")) && __builtin_cpu_supports("avx2"))
+        found = order_hash_avx2;
+    if ((!*name || !strcmp(name, "avx512")) && __builtin_cpu_supports("avx512f"))
+        found = order_hash_avx512;
 #endif
-    return order_hash_portable;
+    if (found) chosen_hasher = found;
+    return found != NULL;
 }
 
 /* Where the blocks of the round at `start` end. */
@@ -242,7 +248,7 @@ int blocks_order(
             if (places == NULL) return 0;
         }
         for (size_t i = start; i < end; i++) places[i - start].id = ids[i];
-        fastest_hasher()(places, end - start, digests, order);
+        chosen_hasher(places, end - start, digests, order);
         for (size_t i = start, next; i < end; i = next) {
             next = round_end(block, ids, i, end);
             sort_by_hash(places + (i - start), next - i);
