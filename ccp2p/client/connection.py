@@ -44,9 +44,14 @@ Answer = bytes | Fault
 class NodeConnection:
     """A live connection. `on_answer(tag, answer)` is called for every envelope's end."""
 
-    def __init__(self, stream: FrameStream, node: VerifiedNode) -> None:
+    def __init__(
+        self, stream: FrameStream, node: VerifiedNode, allow_simulated: bool = False
+    ) -> None:
         self.node = node
         self._stream = stream
+        self._allow_simulated = allow_simulated
+        self._welcome: _Slot | None = None
+        self._refreshing = trio.Lock()
         self._waiting: dict[bytes, Callable[[Answer], None]] = {}
         self._replies: dict[int, _Slot] = {}
         # A session outlives its connections: no number may come twice, lest a host replay a reply.
@@ -84,6 +89,39 @@ class NodeConnection:
             raise PeerFault("protocol", "the node answered a status request with something else")
         return status
 
+    async def refresh(self, epoch: int) -> VerifiedNode:
+        """The node as verified in an epoch after `epoch`; unchanged while it is not there yet.
+
+        AttestationFault or PeerFault when the node shows records that do not follow.
+        """
+        async with self._refreshing:
+            if self.node.record.epoch > epoch:
+                return self.node
+            nonce = os.urandom(32)
+            welcome = await self._greet_again(nonce)
+            expected = Expectation(
+                self.node.network,
+                self.node.record_digest,
+                self._stream.remote,
+                nonce,
+                int(time.time()),
+                self._allow_simulated,
+            )
+            self.node = await trio.to_thread.run_sync(verify_welcome, welcome, expected)
+            return self.node
+
+    async def _greet_again(self, nonce: bytes) -> Welcome:
+        slot = self._welcome = _Slot()
+        try:
+            await self._stream.send(encode_message(Hello(nonce, self.node.record_digest)))
+            with trio.move_on_after(_ANSWER_TIMEOUT_S):
+                await slot.filled.wait()
+        finally:
+            self._welcome = None
+        if isinstance(slot.value, Welcome):
+            return slot.value
+        raise slot.value if isinstance(slot.value, Fault) else Unreachable("the node is silent")
+
     async def run(self) -> None:
         """Move frames until the connection ends; then everybody who waits learns why."""
         try:
@@ -111,7 +149,7 @@ class NodeConnection:
             self._replies.pop(number, None)
         if isinstance(slot.value, Fault):
             raise slot.value
-        if slot.value is None:
+        if not isinstance(slot.value, Reply | Status):
             raise Unreachable("the node did not answer in time")
         return slot.value
 
@@ -139,6 +177,8 @@ class NodeConnection:
             slot = self._replies.get(message.number)
             if slot is not None:
                 slot.fill(message)
+        elif isinstance(message, Welcome) and self._welcome is not None:
+            self._welcome.fill(message)
 
     def _answer(self, tag: bytes, answer: Answer) -> None:
         on_answer = self._waiting.pop(tag, None)
@@ -153,8 +193,9 @@ class NodeConnection:
         waiting, self._waiting = self._waiting, {}
         for on_answer in waiting.values():
             on_answer(Unreachable(f"the connection to the node is lost: {fault}"))
-        for slot in self._replies.values():
-            slot.fill(Unreachable(f"the connection to the node is lost: {fault}"))
+        for slot in (*self._replies.values(), self._welcome):
+            if slot is not None:
+                slot.fill(Unreachable(f"the connection to the node is lost: {fault}"))
 
 
 class _Slot:
@@ -162,9 +203,9 @@ class _Slot:
 
     def __init__(self) -> None:
         self.filled = trio.Event()
-        self.value: Reply | Status | Fault | None = None
+        self.value: Reply | Status | Welcome | Fault | None = None
 
-    def fill(self, value: Reply | Status | Fault) -> None:
+    def fill(self, value: Reply | Status | Welcome | Fault) -> None:
         self.value = value
         self.filled.set()
 
@@ -180,7 +221,7 @@ async def open_connection(
     async with connect(address, timeout_ms=timeout_ms) as stream:
         welcome, expected = await _greet(stream, network, record, allow_simulated, timeout_ms)
         node = await trio.to_thread.run_sync(verify_welcome, welcome, expected)
-        connection = NodeConnection(stream, node)
+        connection = NodeConnection(stream, node, allow_simulated)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(connection.run)
             try:

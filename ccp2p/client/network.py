@@ -28,13 +28,16 @@ class NetworkClient:
     `refused` says why addresses are not used.
     """
 
-    def __init__(self, ticket: Ticket, allow_simulated: bool, timeout_ms: int) -> None:
+    def __init__(
+        self, ticket: Ticket, allow_simulated: bool, timeout_ms: int, nursery: trio.Nursery
+    ) -> None:
         self.ticket = ticket
         self.refused: dict[str, Fault] = {}
         self.connections: list[NodeConnection] = []
         self._allow_simulated = allow_simulated
         self._timeout_ms = timeout_ms
         self._sessions: list[MemberSession] = []
+        self._nursery = nursery
 
     @property
     def verified(self) -> VerifiedNode:
@@ -61,6 +64,7 @@ class NetworkClient:
             member, self.verified, self._picker(prefer), invite=self.ticket.secret
         )
         self._sessions.append(session)
+        self._nursery.start_soon(session.renew)
         return session
 
     def _picker(self, prefer: int) -> Callable[[NodeConnection | None], NodeConnection]:
@@ -150,8 +154,8 @@ async def open_network(
     Addresses that a verified node names are tried too. AttestationFault wins over Unreachable
     when nobody can be used, because it is the graver news.
     """
-    client = NetworkClient(ticket, allow_simulated, timeout_ms)
     async with trio.open_nursery() as nursery:
+        client = NetworkClient(ticket, allow_simulated, timeout_ms, nursery)
         await _connect(client, nursery, every_node)
         nursery.start_soon(client.retry)
         try:

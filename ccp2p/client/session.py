@@ -1,7 +1,9 @@
 """A member's session with a network: sealed, signed, pipelined, and robust against lost nodes.
 
 An event keeps its envelope from first try to last: the tag is the same through whichever node it
-goes, so the network executes it once and every retry finds the same outcome.
+goes, so the network executes it once and every retry finds the same outcome. Only a new epoch makes
+new envelopes: sessions die with their epoch, and what had no outcome is sealed anew under the same
+number, so that it still executes once.
 """
 
 import os
@@ -29,6 +31,8 @@ _IN_FLIGHT = limits.SEQUENCE_WINDOW
 # The last two: somebody else had garbage ordered under our tag, which hosts can see.
 _RETRY_CODES = frozenset({"busy", "unreachable", "not-founded", "sealed", "tag"})
 RETRY_AFTER_S = 5.0
+_RENEW_PAUSE_S = 0.1  # between two looks at whether the node is in the next epoch
+_RENEW_PATIENCE_S = 30.0  # for a read that waits for the next epoch
 _NONCE_BYTES = 16
 
 Done = Callable[[Outcome | Fault], None]
@@ -39,6 +43,7 @@ class SealedEvent:
     """An event in its envelope, and what to do with its outcome."""
 
     sequence: int
+    body: bytes
     tag: bytes
     envelope: bytes
     identifier: bytes
@@ -63,19 +68,26 @@ class MemberSession:
     ) -> None:
         self.member = member
         self.last = 0
-        self.verified = network
         self._pick = pick
-        parameters = network.genesis.parameters
-        self._context = SessionContext(network.network, network.record.epoch, parameters.aead)
-        key = os.urandom(sessions.KEY_BYTES)
-        self._keys = SessionKeys.derive(key)
-        self._opening = sessions.seal_opening(self._context, network.record.epoch_key, key, invite)
-        self.identifier = sessions.session_id(self._opening)
+        self._invite = invite
+        self._begin(network)
         self._connection: NodeConnection | None = None
-        self.seen = 0
+        self._past_epoch = trio.Event()
+        self._is_renewing = False
         self._barrier_turn = trio.Lock()
         self._queue: deque[SealedEvent] = deque()
         self._in_flight: dict[bytes, SealedEvent] = {}
+
+    def _begin(self, network: VerifiedNode) -> None:
+        """Agree on a key with the network's epoch; the opening tells it."""
+        self.verified = network
+        record, parameters = network.record, network.genesis.parameters
+        self._context = SessionContext(network.network, record.epoch, parameters.aead)
+        key = os.urandom(sessions.KEY_BYTES)
+        self._keys = SessionKeys.derive(key)
+        self._opening = sessions.seal_opening(self._context, record.epoch_key, key, self._invite)
+        self.identifier = sessions.session_id(self._opening)
+        self.seen = 0
 
     async def open(self, timeout_ms: int) -> None:
         """Open the session; afterwards `last` is what the network knows of this member.
@@ -131,13 +143,15 @@ class MemberSession:
     async def ask(self, asked: Asked, via: NodeConnection | None = None) -> bytes:
         """Ask one node; Denied has the reason code when it refuses."""
         body = codec.encode(Question(asked))
-        connection = via
+        connection, epoch = via, self._context.epoch
         if connection is None:
             connection = self._connection = self._pick(self._connection)
         number, reply = await connection.query(
             self.identifier,
             lambda n: sessions.seal_query(self._context, self._keys, self.identifier, n, body),
         )
+        if reply.refusal == "no-session" and await self._has_renewed(epoch, connection):
+            return await self.ask(asked, via)
         if reply.refusal:
             raise Denied(f"the node refuses the read: {reply.refusal[:64]}", reply.refusal[:64])
         answer = sessions.open_reply(
@@ -149,6 +163,62 @@ class MemberSession:
         if result.refusal:
             raise Denied(f"the network refuses the read: {result.refusal[:64]}", result.refusal)
         return result.answer
+
+    async def _has_renewed(self, epoch: int, connection: NodeConnection) -> bool:
+        """Whether the session is in a later epoch than `epoch`, if need be after a while."""
+        if self._context.epoch == epoch and (await connection.refresh(epoch)).record.epoch == epoch:
+            return False
+        self._past_epoch.set()
+        with trio.move_on_after(_RENEW_PATIENCE_S):
+            while self._context.epoch == epoch or self._is_renewing:
+                await trio.sleep(_RENEW_PAUSE_S)
+        return self._context.epoch > epoch
+
+    async def renew(self) -> None:
+        """Follow the network into its next epochs, until cancelled."""
+        while True:
+            await self._past_epoch.wait()
+            try:
+                self._connection = self._pick(self._connection)
+                node = await self._connection.refresh(self._context.epoch)
+                self._past_epoch = trio.Event()
+                if node.record.epoch > self._context.epoch:
+                    await self._renew(node)
+            except Fault:
+                self._connection = None  # another node may answer
+            await trio.sleep(_RENEW_PAUSE_S)
+
+    async def _renew(self, node: VerifiedNode) -> None:
+        """Open a session of the new epoch, then send again what has no outcome, in its order.
+
+        Events follow the opening only once it is ordered: before, nobody would claim their tags.
+        """
+        self._is_renewing = True
+        waiting = [*self._in_flight.values(), *self._queue]
+        self._in_flight, self._queue = {}, deque()
+        self._begin(node)
+        try:
+            greeting = self._seal(0, os.urandom(_NONCE_BYTES), self._opening)
+            await self._greet(greeting)
+        finally:
+            self._is_renewing = False
+            waiting.extend(self._queue)
+            self._queue = deque()
+            for pending in sorted(waiting, key=lambda one: one.sequence):
+                opening = self._opening if pending.sequence == 0 else b""
+                sealed = self._seal(pending.sequence, pending.body, opening)
+                pending.tag, pending.envelope = sealed.tag, sealed.envelope
+                self._enqueue(pending)
+
+    async def _greet(self, greeting: SealedEvent) -> None:
+        """Wait until a greeting is ordered, or the epoch is over again."""
+        answered = trio.Event()
+        greeting.done = lambda _: answered.set()
+        self._send(greeting)
+        while not answered.is_set() and not self._past_epoch.is_set():
+            with trio.move_on_after(_RENEW_PAUSE_S):
+                await answered.wait()
+        self._in_flight.pop(greeting.tag, None)
 
     def retry(self, now: float) -> None:
         """Send again whatever got no answer within `RETRY_AFTER_S`; call it about once a second."""
@@ -164,7 +234,7 @@ class MemberSession:
         event = Event(self.member.public, sequence, body, signature)
         envelope = sessions.seal_event(self._context, self._keys, event, opening)
         data = codec.encode(envelope)
-        return SealedEvent(sequence, envelope.tag, data, identifier, lambda _: None)
+        return SealedEvent(sequence, body, envelope.tag, data, identifier, lambda _: None)
 
     async def outcome_of(self, pending: SealedEvent, timeout_ms: int) -> Outcome:
         """Order an event that `seal` made, and wait; NotCommitted when time is up."""
@@ -181,6 +251,8 @@ class MemberSession:
             await finished.wait()
         if not results:
             self._in_flight.pop(pending.tag, None)
+            if pending in self._queue:
+                self._queue.remove(pending)
             raise NotCommitted(
                 f"not committed within {timeout_ms / 1000:.0f} s; the network may still do it"
             )
@@ -190,7 +262,7 @@ class MemberSession:
         return result
 
     def _enqueue(self, pending: SealedEvent) -> None:
-        if len(self._in_flight) >= _IN_FLIGHT:
+        if len(self._in_flight) >= _IN_FLIGHT or self._is_renewing:
             self._queue.append(pending)
         else:
             self._send(pending)
@@ -212,6 +284,8 @@ class MemberSession:
         if isinstance(answer, Fault):
             if answer.code == "unreachable":
                 self._send(pending)
+            elif answer.code == "wrong-epoch":
+                self._past_epoch.set()  # it stays in flight, to be sealed anew
             elif answer.code not in _RETRY_CODES:
                 self._finish(pending, answer)
             return
@@ -235,7 +309,7 @@ class MemberSession:
 
     def _finish(self, pending: SealedEvent, result: Outcome | Fault) -> None:
         del self._in_flight[pending.tag]
-        while self._queue and len(self._in_flight) < _IN_FLIGHT:
+        while self._queue and len(self._in_flight) < _IN_FLIGHT and not self._is_renewing:
             self._send(self._queue.popleft())
         pending.done(result)
 

@@ -32,6 +32,7 @@ from ccp2p.node.messages import (
     VoteRequest,
 )
 from ccp2p.node.network_record import NetworkRecord, NodeAddresses
+from ccp2p.node.receipts import image_commit
 from ccp2p.node.recovery import commit_window
 from ccp2p.node.steward import Steward
 from ccp2p.storage.store import BucketSnapshot, Store
@@ -169,8 +170,14 @@ class Desk:
         return self._steward.secret_of(epoch_key) or b""
 
     def _vote(self, request: VoteRequest) -> VoteReply:
-        data = self._store.commit(request.epoch, request.commit) if self._is_seat else None
-        if data is None or request.epoch != self._epoch:
+        # What lies before a fetched image was not executed here: only its last roots were checked.
+        is_ours = (
+            self._is_seat
+            and request.epoch == self._epoch
+            and request.commit >= image_commit(self._store, self._epoch)
+        )
+        data = self._store.commit(request.epoch, request.commit) if is_ours else None
+        if data is None:
             return VoteReply(request.commit, b"")
         record = codec.decode(data, CommitRecord, limits.MAX_FRAME_BYTES)
         checkpoint = checkpoint_of_roots(

@@ -112,3 +112,15 @@ async def test_a_seat_that_slept_through_an_epoch_fetches_the_state(tmp_path: Pa
             await eventually(lambda: returned.has_voted, PATIENCE_S)
             newest = stage.hosts[0].commit
             await eventually(lambda: returned.commit >= newest, PATIENCE_S)
+
+
+async def test_a_session_and_what_it_sent_outlive_the_epoch(tmp_path: Path):
+    async with network(tmp_path, 1) as stage, stage.client() as client:
+        ann = await ann_in_lobby(client)
+        said = 0
+        await join(stage, 1)
+        with trio.fail_after(PATIENCE_S):
+            while epoch_of(stage.hosts[0]) < 1 or said < 40:
+                await rooms.ask_post(ann, "lobby", str(said), TIMEOUT_MS)
+                said += 1
+        assert await texts(ann) == [str(number) for number in range(said)]
