@@ -6,7 +6,6 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from dataclasses import replace as replaced
-from typing import Final
 
 import structlog
 import trio
@@ -47,8 +46,6 @@ from ccp2p.node.steward import Steward
 from ccp2p.sealing.secrets import SECRET_BYTES, EpochSecrets
 
 _log = structlog.get_logger()
-
-_GARBAGE_THRESHOLDS: Final = (50_000, 20, 50)  # an event makes a dozen objects, none in a cycle
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +121,6 @@ class Node:
                 replica = self._replica = await self._build_replica(secrets, saw_begin)
                 self._reader = Reader(replica, self._prover(replica))
                 gc.freeze()  # what a node starts with stays; do not look through it again
-                gc.set_threshold(*_GARBAGE_THRESHOLDS)
                 self._api.void()
                 self._keep_peers(known_addresses(self._record, replica.desk.roster))
                 self._report_ready()

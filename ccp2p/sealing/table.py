@@ -48,11 +48,12 @@ _WINDOW = limits.SEQUENCE_WINDOW
 
 @dataclass(slots=True)
 class Session:
-    """An open session and the tags that it answers to, for sequences `first_tag` and up."""
+    """An open session; it answers to the tags of numbers from `first_tag` to below `end_tag`."""
 
     record: SessionRecord
     keys: SessionKeys
     first_tag: int = 0
+    end_tag: int = 0
     tags: deque[bytes] = field(default_factory=deque)
 
 
@@ -367,29 +368,31 @@ class SessionTable:
         self._sessions[session.record.session] = session
         self._keys.add(session.record.key)
         self._by_member.setdefault(session.record.member, []).append(session)
-        session.first_tag = max(0, last - _WINDOW + 1)
+        session.first_tag = session.end_tag = max(0, last - _WINDOW + 1)
         self._slide([(session, last)])
 
     def _slide(self, moves: list[tuple[Session, int]]) -> None:
         """Let sessions answer to the tags around their members' last numbers, in one batch."""
+        owners: list[Session] = []
         keys: list[bytes] = []
         numbers: list[bytes] = []
         for session, last in moves:
-            fresh = range(session.first_tag + len(session.tags), last + _WINDOW + 1)
-            keys += [session.keys.tag] * len(fresh)
-            numbers += [number.to_bytes(8, "big") for number in fresh]
-        found = blake2b.split(blake2b.keyed_each(hashing.ENVELOPE, keys, numbers), TAG_BYTES)
-        by_tag, at = self._by_tag, 0
+            end = last + _WINDOW + 1
+            for number in range(session.end_tag, end):
+                owners.append(session)
+                keys.append(session.keys.tag)
+                numbers.append(number.to_bytes(8, "big"))
+            session.end_tag = end
+        tags = blake2b.split(blake2b.keyed_each(hashing.ENVELOPE, keys, numbers), TAG_BYTES)
+        by_tag = self._by_tag
+        for tag, session in zip(tags, owners, strict=True):
+            session.tags.append(tag)
+            by_tag[tag] = session
         for session, last in moves:
-            tags = session.tags
-            fresh = found[at : at + max(0, last + _WINDOW + 1 - session.first_tag - len(tags))]
-            at += len(fresh)
-            tags.extend(fresh)
-            for tag in fresh:
-                by_tag[tag] = session
-            for _ in range(last - _WINDOW + 1 - session.first_tag):
+            first = last - _WINDOW + 1
+            while session.first_tag < first:
                 session.first_tag += 1
-                by_tag.pop(tags.popleft(), None)
+                by_tag.pop(session.tags.popleft(), None)
 
 
 def _verdicts(
