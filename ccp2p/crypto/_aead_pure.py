@@ -80,3 +80,8 @@ def _arena(results: list[bytes | None]) -> Arena:
         lengths.append(-1 if item is None else len(item))
         position += 0 if item is None else len(item)
     return Arena(b"".join(item or b"" for item in results), offsets, lengths)
+
+
+def open_one(algorithm: str, key: bytes, associated: bytes, sealed: bytes) -> bytes | None:
+    """Open one item, or None."""
+    return open_many(algorithm, (key,), (associated,), (sealed,))[0]

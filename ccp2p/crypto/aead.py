@@ -64,7 +64,8 @@ def seal(
 
 def open_one(algorithm: str, key: bytes, sealed: bytes, associated: bytes) -> bytes | None:
     """Open one item, or None when it is short, altered or sealed under another key."""
-    return open_many(algorithm, (key,), (associated,), (sealed,))[0]
+    _nonce_bytes(algorithm)
+    return _core.open_one(algorithm, key, associated, sealed)
 
 
 def _nonce_bytes(algorithm: str) -> int:

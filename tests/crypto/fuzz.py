@@ -88,6 +88,8 @@ def fuzz_aead(data: bytes) -> None:
         texts = [_spoiled(item, data[index]) for index, item in enumerate(sealed)]
     whole = (algorithm, keys, extras, texts)
     same(lambda: list(_aead.open_many(*whole)), lambda: list(_aead_pure.open_many(*whole)))
+    for one in zip(keys, extras, texts, strict=True):
+        same(*(lambda c=c, it=one: c.open_one(algorithm, *it) for c in (_aead, _aead_pure)))
 
 
 def _spoiled(sealed: bytes, how: int) -> bytes:
