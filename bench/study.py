@@ -21,7 +21,7 @@ from typing import Any
 from leader_rule import LeaderRule
 from recent_slots import RecentDecider
 
-from ccp2p.consensus import core
+from ccp2p.consensus import core, pusher
 from ccp2p.model import limits
 from ccp2p.model.genesis import Parameters
 from ccp2p.simulator.campaign import percentiles_ms
@@ -187,9 +187,9 @@ def pace() -> Iterator[tuple[str, Variation]]:
 def push() -> Iterator[tuple[str, Variation]]:
     """Pushing what a peer may lack, under spikes and loss."""
     for name, weather in (("calm", {}), ("spikes", {"spikes": 30}), ("loss", {"lost": 10})):
-        for is_on in (True, False):
+        for rounds in (0, 1, 2):
             yield (
-                f"push {'on' if is_on else 'off'}, {name}",
+                f"push after {rounds} rounds, {name}" if rounds else f"push off, {name}",
                 Variation(10, weather={**weather, "in_order": False}),
             )
 
@@ -243,6 +243,7 @@ def main() -> None:
     """Run one experiment, or what is left of it."""
     table, name = Path(sys.argv[1]).read_text(), sys.argv[2]
     honest = core.push_history, core.Decider, limits.MAX_ENVELOPES_PER_BLOCK
+    heard_rounds = pusher.HEARD_ROUNDS
     path = Path(sys.argv[3]) if len(sys.argv) > 3 else None
     done = _done(path)
     with path.open("a") if path else sys.stdout as out:
@@ -251,12 +252,15 @@ def main() -> None:
                 continue
             if label.startswith("push off"):
                 core.push_history = lambda *_: None
+            if label.startswith("push after"):
+                pusher.HEARD_ROUNDS = int(label.split()[2])
             if label.startswith("slots best"):
                 core.Decider = RecentDecider
             if label.startswith("blocks of "):
                 limits.MAX_ENVELOPES_PER_BLOCK = int(label.split()[-1])
             result = {"experiment": name, "variation": label, **measure(variation, table)}
             core.push_history, core.Decider, limits.MAX_ENVELOPES_PER_BLOCK = honest
+            pusher.HEARD_ROUNDS = heard_rounds
             print(json.dumps(result), file=out, flush=True)
 
 

@@ -2,8 +2,10 @@
 
 A DAG whose nodes only pull can be kept from committing by an author that sends its blocks to a few
 peers only: every block that names them waits for a round trip. A peer whose newest block names no
-block of an author in the round below it may not be hearing that author in time, so it gets that
-author's blocks together with ours. Small blocks only: large ones are better pulled than sent twice.
+block of an author in the two rounds below it may not be hearing that author in time, so it gets
+that author's blocks together with ours. Two rounds, because over a wide area the n-Q farthest
+authors are always one round late: looking at one round sends each of their blocks n times over,
+and gains nothing (docs/decisions/0011). Small blocks only: large ones are better pulled.
 """
 
 from collections.abc import Iterable
@@ -13,6 +15,8 @@ from ccp2p.consensus.messages import Draft, Push
 from ccp2p.consensus.vertex import Vertex
 from ccp2p.model import limits
 from ccp2p.model.block import VerifiedBlock
+
+HEARD_ROUNDS = 2
 
 
 def push_history(index: Index, own: Vertex, size: int, draft: Draft) -> None:
@@ -32,7 +36,8 @@ def _shows_hearing(newest: Vertex, round_: int) -> bool:
 
 
 def _lacked(own: Vertex, newest: Vertex) -> Iterable[VerifiedBlock]:
-    heard = {parent.author for parent in newest.parents if parent.round == newest.round - 1}
+    oldest = newest.round - HEARD_ROUNDS
+    heard = {parent.author for parent in newest.parents if parent.round >= oldest}
     for parent in own.parents:
         is_unheard = parent.author not in heard and parent not in newest.parents
         if is_unheard and parent.author not in (own.author, newest.author) and parent.block:
