@@ -128,9 +128,10 @@ class Stage:
         app: Literal["rooms", "kv"] = "rooms",
         parameters: Parameters = PARAMETERS,
         map_bytes: int = 64 * MIB,
+        policy: str | None = None,
     ) -> None:
         """Found a network of `count` nodes and wait until all vote."""
-        founding = Founding("stage", app, count, parameters)
+        founding = Founding("stage", app, count, parameters, policy)
         setup = setups.found(self.wanted(0, map_bytes), founding, unix_ms())
         self.hosts.append(await self.launch(setup))
         ticket = self.hosts[0].node.tickets()[1]

@@ -1,9 +1,13 @@
 """Committees that change while the network runs: joining, leaving, restarts, spent coin chains."""
 
+import shutil
 from pathlib import Path
 
+import msgspec
 import trio
 
+from ccp2p.attestation.measurement import measurement
+from ccp2p.attestation.policy import simulated_policy
 from ccp2p.client import rooms
 from ccp2p.model.genesis import Parameters
 from ccp2p.node import setup as setups
@@ -124,3 +128,43 @@ async def test_a_session_and_what_it_sent_outlive_the_epoch(tmp_path: Path):
                 await rooms.ask_post(ann, "lobby", str(said), TIMEOUT_MS)
                 said += 1
         assert await texts(ann) == [str(number) for number in range(said)]
+
+
+async def test_a_vendor_over_the_cap_follows_until_others_make_room(tmp_path: Path):
+    """Of two seats one vendor may hold one; of three, two."""
+    policy = simulated_policy(measurement()) + '[caps]\nvendor = "no-fork"\n'
+    async with network(tmp_path, 1, policy=policy) as stage:
+        same_vendor = await join(stage, 4)
+        await eventually(lambda: same_vendor.commit > 0, PATIENCE_S)
+        assert [epoch_of(host) for host in stage.hosts] == [0, 0]
+        await join(stage, 1)
+        await eventually(lambda: all(seats_of(host) == 3 for host in stage.hosts), PATIENCE_S)
+        roster = stage.hosts[0].node._replica.desk.roster
+        assert [member.vendor for member in roster.members] == ["sim-a", "sim-a", "sim-b"]
+
+
+async def test_a_second_node_on_one_platform_is_refused_with_the_reason(tmp_path: Path):
+    async with network(tmp_path, 1) as stage:
+        chip = stage.directory / "node-0" / "platform"
+        shutil.copytree(chip, stage.directory / "node-4" / "platform")
+        twin = await join(stage, 4)
+        with trio.fail_after(PATIENCE_S):
+            await twin.ended.wait()
+        assert twin.fault is not None
+        assert twin.fault.code == "refused"
+        assert "a platform has one vote" in str(twin.fault)
+        assert seats_of(stage.hosts[0]) == 1
+
+
+async def test_a_wrong_invite_is_refused_with_the_reason(tmp_path: Path):
+    async with network(tmp_path, 1) as stage:
+        ticket = stage.hosts[0].node.tickets()[1]
+        assert ticket is not None
+        forged = msgspec.structs.replace(ticket, secret=b"x" * len(ticket.secret))
+        setup = setups.join(stage.wanted(1), forged, await welcome_of(forged))
+        stranger = await stage.launch(setup)
+        with trio.fail_after(PATIENCE_S):
+            await stranger.ended.wait()
+        assert stranger.fault is not None
+        assert stranger.fault.code == "refused"
+        assert "invite" in str(stranger.fault)
