@@ -30,7 +30,8 @@ from ccp2p.sealing.session import SessionContext, SessionKeys
 _IN_FLIGHT = limits.SEQUENCE_WINDOW
 # The last two: somebody else had garbage ordered under our tag, which hosts can see.
 _RETRY_CODES = frozenset({"busy", "unreachable", "not-founded", "sealed", "tag"})
-RETRY_AFTER_S = 5.0
+RETRY_AFTER_S = 5.0  # doubled with every silence
+MOST_RETRY_S = 20.0
 _RENEW_PAUSE_S = 0.1  # between two looks at whether the node is in the next epoch
 _RENEW_PATIENCE_S = 30.0  # for a read that waits for the next epoch
 _NONCE_BYTES = 16
@@ -49,6 +50,11 @@ class SealedEvent:
     identifier: bytes
     done: Done
     sent_at: float = 0.0
+    silences: int = 0
+
+    def is_overdue(self, now: float) -> bool:
+        """Whether it is time to send it again: repeats at a steady pace would feed an overload."""
+        return now - self.sent_at > min(MOST_RETRY_S, RETRY_AFTER_S * 2**self.silences)
 
 
 class MemberSession:
@@ -221,11 +227,12 @@ class MemberSession:
         self._in_flight.pop(greeting.tag, None)
 
     def retry(self, now: float) -> None:
-        """Send again whatever got no answer within `RETRY_AFTER_S`; call it about once a second."""
-        overdue = [p for p in self._in_flight.values() if now - p.sent_at > RETRY_AFTER_S]
+        """Send again whatever is overdue; call it about once a second."""
+        overdue = [pending for pending in self._in_flight.values() if pending.is_overdue(now)]
         if overdue:
             self._connection = None if len(overdue) > 1 else self._connection
             for pending in overdue:
+                pending.silences += 1
                 self._send(pending)
 
     def _seal(self, sequence: int, body: bytes, opening: bytes) -> SealedEvent:

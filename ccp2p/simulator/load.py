@@ -26,7 +26,8 @@ if TYPE_CHECKING:
     from ccp2p.simulator.host import Host
     from ccp2p.simulator.world import World
 
-RETRY_US = 2_000_000
+RETRY_US = 2_000_000  # doubled with every try, as clients do: repeats must not feed an overload
+MOST_RETRY_US = 16_000_000
 IN_FLIGHT = 32  # fewer than the window of sequence numbers that a member may be ahead
 
 
@@ -202,8 +203,9 @@ class Load:
         host = world.hosts[member.home]
         if host.is_up and not host.submit(pending.envelope) and not pending.tries:
             self._unordered[pending.envelope] = (host.index, world.now_us)
+        pause_us = min(MOST_RETRY_US, RETRY_US << pending.tries)
         pending.tries += 1
-        world.later(RETRY_US, self._retry, member, pending)
+        world.later(pause_us, self._retry, member, pending)
 
     def _retry(self, member: Member, pending: Pending) -> None:
         if member.pending.get(pending.tag) is pending:
