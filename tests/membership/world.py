@@ -230,3 +230,24 @@ def accusation(
         digest = hashing.digest(hashing.BLOCK, data)
         pairs.append((data, signer.key.sign(blocks.signed_bytes(digest))))
     return Accusation(*pairs)
+
+
+def names(world: World, known: list[Actor]) -> list[str]:
+    by_node = {one.node: one.name for one in known}
+    return [by_node[node] for node in world.nodes]
+
+
+def grown(count: int, vendors: str = "a", cap: str = "none") -> tuple[World, list[Actor]]:
+    everybody = actors(count, vendors)
+    return World(everybody, cap), everybody
+
+
+def frozen_with_joiner(count: int) -> tuple[World, list[Actor], Actor]:
+    """`count` seats that froze a committee with one more, and a proposal that all seats hold."""
+    world, seats = grown(count)
+    joiner = actor("late")
+    world.commit(world.join(joiner))
+    world.freeze(seats)
+    world.commit(*[world.prekey(one) for one in (*seats, joiner)])
+    world.commit(world.rekey(seats[0]))
+    return world, seats, joiner
