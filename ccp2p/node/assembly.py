@@ -1,4 +1,4 @@
-"""Builds an epoch's replica from what the disk holds: secrets, state, sessions, DAG, executor."""
+"""Builds an epoch's replica: what its disk holds, and what this node has around it."""
 
 import os
 from collections.abc import Callable
@@ -9,19 +9,15 @@ from ccp2p.crypto import signatures
 from ccp2p.execution.machine import StateMachine
 from ccp2p.membership.means import Judged, Means
 from ccp2p.membership.records import Link
-from ccp2p.membership.roster import Roster
-from ccp2p.model.epoch import parse_record, record_digest
+from ccp2p.model.epoch import parse_record
 from ccp2p.model.errors import LocalFault, PeerFault
 from ccp2p.model.host_commands import INVITE_REFUSALS, invite_digest
 from ccp2p.node.attestor import NodeAttestor
-from ccp2p.node.core import NodeCore
-from ccp2p.node.executor import Executor
+from ccp2p.node.epoch import Surroundings, link_of, resume_epoch
 from ccp2p.node.floor import Floor
 from ccp2p.node.meter import Meter
 from ccp2p.node.network_record import NetworkRecord
-from ccp2p.node.recovery import recovered_log, recovered_state, resume_checkpoints
 from ccp2p.node.replica import Replica
-from ccp2p.node.roster_keeper import RosterKeeper, first_roster
 from ccp2p.node.setup import NodeSetup
 from ccp2p.node.steward import META, Steward
 from ccp2p.sealing.secrets import EpochSecrets
@@ -49,45 +45,22 @@ def build_replica(
     if record is None or store is None:
         raise LocalFault("founding", "the network is not founded yet")
     parameters = setup.genesis.parameters
-    link = Link(parse_record(record.signed.record), record_digest(record.signed.record))
-    committee = link.record.committee()
-    me = committee.index_of(setup.identity.node)
-    secrets = secrets or EpochSecrets(record.secret, parameters.coin_length)
-    sign = setup.identity.signing.sign
-    core = NodeCore(
-        network=setup.network,
-        committee=committee,
-        me=me,
-        parameters=parameters,
-        coin=secrets.coin,
-        sign=sign,
-        recovered=recovered_log(store, committee, parameters.gc_depth),
-        just_founded=saw_begin,
-        ledger_time_ms=link.record.ledger_time_ms if committee.epoch else 0,
+    epoch = resume_epoch(
+        setup.genesis,
+        setup.identity,
+        link_of(record.signed),
+        secrets or EpochSecrets(record.secret, parameters.coin_length),
+        store,
+        Surroundings(partial(means_of, setup, attestor), waits_for, meter),
+        saw_begin=saw_begin,
     )
-    machine, table = recovered_state(setup.network, setup.genesis, secrets, store, link.record)
-    roster = Roster.decode(machine.roster) if machine.roster else first_roster(link.record)
-    if roster.epoch != committee.epoch:
-        raise LocalFault("roster", "the stored roster is of another epoch than the record")
-    means = means_of(setup, attestor, link, machine)
-    executor = Executor(
-        network=setup.network,
-        committee=committee,
-        me=me,
-        sign=sign,
-        machine=machine,
-        table=table,
-        keeper=RosterKeeper(link, roster, means, parameters.checkpoint_interval),
-        interval=parameters.checkpoint_interval,
-        waits_for=waits_for,
-        meter=meter,
-    )
+    committee = epoch.core.committee
     replica = Replica(
-        core=core,
-        executor=executor,
+        core=epoch.core,
+        executor=epoch.executor,
         rules=Rules.of(setup.network, committee, parameters),
         store=store,
-        link=link,
+        link=epoch.link,
         record=record,
         steward=steward_of(setup, record),
         gc_depth=parameters.gc_depth,
@@ -97,7 +70,7 @@ def build_replica(
         found_floor=found_floor,
         meter=meter,
     )
-    replica.seat.queue_votes(resume_checkpoints(executor, store, committee, parameters))
+    replica.seat.queue_votes(epoch.votes)
     return replica
 
 

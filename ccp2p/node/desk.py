@@ -1,6 +1,5 @@
-"""What a node answers beside blocks: where others stand, records, secrets, votes, snapshots.
+"""What a node answers beside blocks: by the registry, and votes and snapshots from its disk.
 
-Everybody who asks is attested; what is more than public is for seats and observers of the roster.
 Nothing here changes what this node votes for.
 """
 
@@ -12,18 +11,11 @@ import trio
 
 from ccp2p.execution import snapshot as parts
 from ccp2p.execution.checkpoints import checkpoint_of_roots
-from ccp2p.membership.events import JoinRequest, parse_event
-from ccp2p.membership.roster import Roster
 from ccp2p.model import codec, limits
-from ccp2p.model.epoch import record_digest
-from ccp2p.model.errors import PeerFault
 from ccp2p.node.executor import CommitRecord, Executor
 from ccp2p.node.messages import (
-    FollowReply,
     FollowRequest,
     PeerMessage,
-    Relay,
-    SecretReply,
     SecretRequest,
     SnapshotHead,
     SnapshotPart,
@@ -31,28 +23,13 @@ from ccp2p.node.messages import (
     VoteReply,
     VoteRequest,
 )
-from ccp2p.node.network_record import NetworkRecord, NodeAddresses
 from ccp2p.node.receipts import image_commit
 from ccp2p.node.recovery import commit_window
-from ccp2p.node.steward import Steward
+from ccp2p.node.registry import Registry
 from ccp2p.storage.store import BucketSnapshot, Store
 
-_RELAY_INTERVAL_S: Final = 1.0  # between events that one node may hand over
 _FRESH_S: Final = 10.0  # a snapshot this young serves the next one who asks, too
 _KEPT_S: Final = 120.0  # a snapshot that nobody asks for any more keeps pages no longer
-_RELAYERS_KEPT: Final = 1024
-
-
-def known_addresses(record: NetworkRecord, roster: Roster) -> tuple[NodeAddresses, ...]:
-    """Where the nodes of the roster listen: as they said when they joined, or at the founding."""
-    kept = {one.node: one for one in record.addresses}
-    found = []
-    for member in (*roster.members, *roster.observers):
-        if member.addresses:
-            found.append(NodeAddresses(member.node, member.addresses, member.client_addresses))
-        elif member.node in kept:
-            found.append(kept[member.node])
-    return tuple(found)
 
 
 class Snapshot:
@@ -85,66 +62,33 @@ class Desk:
         self,
         *,
         network: bytes,
-        record: NetworkRecord,
+        registry: Registry,
         epoch: int,
         is_seat: bool,
         executor: Executor,
-        steward: Steward,
         store: Store,
         gc_depth: int,
         settled: Callable[[], AbstractAsyncContextManager[None]],
     ) -> None:
         self._network = network
-        self._record = record
+        self._registry = registry
         self._epoch = epoch
         self._is_seat = is_seat
         self._executor = executor
-        self._steward = steward
         self._store = store
         self._gc_depth = gc_depth
         self._settled = settled
         self._snapshot: Snapshot | None = None
         self._snapshot_turn = trio.Lock()
-        self._relayed_s: dict[bytes, float] = {}
-
-    @property
-    def roster(self) -> Roster:
-        """The roster after the last executed commit."""
-        return self._executor.keeper.roster
-
-    def place_of(self, node: bytes) -> str:
-        """Where a node stands: "seat", "observer" or "none"."""
-        roster = self.roster
-        change = roster.change
-        if roster.seated(node) or (change is not None and change.index_of(node) is not None):
-            return "seat"
-        return "observer" if roster.following(node) else "none"
-
-    def relayed(self, node: bytes, relay: Relay) -> list[bytes]:
-        """The events that may go into our next block; PeerFault when they must not be relayed."""
-        now_s = trio.current_time()
-        if now_s < self._relayed_s.get(node, -_RELAY_INTERVAL_S) + _RELAY_INTERVAL_S:
-            return []
-        if len(self._relayed_s) >= _RELAYERS_KEPT:
-            self._relayed_s.clear()
-        self._relayed_s[node] = now_s
-        is_stranger = self.place_of(node) == "none"
-        for data in relay.events[: limits.MAX_MEMBERSHIP_EVENTS_PER_BLOCK]:
-            event = parse_event(data)
-            if event.node != node:
-                raise PeerFault("relay", "a node hands over its own membership events only")
-            if is_stranger and not isinstance(event.body, JoinRequest):
-                raise PeerFault("relay", "who is not in the network may only ask to join")
-        return list(relay.events[: limits.MAX_MEMBERSHIP_EVENTS_PER_BLOCK])
 
     async def answer(self, node: bytes, message: PeerMessage) -> PeerMessage | None:
         """The reply to one request; None when there is none."""
         if isinstance(message, FollowRequest):
-            return self._follow(node, message)
-        if self.place_of(node) == "none":
-            return None
+            return self._registry.follow(node, message)
         if isinstance(message, SecretRequest):
-            return SecretReply(message.epoch_key, self._secret(message.epoch_key))
+            return self._registry.secret(node, message)
+        if self._registry.place_of(node) == "none":
+            return None
         if isinstance(message, VoteRequest):
             return await trio.to_thread.run_sync(self._vote, message)
         if isinstance(message, SnapshotRequest) and message.epoch == self._epoch:
@@ -156,18 +100,6 @@ class Desk:
         if self._snapshot is not None:
             self._snapshot.close()
             self._snapshot = None
-
-    def _follow(self, node: bytes, request: FollowRequest) -> FollowReply:
-        records = self._record.since(request.pinned)[: limits.MAX_RECORD_CHAIN]
-        anchors = self.roster.anchors
-        anchor = anchors[-1][1] if anchors else record_digest(self._record.signed.record)
-        reason = self._executor.keeper.refusals.get(node, "")
-        addresses = known_addresses(self._record, self.roster)
-        return FollowReply(records, anchor, self.place_of(node), reason, addresses)
-
-    def _secret(self, epoch_key: bytes) -> bytes:
-        """The secret of this epoch or of a proposal of the change under way."""
-        return self._steward.secret_of(epoch_key) or b""
 
     def _vote(self, request: VoteRequest) -> VoteReply:
         # What lies before a fetched image was not executed here: only its last roots were checked.

@@ -9,7 +9,12 @@ from collections.abc import Callable
 from ccp2p.crypto import signatures
 from ccp2p.membership.records import Link, check_successor
 from ccp2p.model import codec
-from ccp2p.model.epoch import EpochRecord, SignedEpochRecord, record_signed_bytes
+from ccp2p.model.epoch import (
+    EpochRecord,
+    SignedEpochRecord,
+    parse_record,
+    record_signed_bytes,
+)
 from ccp2p.model.errors import PeerFault
 from ccp2p.node.messages import RecordComplete, RecordSignature
 
@@ -43,6 +48,8 @@ class Handover:
         if self.signed is not None:
             return
         if isinstance(message, RecordComplete):
+            if parse_record(message.signed.record).epoch != self.record.epoch:
+                return  # of another epoch, by somebody who is not here yet or long gone
             if message.signed.record != self._bytes:
                 raise PeerFault("record", "a peer shows another record of the next epoch")
             check_successor(message.signed, self._previous, signatures.verify_batch)

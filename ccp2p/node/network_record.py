@@ -8,6 +8,7 @@ from typing import ClassVar
 
 from msgspec.structs import replace
 
+from ccp2p.membership.roster import Roster
 from ccp2p.model import codec, limits
 from ccp2p.model.codec import Wire
 from ccp2p.model.epoch import SignedEpochRecord, record_digest
@@ -68,3 +69,15 @@ class NetworkRecord(Wire, frozen=True):
                 "founding", "this folder's founding never finished; start from an empty folder"
             )
         return codec.decode(data, cls, limits.MAX_FRAME_BYTES, LocalFault)
+
+
+def known_addresses(record: NetworkRecord, roster: Roster) -> tuple[NodeAddresses, ...]:
+    """Where the nodes of the roster listen: as they said when they joined, or at the founding."""
+    kept = {one.node: one for one in record.addresses}
+    found = []
+    for member in (*roster.members, *roster.observers):
+        if member.addresses:
+            found.append(NodeAddresses(member.node, member.addresses, member.client_addresses))
+        elif member.node in kept:
+            found.append(kept[member.node])
+    return tuple(found)

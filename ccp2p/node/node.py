@@ -30,17 +30,17 @@ from ccp2p.node.api import ClientApi
 from ccp2p.node.assembly import build_replica, steward_of
 from ccp2p.node.correspondence import Correspondence, FrameFeed
 from ccp2p.node.crossing import Crossing
-from ccp2p.node.desk import known_addresses
 from ccp2p.node.executor import CommitRecord
 from ccp2p.node.floor import Floor
 from ccp2p.node.home import Listen
 from ccp2p.node.joining import Entrance, enter, install
 from ccp2p.node.meter import Meter
-from ccp2p.node.network_record import NetworkRecord, NodeAddresses
+from ccp2p.node.network_record import NetworkRecord, NodeAddresses, known_addresses
+from ccp2p.node.passage import Passage
 from ccp2p.node.reader import Reader
 from ccp2p.node.receipts import Prover
-from ccp2p.node.replica import CLOSING, Replica
-from ccp2p.node.roster_keeper import Closing
+from ccp2p.node.replica import Replica
+from ccp2p.node.roster_keeper import CLOSING, Closing
 from ccp2p.node.setup import NodeSetup
 from ccp2p.node.steward import Steward
 from ccp2p.sealing.secrets import SECRET_BYTES, EpochSecrets
@@ -122,7 +122,7 @@ class Node:
                 self._reader = Reader(replica, self._prover(replica))
                 gc.freeze()  # what a node starts with stays; do not look through it again
                 self._api.void()
-                self._keep_peers(known_addresses(self._record, replica.desk.roster))
+                self._keep_peers(known_addresses(self._record, replica.registry.roster))
                 self._report_ready()
                 ended = await replica.run(self._feed)
                 self._feed.put_back(ended.early)
@@ -207,7 +207,7 @@ class Node:
         index = query.commit or replica.executed
         data = self._stored_commit(index)
         record = codec.decode(data, CommitRecord, limits.MAX_FRAME_BYTES) if data else None
-        floor, roster = replica.floor, replica.desk.roster
+        floor, roster = replica.floor, replica.registry.roster
         return Status(
             number=query.number,
             epoch=replica.epoch,
@@ -394,10 +394,9 @@ class Node:
         if store is None:
             raise LocalFault("founding", "the network is not founded yet")
         steward = steward or steward_of(setup, self._record)
-        crossing = Crossing(
-            setup, self._record, closing, steward, store, self.peers.send, self._feed
-        )
-        crossed = await crossing.run()
+        coin_length = setup.genesis.parameters.coin_length
+        passage = Passage(setup.identity, coin_length, self._record, closing, steward, store)
+        crossed = await Crossing(passage, self.peers.send, self._feed).run()
         await trio.to_thread.run_sync(crossed.record.save, store, {CLOSING: b""})
         self.setup = setup.founded(crossed.record, store)
         if crossed.secrets is None:

@@ -7,7 +7,6 @@ within a step is always persist, then send, then apply. It ends with CLOSE.
 
 import math
 import os
-from collections import deque
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
@@ -18,13 +17,12 @@ import trio
 
 from ccp2p.consensus.messages import CommittedBlocks
 from ccp2p.consensus.validity import Rules
-from ccp2p.crypto import signatures
 from ccp2p.membership.means import Moment
-from ccp2p.membership.records import Link, check_successor
+from ccp2p.membership.records import Link
 from ccp2p.membership.roster import Roster
 from ccp2p.model import codec, limits
-from ccp2p.model.epoch import SignedEpochRecord, parse_record
 from ccp2p.model.errors import LocalFault, PeerFault
+from ccp2p.node.boundary import Boundary
 from ccp2p.node.core import NodeCore, Step
 from ccp2p.node.desk import Desk
 from ccp2p.node.executor import Executed, Executor
@@ -48,16 +46,14 @@ from ccp2p.node.messages import (
 )
 from ccp2p.node.meter import Meter
 from ccp2p.node.network_record import NetworkRecord
-from ccp2p.node.roster_keeper import Closing
+from ccp2p.node.registry import Registry
+from ccp2p.node.roster_keeper import CLOSING, Closing
 from ccp2p.node.seat import Input, Seat
 from ccp2p.node.steward import Acts, Steward
 from ccp2p.node.writer import GroupWriter
 from ccp2p.storage.store import Batch, Store
 
 _log = structlog.get_logger()
-
-CLOSING: Final = "closing"
-"""Where the store keeps what CLOSE left, until the next epoch's record is complete."""
 
 _FLOOR_INTERVAL_S: Final = 1.0
 FLOOR_PATIENCE_S = 10.0  # peers that are up have answered long before: then say who is missing
@@ -67,8 +63,6 @@ _INPUTS_PER_STEP: Final = 64
 _TEND_S: Final = 0.25  # between two looks at the roster
 _LAG_S: Final = 0.5  # between two questions for the end of an epoch that others left
 _LAG_PATIENCE_S: Final = 15.0  # until state is fetched instead of replaying that end
-_REMIND_S: Final = 1.0  # between two words to a peer that it fell behind an epoch
-_EARLY_FRAMES: Final = 512  # of the next epoch, that wait for its record
 
 _Answered = FollowRequest | SecretRequest | VoteRequest | SnapshotRequest
 
@@ -114,19 +108,18 @@ class Replica:
         self.steward = steward
         self.execution_turn = trio.Lock()  # reads and commits take turns at the state
         self.executed = store.newest_commit(core.committee.epoch)
+        self.registry = Registry(record, executor.keeper, steward)
         self.desk = Desk(
             network=link.record.network,
-            record=record,
+            registry=self.registry,
             epoch=core.committee.epoch,
             is_seat=core.me >= 0,
             executor=executor,
-            steward=steward,
             store=store,
             gc_depth=gc_depth,
             settled=self._settled,
         )
-        self._link = link
-        self._record = record
+        self._boundary = Boundary(link, record.signed)
         self._send = send
         self._deliver = deliver
         self._clock = clock
@@ -143,8 +136,6 @@ class Replica:
         self._is_settled = True
         self._serving: set[bytes] = set()
         self._answering: set[bytes] = set()
-        self._reminded_s: dict[bytes, float] = {}
-        self._early: deque[tuple[bytes, bytes]] = deque(maxlen=_EARLY_FRAMES)
         self._handed: dict[bytes, bytes] = {}
         self._is_left_behind = trio.Event()
         self._over = trio.CancelScope()
@@ -189,7 +180,7 @@ class Replica:
         return taken
 
     def _end(self, closing: Closing | None) -> None:
-        self._ended = Ended(closing, tuple(self._early))
+        self._ended = Ended(closing, self._boundary.early)
         self._over.cancel()
 
     def _wake(self) -> None:
@@ -217,15 +208,16 @@ class Replica:
                 self._answering.add(node)
                 nursery.start_soon(self._answer, node, message)
         elif isinstance(message, Relay):
-            self.seat.queue_membership(self.desk.relayed(node, message))
+            self.seat.queue_membership(self.registry.relayed(node, message, _now_ms()))
             self._wake()
         elif isinstance(message, SecretReply):
             if len(self._handed) < limits.MAX_PROPOSALS:
                 self._handed[message.epoch_key] = message.secret
         elif isinstance(message, FollowReply):
-            self._learn(message.records)
+            self._boundary.learn(message.records)
+            self._see_the_end()
         elif isinstance(message, FetchBlocks):
-            if (seat is not None or self.desk.place_of(node) != "none") and (
+            if (seat is not None or self.registry.place_of(node) != "none") and (
                 node not in self._serving
             ):
                 self._serving.add(node)
@@ -259,15 +251,11 @@ class Replica:
             intakes = await trio.to_thread.run_sync(self._verify, deliveries)
         for delivery, intake in zip(deliveries, intakes, strict=True):
             node = self.core.committee.seats[intake.sender].node
-            for code in dict.fromkeys(fault.code for fault in intake.faults):
-                if code == "early-epoch":
-                    self._early.append((node, encode_message(Blocks(delivery.blocks))))
-                    self._send_to(node, encode_message(FollowRequest(self._link.digest)))
-                elif code == "past-epoch":
-                    self._remind(node)
-            for fault in intake.faults:
-                if fault.code not in ("early-epoch", "past-epoch"):
-                    self._blame(node, fault)
+            told, faults = self._boundary.sort_out(node, delivery.blocks, intake.faults, _now_ms())
+            for message in told:
+                self._send_to(node, encode_message(message))
+            for fault in faults:
+                self._blame(node, fault)
             if intake.is_news:
                 await self._inputs.send(intake)
 
@@ -343,20 +331,14 @@ class Replica:
     def _hear_of_records(
         self, node: bytes, message: RecordSignature | RecordComplete, frame: bytes
     ) -> None:
-        """Keep what belongs to the next record; whoever asks for this one's gets it."""
-        if isinstance(message, RecordSignature) and message.epoch <= self._epoch:
-            self._remind(node)
-            return
-        self._early.append((node, frame))
-        if isinstance(message, RecordComplete):
-            self._learn((message.signed,))
+        word = self._boundary.hear(node, message, frame, _now_ms())
+        if word is not None:
+            self._send_to(node, encode_message(word))
+        self._see_the_end()
 
-    def _learn(self, records: tuple[SignedEpochRecord, ...]) -> None:
-        """Whether somebody shows that this epoch has ended."""
-        for signed in records:
-            if parse_record(signed.record).epoch == self._epoch + 1:
-                check_successor(signed, self._link, signatures.verify_batch)
-                self._is_left_behind.set()
+    def _see_the_end(self) -> None:
+        if self._boundary.is_left_behind:
+            self._is_left_behind.set()
 
     async def _find_the_end(self) -> None:
         """Once others left this epoch, get its last blocks; if that fails, fetch the state."""
@@ -371,10 +353,9 @@ class Replica:
 
     def _remind(self, node: bytes) -> None:
         """Tell a peer that speaks of a past epoch that this one has begun."""
-        now_s = trio.current_time()
-        if now_s >= self._reminded_s.get(node, -_REMIND_S) + _REMIND_S:
-            self._reminded_s[node] = now_s
-            self._send_to(node, encode_message(RecordComplete(self._record.signed)))
+        word = self._boundary.remind(node, _now_ms())
+        if word is not None:
+            self._send_to(node, encode_message(word))
 
     async def _order(self) -> None:
         wake_ms: int | None = 0
@@ -488,7 +469,7 @@ class Replica:
             if index != self.core.me and self._send_to(seats[index].node, frame):
                 self.seat.sent(index, message)
         if seat is None and isinstance(message, Blocks):
-            for observer in self.desk.roster.observers:
+            for observer in self.registry.roster.observers:
                 self._send_to(observer.node, frame)
 
     def _send_to(self, node: bytes, frame: bytes) -> bool:
@@ -500,3 +481,8 @@ class Replica:
         seat = self.core.committee.index_of(node)
         name = node.hex()[:16] if seat is None else seat
         _log.warning("peer at fault", seat=name, code=fault.code, reason=str(fault))
+
+
+def _now_ms() -> int:
+    """A clock that never goes back, for what is done once in a while."""
+    return int(trio.current_time() * 1000)

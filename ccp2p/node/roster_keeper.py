@@ -20,6 +20,9 @@ from ccp2p.model.commit import Commit
 from ccp2p.model.epoch import EpochRecord
 from ccp2p.model.errors import LocalFault, PeerFault
 
+CLOSING: Final = "closing"
+"""Where the store keeps what CLOSE left, until the next epoch's record is complete."""
+
 _REFUSALS_KEPT: Final = 256  # joiners whose last refusal can be told
 
 

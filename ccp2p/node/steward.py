@@ -57,7 +57,7 @@ class Steward:
     """One node's part in the change at the end of `epoch`. One caller at a time.
 
     `randomness(count)` gives secret bytes. `secret` is that of `epoch`, to be handed to its
-    members. `kept` is what `META` held at the start, or None.
+    members. `kept` is what `META` held at the start, or None. `seal` seals a secret to a prekey.
     """
 
     def __init__(
@@ -71,6 +71,7 @@ class Steward:
         randomness: Callable[[int], bytes],
         secret: bytes,
         kept: bytes | None = None,
+        seal: Callable[[bytes, bytes, bytes, int], bytes] = seal_to_seat,
     ) -> None:
         self._network = network
         self._epoch = epoch
@@ -78,6 +79,7 @@ class Steward:
         self._coin_length = coin_length
         self._vendor_cap = vendor_cap
         self._randomness = randomness
+        self._seal = seal
         self._secrets: dict[bytes, bytes] = {}
         self._ready: dict[bytes, EpochSecrets] = {}
         self._said: dict[str, int] = {}
@@ -205,7 +207,7 @@ class Steward:
         if not prekey:
             return b""
         try:
-            return seal_to_seat(secret, prekey, self._network, self._epoch + 1)
+            return self._seal(secret, prekey, self._network, self._epoch + 1)
         except ValueError:
             return self._randomness(limits.MAX_SEALED_SECRET_BYTES)
 

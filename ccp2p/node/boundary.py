@@ -1,0 +1,86 @@
+"""What a node in one epoch does with what belongs to the epochs before and after it. No IO.
+
+A peer that speaks of a past epoch is told that it ended. What comes of the next epoch waits for its
+record, and shows that this node may have been left behind.
+"""
+
+from collections import deque
+from collections.abc import Sequence
+from typing import Final
+
+from ccp2p.crypto import signatures
+from ccp2p.membership.records import Link, check_successor
+from ccp2p.model.epoch import SignedEpochRecord, parse_record
+from ccp2p.model.errors import PeerFault
+from ccp2p.node.messages import (
+    Blocks,
+    FollowRequest,
+    PeerMessage,
+    RecordComplete,
+    RecordSignature,
+    encode_message,
+)
+
+_REMIND_MS: Final = 1_000  # between two words to a peer that it fell behind an epoch
+_EARLY_FRAMES: Final = 512  # of the next epoch, that wait for its record
+
+
+class Boundary:
+    """The edges of the epoch of `link`, whose record is `signed`. Times of any clock that rises."""
+
+    def __init__(self, link: Link, signed: SignedEpochRecord) -> None:
+        self.is_left_behind = False
+        self._link = link
+        self._epoch = link.record.epoch
+        self._signed = signed
+        self._early: deque[tuple[bytes, bytes]] = deque(maxlen=_EARLY_FRAMES)
+        self._reminded_ms: dict[bytes, int] = {}
+
+    @property
+    def early(self) -> tuple[tuple[bytes, bytes], ...]:
+        """(node, frame) of the next epoch, in the order in which they came."""
+        return tuple(self._early)
+
+    def hear(
+        self, node: bytes, message: RecordSignature | RecordComplete, frame: bytes, now_ms: int
+    ) -> PeerMessage | None:
+        """Keep what belongs to the next record; whoever asks for this one's gets it.
+
+        PeerFault when a complete record is not this one's successor.
+        """
+        if isinstance(message, RecordSignature):
+            if message.epoch <= self._epoch:
+                return self.remind(node, now_ms)
+        elif parse_record(message.signed.record).epoch <= self._epoch:
+            return None
+        self._early.append((node, frame))
+        if isinstance(message, RecordComplete):
+            self.learn((message.signed,))
+        return None
+
+    def learn(self, records: Sequence[SignedEpochRecord]) -> None:
+        """Whether somebody shows that this epoch has ended."""
+        for signed in records:
+            if parse_record(signed.record).epoch == self._epoch + 1:
+                check_successor(signed, self._link, signatures.verify_batch)
+                self.is_left_behind = True
+
+    def sort_out(
+        self, node: bytes, blocks: tuple[bytes, ...], faults: Sequence[PeerFault], now_ms: int
+    ) -> tuple[list[PeerMessage], list[PeerFault]]:
+        """What to tell a peer whose blocks are of other epochs; and the faults that remain."""
+        replies: list[PeerMessage] = []
+        for code in dict.fromkeys(fault.code for fault in faults):
+            if code == "early-epoch":
+                self._early.append((node, encode_message(Blocks(blocks))))
+                replies.append(FollowRequest(self._link.digest))
+            elif code == "past-epoch" and (word := self.remind(node, now_ms)) is not None:
+                replies.append(word)
+        return replies, [f for f in faults if f.code not in ("early-epoch", "past-epoch")]
+
+    def remind(self, node: bytes, now_ms: int) -> PeerMessage | None:
+        """What to tell a peer that speaks of a past epoch: that this one has begun."""
+        if now_ms < self._reminded_ms.get(node, -_REMIND_MS) + _REMIND_MS:
+            return None
+        self._reminded_ms[node] = now_ms
+        return RecordComplete(self._signed)

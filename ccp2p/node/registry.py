@@ -1,0 +1,76 @@
+"""Who is in the network as this node has executed it, and what that entitles them to. No IO.
+
+Everybody who asks is attested; what is more than public is for seats and observers of the roster.
+"""
+
+from typing import Final
+
+from ccp2p.membership.events import JoinRequest, parse_event
+from ccp2p.membership.roster import Roster
+from ccp2p.model import limits
+from ccp2p.model.epoch import record_digest
+from ccp2p.model.errors import PeerFault
+from ccp2p.node.messages import FollowReply, FollowRequest, Relay, SecretReply, SecretRequest
+from ccp2p.node.network_record import NetworkRecord, known_addresses
+from ccp2p.node.roster_keeper import RosterKeeper
+from ccp2p.node.steward import Steward
+
+_RELAY_INTERVAL_MS: Final = 1_000  # between events that one node may hand over
+_RELAYERS_KEPT: Final = 1024
+
+
+class Registry:
+    """Answers from the roster of one epoch."""
+
+    def __init__(self, record: NetworkRecord, keeper: RosterKeeper, steward: Steward) -> None:
+        self._record = record
+        self._keeper = keeper
+        self._steward = steward
+        self._relayed_ms: dict[bytes, int] = {}
+
+    @property
+    def roster(self) -> Roster:
+        """The roster after the last executed commit."""
+        return self._keeper.roster
+
+    def place_of(self, node: bytes) -> str:
+        """Where a node stands: "seat", "observer" or "none"."""
+        roster = self.roster
+        change = roster.change
+        if roster.seated(node) or (change is not None and change.index_of(node) is not None):
+            return "seat"
+        return "observer" if roster.following(node) else "none"
+
+    def relayed(self, node: bytes, relay: Relay, now_ms: int) -> list[bytes]:
+        """The events that may go into our next block; PeerFault when they must not be relayed."""
+        if now_ms < self._relayed_ms.get(node, -_RELAY_INTERVAL_MS) + _RELAY_INTERVAL_MS:
+            return []
+        if len(self._relayed_ms) >= _RELAYERS_KEPT:
+            self._relayed_ms.clear()
+        self._relayed_ms[node] = now_ms
+        is_stranger = self.place_of(node) == "none"
+        for data in relay.events[: limits.MAX_MEMBERSHIP_EVENTS_PER_BLOCK]:
+            event = parse_event(data)
+            if event.node != node:
+                raise PeerFault("relay", "a node hands over its own membership events only")
+            if is_stranger and not isinstance(event.body, JoinRequest):
+                raise PeerFault("relay", "who is not in the network may only ask to join")
+        return list(relay.events[: limits.MAX_MEMBERSHIP_EVENTS_PER_BLOCK])
+
+    def follow(self, node: bytes, request: FollowRequest) -> FollowReply:
+        """What a node must know to follow, and where it stands."""
+        records = self._record.since(request.pinned)[: limits.MAX_RECORD_CHAIN]
+        anchors = self.roster.anchors
+        anchor = anchors[-1][1] if anchors else record_digest(self._record.signed.record)
+        reason = self._keeper.refusals.get(node, "")
+        addresses = known_addresses(self._record, self.roster)
+        return FollowReply(records, anchor, self.place_of(node), reason, addresses)
+
+    def secret(self, node: bytes, request: SecretRequest) -> SecretReply | None:
+        """The secret of this epoch, or of a proposal of the change under way; strangers get none.
+
+        Empty where this node does not hold it.
+        """
+        if self.place_of(node) == "none":
+            return None
+        return SecretReply(request.epoch_key, self._steward.secret_of(request.epoch_key) or b"")
