@@ -10,10 +10,10 @@ MINUTES_consensus := 6
 MINUTES_network := 3
 MINUTES_attestation := 3
 MINUTES_crypto := 3
-MINUTES_units := 3
-MINUTES_whole := 8
+MINUTES_units := 5
+MINUTES_whole := 12
 MINUTES_simulator := 5
-MINUTES_sanitize := 3
+MINUTES_sanitize := 4
 
 UNITS := tests/model tests/sealing tests/membership tests/execution tests/storage tests/devnet tests/benchmarks
 WHOLE := tests/node tests/client tests/cli tests/e2e
