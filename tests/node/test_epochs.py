@@ -139,7 +139,7 @@ async def test_a_vendor_over_the_cap_follows_until_others_make_room(tmp_path: Pa
         assert [epoch_of(host) for host in stage.hosts] == [0, 0]
         await join(stage, 1)
         await eventually(lambda: all(seats_of(host) == 3 for host in stage.hosts), PATIENCE_S)
-        roster = stage.hosts[0].node._replica.desk.roster
+        roster = stage.hosts[0].node._replica.executor.keeper.roster
         assert [member.vendor for member in roster.members] == ["sim-a", "sim-a", "sim-b"]
 
 
