@@ -4,15 +4,19 @@ Only honest nodes are judged, and every check compares what several of them did,
 before and after a crash: nothing here repeats the rules that it checks.
 """
 
+from collections import defaultdict
 from typing import TYPE_CHECKING
 
-from ccp2p.consensus.messages import CommittedBlocks, Equivocation
+from ccp2p.consensus.messages import CommittedBlocks
 from ccp2p.execution.apps import kv_protocol as kv
+from ccp2p.membership.records import Link
 from ccp2p.model import codec, limits
-from ccp2p.model.block import BlockReference
+from ccp2p.model.block import VerifiedBlock
+from ccp2p.model.epoch import EpochRecord, parse_record
 from ccp2p.model.errors import Fault
 from ccp2p.model.outcome import Outcome
 from ccp2p.node.executor import CommitRecord, Executed
+from ccp2p.node.network_record import NetworkRecord
 from ccp2p.simulator.founding import START_MS
 
 if TYPE_CHECKING:
@@ -22,6 +26,9 @@ if TYPE_CHECKING:
 
 CLOCK_TOLERANCE_MS = 1_000  # honest clocks differ by less
 _COMMIT_BYTES = limits.MAX_FRAME_BYTES
+
+Slot = tuple[int, int, int]
+"""Epoch, round and author."""
 
 
 class Violation(Exception):
@@ -37,17 +44,19 @@ class Checks:
 
     def __init__(self, world: "World") -> None:
         self._world = world
-        self._commits: list[bytes] = []
-        self._records: list[bytes] = []
-        self._ordered: dict[tuple[int, int], None] = {}
-        self._sent: dict[tuple[int, int], bytes] = {}
-        self._certified: dict[tuple[int, int], bytes] = {}
+        self._commits: dict[int, list[bytes]] = defaultdict(list)
+        self._records: dict[int, list[bytes]] = defaultdict(list)
+        self._ordered: dict[Slot, None] = {}
+        self._sent: dict[Slot, bytes] = {}
+        self._certified: dict[Slot, bytes] = {}
+        self._closed: dict[int, EpochRecord] = {}
+        self._closers: dict[int, dict[int, None]] = defaultdict(dict)
         self.leaders: list[bytes] = []  # digests, in order of commits
 
     @property
     def longest(self) -> int:
-        """The highest commit index that any honest node decided."""
-        return len(self._commits)
+        """How many commits any honest node decided, over all epochs."""
+        return sum(map(len, self._commits.values()))
 
     def committed(self, host: "Host", committed: CommittedBlocks) -> None:
         """A node decided a commit: the same as every other's, now and before its crashes."""
@@ -55,14 +64,15 @@ class Checks:
             return
         commit = committed.commit
         digest = commit.digest
-        if commit.index > len(self._commits) + 1:
+        commits = self._commits[commit.epoch]
+        if commit.index > len(commits) + 1:
             raise Violation("prefix", f"node {host.index} jumps to commit {commit.index}")
-        if commit.index == len(self._commits) + 1:
-            self._commits.append(digest)
+        if commit.index == len(commits) + 1:
+            commits.append(digest)
             self.leaders.append(commit.leader.digest)
             self._once(committed)
             self._world.trace.note(self._world.now_us, host.index, "commit", digest[:8])
-        elif self._commits[commit.index - 1] != digest:
+        elif commits[commit.index - 1] != digest:
             leader = f"({commit.leader.round}, {commit.leader.author})"
             raise Violation(
                 "agreement", f"node {host.index} has another commit {commit.index}, led by {leader}"
@@ -73,7 +83,7 @@ class Checks:
 
     def _once(self, committed: CommittedBlocks) -> None:
         for reference in committed.commit.blocks:
-            slot = (reference.round, reference.author)
+            slot = (committed.commit.epoch, reference.round, reference.author)
             if slot in self._ordered:
                 raise Violation("slot-twice", f"slot {slot} is ordered twice")
             self._ordered[slot] = None
@@ -82,12 +92,13 @@ class Checks:
         """A node executed commits: the same roots as all others, and every member's order kept."""
         if not host.is_honest:
             return
+        records = self._records[host.epoch]
         for index, record in executed.records:
-            if index > len(self._records) + 1:
+            if index > len(records) + 1:
                 raise Violation("prefix", f"node {host.index} executed commit {index} too early")
-            if index == len(self._records) + 1:
-                self._records.append(record)
-            elif self._records[index - 1] != record:
+            if index == len(records) + 1:
+                records.append(record)
+            elif records[index - 1] != record:
                 root = codec.decode(record, CommitRecord, _COMMIT_BYTES).state_root.hex()[:16]
                 raise Violation("state-root", f"node {host.index} has {root} after commit {index}")
         if executed.buckets:
@@ -119,16 +130,19 @@ class Checks:
             raise Violation(
                 "outcome", f"node {host.index} answers number {number} with {outcome.status!r}"
             )
-        host.acknowledged = max(host.acknowledged, outcome.commit)
+        if pending.is_repeated:
+            return  # it may have run in an earlier epoch, whose places are not of this one
+        host.acknowledged = max(host.acknowledged, (host.epoch, outcome.commit))
         before, after = member.places.get(number - 1), member.places.get(number + 1)
         if (before is not None and before >= place) or (after is not None and after <= place):
             raise Violation("session-order", f"number {number} ran at {place}, out of order")
 
     def durable(self, host: "Host") -> None:
         """A node starts: whatever it told a member is on its disk, unless that is an older one."""
-        if host.is_honest and host.executed < host.acknowledged:
+        stands = (host.core.committee.epoch, host.executed)
+        if host.is_honest and stands < host.acknowledged:
             raise Violation(
-                "durability", f"node {host.index} lost commit {host.acknowledged}, which it told"
+                "durability", f"node {host.index} lost commit {host.acknowledged[1]}, which it told"
             )
 
     def opened(self, outcome: Outcome) -> None:
@@ -136,12 +150,44 @@ class Checks:
         if outcome.status != "ok":
             raise Violation("outcome", f"a session is answered with {outcome.status!r}")
 
-    def sent(self, host: "Host", reference: BlockReference) -> None:
+    def sent(self, host: "Host", block: VerifiedBlock) -> None:
         """A block left its author: the only one of its slot, whatever happened to the disk."""
-        slot = (reference.round, reference.author)
+        reference = block.reference
+        slot = (block.header.epoch, reference.round, reference.author)
         known = self._sent.setdefault(slot, reference.digest)
         if known != reference.digest and not host.is_excused:
             raise Violation("double-signing", f"node {host.index} signed two blocks for {slot}")
+
+    def record(self, host: "Host", record: EpochRecord) -> None:
+        """A node has executed CLOSE: it signs the record that all others sign."""
+        if not host.is_honest:
+            return
+        known = self._closed.setdefault(record.epoch, record)
+        if known != record:
+            raise Violation("record", f"node {host.index} has another record {record.epoch}")
+        if host.disk.store.commit(record.epoch - 1, record.close_commit) is None:
+            raise Violation("record", f"node {host.index} signs record {record.epoch} before CLOSE")
+        self._closers[record.epoch][host.index] = None
+
+    def begun(self, host: "Host", link: Link) -> None:
+        """A node begins an epoch: with the one record there is, on its disk, after a quorum."""
+        epoch = link.record.epoch
+        world = self._world
+        if not host.is_honest or epoch == 0:
+            return
+        if link.record != self._closed.get(epoch):
+            raise Violation("record", f"node {host.index} begins epoch {epoch} by another record")
+        data = host.disk.store.meta(NetworkRecord.NAME)
+        kept = codec.decode(data, NetworkRecord, limits.MAX_FRAME_BYTES) if data else None
+        if kept is None or parse_record(kept.signed.record) != link.record:
+            raise Violation("record", f"node {host.index} begins epoch {epoch} without its record")
+        before = world.views[epoch - 1].committee
+        machines = [world.machines[seat.node] for seat in before.seats]
+        closers = sum(
+            one in self._closers[epoch] or not world.hosts[one].is_honest for one in machines
+        )
+        if closers < before.quorum:
+            raise Violation("record", f"epoch {epoch} begins after {closers} nodes saw CLOSE")
 
     def blamed(self, host: "Host", seat: int, fault: Fault) -> None:
         """A node blames another: never an honest one."""
@@ -150,13 +196,13 @@ class Checks:
         if host.is_honest and world.hosts[seat].is_honest:
             raise Violation("warning", f"node {host.index} blames honest node {seat}: {fault}")
 
-    def evidence(self, host: "Host", pair: Equivocation) -> None:
+    def evidence(self, host: "Host", machine: int) -> None:
         """A node holds proof of equivocation: never by an honest one."""
         world = self._world
-        world.trace.note(world.now_us, host.index, "evidence", b"%d" % pair.author)
-        author = world.hosts[pair.author]
+        world.trace.note(world.now_us, host.index, "evidence", b"%d" % machine)
+        author = world.hosts[machine]
         if author.is_honest and not author.is_excused:
-            raise Violation("double-signing", f"there is evidence against node {pair.author}")
+            raise Violation("double-signing", f"there is evidence against node {machine}")
 
     def bounds(self, host: "Host") -> None:
         """Queues and memory are within their limits."""
@@ -177,16 +223,17 @@ class Checks:
         if fault is not None and host.is_honest and fault.code != "disk-full":
             raise Violation("stopped", f"node {host.index} stopped: {fault.code}: {fault}")
 
-    def certified(self, slot: tuple[int, int], digest: bytes) -> None:
+    def certified(self, slot: Slot, digest: bytes) -> None:
         """A block of `slot` has a certificate: the only one of its slot that ever has."""
         if self._certified.setdefault(slot, digest) != digest:
             raise Violation("certificate", f"two blocks of slot {slot} have certificates")
 
-    def reviewed(self, index: int, digest: bytes) -> None:
+    def reviewed(self, epoch: int, index: int, digest: bytes) -> None:
         """An observer that saw all blocks in another order has this commit."""
-        if index > len(self._commits):
-            self._commits.append(digest)
-        elif self._commits[index - 1] != digest:
+        commits = self._commits[epoch]
+        if index > len(commits):
+            commits.append(digest)
+        elif commits[index - 1] != digest:
             raise Violation("delivery-order", f"commit {index} depends on the order of delivery")
 
     def finish(self, load: "Load") -> str:
@@ -196,13 +243,13 @@ class Checks:
         for host in self._world.hosts:
             if not host.is_honest or host.is_retired:
                 continue
-            if not host.is_up or host.core.starting:
+            if not host.is_in_epoch or host.core.starting:
                 return f"node {host.index} does not run"
             self.members(host)
             behind = self._behind(host)
             if behind:
                 return behind
-        return ""
+        return self._world.unmet()
 
     def _behind(self, host: "Host") -> str:
         machine = host.executor.machine

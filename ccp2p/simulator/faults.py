@@ -1,12 +1,14 @@
 """What goes wrong with machines, disks and links of honest nodes, within what the design bears.
 
 A node that is down or has not found its floor counts as faulty, so only so many are at once that
-the others still can tell them where to go on: n - 2f - 1 of them, less the traitors and the dead.
+the others still can tell them where to go on, and go on there themselves: f of them, less the
+traitors and the dead. Where f is 0 all the others may be: they go on by their disks.
 """
 
 from random import Random
 
-from ccp2p.simulator.host import CRASH_POINTS, Host
+from ccp2p.model.committee import Committee
+from ccp2p.simulator.host import CHANGE_POINTS, CRASH_POINTS, Host
 from ccp2p.simulator.links import Weather
 from ccp2p.simulator.world import World
 
@@ -26,7 +28,8 @@ class Faults:
 
     def crash_for_good(self, count: int) -> None:
         """`count` honest nodes stop within the first half, never to return."""
-        honest = [host for host in self._world.hosts if host.is_honest]
+        founders = self._world.hosts[: self._world.founded.committee.size]
+        honest = [host for host in founders if host.is_honest]
         for host in self._random.sample(honest, count):
             host.is_retired = True
             self._world.later(self._random.randrange(self._span_us // 2), self._bury, host)
@@ -89,7 +92,8 @@ class Faults:
 
     def _doom(self, host: Host) -> None:
         """Stop at some point of the next turns."""
-        host.doom = self._random.choice(CRASH_POINTS)
+        points = (*CRASH_POINTS, *CHANGE_POINTS) if self._world.is_changing else CRASH_POINTS
+        host.doom = self._random.choice(points)
         self._world.later(_PATIENCE_US, self._overdue, host, host.starts)
 
     def _fill_one(self) -> None:
@@ -101,12 +105,13 @@ class Faults:
         """A node that may fail now, if any may."""
         if self._is_over:
             return None
-        hosts, committee = self._world.hosts, self._world.founded.committee
+        hosts, committee = self._world.hosts, self._world.newest.committee
+        if self._world.is_changing:
+            hosts = [hosts[self._world.machines[seat.node]] for seat in committee.seats]
         lost = sum(not host.is_honest or host.is_retired for host in hosts)
         honest = [host for host in hosts if host.is_honest and not host.is_retired]
-        running = [host for host in honest if is_running(host)]
-        room = committee.size - 2 * committee.faulty - 1 - lost
-        if len(honest) - len(running) < room:
+        running = [host for host in honest if host.is_running]
+        if len(honest) - len(running) < _room(committee) - lost:
             return self._random.choice(running)
         starting = [host for host in honest if host.is_up and host not in running]
         return self._random.choice(starting) if starting else None
@@ -117,8 +122,9 @@ class Faults:
 
     def _bury(self, host: Host) -> None:
         """Stop for good, once the network runs: a first start needs every founder."""
-        others = [one for one in self._world.hosts if one.is_honest and not one.is_retired]
-        if all(is_running(one) for one in (host, *others)):
+        founders = self._world.hosts[: self._world.founded.committee.size]
+        others = [one for one in founders if one.is_honest and not one.is_retired]
+        if all(one.is_running for one in (host, *others)):
             self._stop(host)
         else:
             self._world.later(_PATIENCE_US, self._bury, host)
@@ -141,7 +147,7 @@ class Faults:
             image = host.disk.images * share // 100
             self._world.trace.note(self._world.now_us, host.index, "roll-back", b"%d" % image)
             host.disk.roll_back(image)
-            host.acknowledged = 0
+            host.acknowledged = (0, 0)
         self._world.start(host)
 
     def _part(self) -> None:
@@ -159,7 +165,7 @@ class Faults:
         self._world.links.weather.groups = ()
 
 
-def is_running(host: Host) -> bool:
-    """Whether a node is up, has proposed since its start, and is not about to fail."""
-    is_doomed = bool(host.doom) or host.disk.is_full
-    return host.is_up and host.seat.has_proposed and not is_doomed
+def _room(committee: Committee) -> int:
+    """How many may be down or starting: the others must tell the floor, and reach it by Q."""
+    told = committee.size - 2 * committee.faulty - 1
+    return min(told, committee.faulty) if committee.faulty else told

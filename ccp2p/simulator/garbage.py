@@ -114,7 +114,7 @@ class Garbler:
         """Send something of each kind to somebody."""
         size = len(traitor.world.hosts)
         store = traitor.disk.store
-        self._seen = [data for _, data in list(store.blocks(0))[-16:]]
+        self._seen = [data for _, data in list(store.blocks(traitor.core.committee.epoch))[-16:]]
         frames = (
             self._bytes(),
             self._message(size),
@@ -159,7 +159,7 @@ class Garbler:
         if not self._own:
             return b""
         block = Block.parse(self._own)
-        if block.header.author != traitor.index or block.header.round < 6:
+        if block.header.author != traitor.core.me or block.header.round < 6:
             return b""
         header = self._random.choice(BREACHES)(block.header, self._random)
         payload = self._random.choice(

@@ -2,7 +2,8 @@
 
 It does what `node.replica` does: inputs are taken in turns; a turn's blocks are written, then its
 messages leave, then its commits go to the executor; outcomes leave once they are on disk. A crash
-can hit between any two of these. Whatever was not written is lost with it.
+can hit between any two of these. Whatever was not written is lost with it. What happens between
+epochs is in `changes`.
 """
 
 from collections import deque
@@ -11,18 +12,21 @@ from random import Random
 from typing import TYPE_CHECKING
 
 from ccp2p.consensus.messages import CommittedBlocks
-from ccp2p.membership.roster import Roster
-from ccp2p.model import limits
+from ccp2p.model import codec, limits
 from ccp2p.model.envelope import parse_envelope
 from ccp2p.model.errors import Fault, LocalFault, MemberFault, PeerFault
-from ccp2p.node.core import NodeCore, Step
-from ccp2p.node.executor import Executed, Executor
+from ccp2p.node.core import Step
+from ccp2p.node.epoch import Surroundings, link_of, resume_epoch
+from ccp2p.node.executor import Executed
 from ccp2p.node.intake import Intake
-from ccp2p.node.messages import FetchBlocks, PeerMessage, encode_message
+from ccp2p.node.messages import Blocks, FetchBlocks, PeerMessage, encode_message
 from ccp2p.node.meter import Meter
-from ccp2p.node.recovery import recovered_log, recovered_state, resume_checkpoints
-from ccp2p.node.roster_keeper import RosterKeeper, first_roster
+from ccp2p.node.network_record import NetworkRecord
+from ccp2p.node.roster_keeper import CLOSING
 from ccp2p.node.seat import Input, Seat
+from ccp2p.node.steward import Steward
+from ccp2p.sealing.secrets import EpochSecrets
+from ccp2p.simulator.changes import Changes
 from ccp2p.simulator.disk import Disk
 from ccp2p.simulator.founding import START_MS
 from ccp2p.storage.store import Batch
@@ -38,6 +42,9 @@ _EXECUTE_US = 1_000
 
 CRASH_POINTS = ("before-write", "after-write", "half-sent", "before-state", "after-state")
 """Where a doomed machine stops: around the write of its blocks, and around that of its state."""
+
+CHANGE_POINTS = ("before-acts", "after-acts", "before-crossing", "after-crossing")
+"""And in a change of the committee: around the steward's write, and around the new record's."""
 
 
 class _NoMeter(Meter):
@@ -58,6 +65,8 @@ class Crashed(Exception):
 class Host:
     """One machine. `skew_ms` is how far its clock is off; `write_us` how long a write takes."""
 
+    steward_kind: type[Steward] = Steward
+
     def __init__(
         self, world: "World", index: int, random: Random, skew_ms: int = 0, write_us: int = 2_000
     ) -> None:
@@ -70,16 +79,26 @@ class Host:
         self.is_up = False
         self.doom = ""
         self.starts = 0
-        self.acknowledged = 0  # the newest commit of which a member was told
+        self.acknowledged = (
+            0,
+            0,
+        )  # epoch and index of the newest commit of which a member was told
         self.is_excused = False  # its disk was rolled back in a power cut: it may sign a slot twice
         self.is_retired = False  # down for good: nothing is expected of it any more
         self.stopped: LocalFault | None = None
+        self.changes = Changes(self)
+        self.waiting: dict[bytes, None] = {}
         self._life = 0
 
     @property
     def is_honest(self) -> bool:
         """Whether the promises hold for this machine's node."""
         return True
+
+    @property
+    def is_silent(self) -> bool:
+        """Whether it says nothing more once it is admitted."""
+        return False
 
     @property
     def nature(self) -> str:
@@ -90,61 +109,64 @@ class Host:
         """What this machine's clock says, in Unix milliseconds."""
         return START_MS + self.world.now_us // 1000 + self.skew_ms
 
+    @property
+    def is_in_epoch(self) -> bool:
+        """Whether the node runs and takes part in an epoch, as a seat or as an observer."""
+        return self.is_up and self.changes.is_in_epoch
+
+    @property
+    def is_running(self) -> bool:
+        """Whether it is past its start and not about to fail."""
+        is_doomed = bool(self.doom) or self.disk.is_full
+        return self.is_up and self.changes.is_settled and not is_doomed
+
     def start(self) -> None:
         """Start the node from what the disk holds; LocalFault when it refuses."""
+        self.waiting = {}
+        self._life += 1
+        self.starts += 1
+        self.is_up = True
+        self.doom = ""
+        self.changes.start()
+
+    def begin(self, record: NetworkRecord, secrets: EpochSecrets, saw_begin: bool) -> None:
+        """Take part in the newest epoch of `record` with what the disk holds of it."""
         founded, store = self.world.founded, self.disk.store
-        parameters, committee = founded.genesis.parameters, founded.committee
-        sign = founded.keys[self.index].sign
-        core = NodeCore(
-            network=founded.network,
-            committee=committee,
-            me=self.index,
-            parameters=parameters,
-            coin=founded.secrets.coin,
-            sign=sign,
-            recovered=recovered_log(store, committee, parameters.gc_depth),
+        around = Surroundings(
+            lambda link, _: founded.means_in(link), lambda tag: tag in self.waiting, _NoMeter()
         )
-        machine, table = recovered_state(
-            founded.network, founded.genesis, founded.secrets, store, founded.link.record
+        self._life += 1
+        epoch = resume_epoch(
+            founded.genesis,
+            founded.identities[self.index],
+            link_of(record.signed),
+            secrets,
+            store,
+            around,
+            saw_begin=saw_begin,
         )
-        roster = Roster.decode(machine.roster) if machine.roster else None
-        interval = parameters.checkpoint_interval
-        self.waiting: dict[bytes, None] = {}
-        self.executor = Executor(
-            network=founded.network,
-            committee=committee,
-            me=self.index,
-            sign=sign,
-            machine=machine,
-            table=table,
-            keeper=RosterKeeper(
-                founded.link,
-                roster or first_roster(founded.link.record),
-                founded.means,
-                interval,
-            ),
-            interval=interval,
-            waits_for=self.waiting.__contains__,
-            meter=_NoMeter(),
-        )
-        self.core = core
-        self.seat = Seat(core, store, self.random.randbytes(16))
-        self.seat.queue_votes(resume_checkpoints(self.executor, store, committee, parameters))
+        self.core, self.executor, self.link = epoch.core, epoch.executor, epoch.link
+        committee = epoch.core.committee
+        self.view = self.world.enter(self, epoch.link, secrets)
+        self._machines = [self.world.machines[seat.node] for seat in committee.seats]
+        self._seats = {machine: seat for seat, machine in enumerate(self._machines)}
+        self.seat = Seat(epoch.core, store, self.random.randbytes(16))
+        self.seat.queue_votes(epoch.votes)
         self.executed = store.newest_commit(committee.epoch)
         self.world.checks.durable(self)
-        self._epoch = committee.epoch
+        self.epoch = committee.epoch
         self._inbox: deque[Input] = deque()
         self._backlog: deque[CommittedBlocks] = deque()
         self._serving: set[int] = set()
         self._is_writing = self._is_executing = self._has_turn = False
         self._wake_us: int | None = None
-        self._life += 1
-        self.starts += 1
-        self.is_up = True
-        self.doom = ""
         self.world.trace.note(self.world.now_us, self.index, "start", b"%d" % self.executed)
-        self._later(0, self._turn)
-        self._later(0, self._search_floor)
+        self.later(0, self._turn)
+        self.later(0, self._search_floor)
+
+    def end(self) -> None:
+        """Leave the epoch: nothing of it that was under way goes on."""
+        self._life += 1
 
     def crash(self) -> None:
         """Stop at once; only the disk stays."""
@@ -159,12 +181,14 @@ class Host:
             parsed = parse_envelope(envelope)
         except MemberFault as fault:
             return fault.code
-        if parsed.epoch != self._epoch:
+        if not self.is_in_epoch:
+            return "not-founded"
+        if parsed.epoch != self.epoch:
             return "wrong-epoch"
-        if not self.seat.submit([envelope]):
+        if self.core.me < 0 or not self.seat.submit([envelope]):
             return "busy"
         self.waiting[parsed.tag] = None
-        self._wake()
+        self.wake()
         return ""
 
     def hear(self, sender: int, frame: bytes) -> None:
@@ -172,39 +196,64 @@ class Host:
         if not self.is_up:
             return
         try:
-            heard = self.seat.hear(sender, self.world.decode(frame))
+            message = self.world.decode(frame)
+            if self.world.is_changing and self.changes.hear(sender, message, frame):
+                return
+            self._dispatch(sender, message)
         except PeerFault as fault:
-            self._blame(sender, fault)
-            return
+            self.blame(sender, fault)
+        except LocalFault as fault:
+            self.stopped = fault
+            self.crash()
+
+    def _dispatch(self, sender: int, message: PeerMessage) -> None:
+        seat = self._seats[sender]
+        heard = self.seat.hear(seat, message)
         if heard.delivery is not None:
             self.world.deliveries += len(heard.delivery.blocks)
-            intake = self.world.intake.verify(heard.delivery, self.core.consensus.is_admitted)
-            for fault in intake.faults:
-                self._blame(sender, fault)
+            intake = self.view.intake.verify(heard.delivery, self.core.consensus.is_admitted)
+            faults = list(intake.faults)
+            if faults and self.world.is_changing:
+                faults = self.changes.sort_out(sender, heard.delivery.blocks, faults)
+            for fault in faults:
+                self.blame(sender, fault)
             if intake.is_news:
                 self._take(intake)
         if heard.floor is not None:
             self._take(heard.floor)
         if heard.reply is not None:
-            self.tell(sender, heard.reply)
-        if heard.serve is not None and sender not in self._serving:
-            self._serving.add(sender)
-            self._later(_SERVE_US, self._serve, sender, heard.serve)
+            self.tell(seat, heard.reply)
+        if heard.serve is not None:
+            self.serve(sender, heard.serve)
+
+    def serve(self, machine: int, request: FetchBlocks) -> None:
+        """Answer a fetch in a while, unless one of this machine is being answered."""
+        if machine not in self._serving:
+            self._serving.add(machine)
+            self.later(_SERVE_US, self._serve, machine, request)
 
     def tell(self, seat: int | None, message: PeerMessage) -> None:
-        """Send a message to a seat, or to all others."""
+        """Send a message to a seat, or to all others; observers get our new blocks, too."""
         frame = encode_message(message)
-        targets = range(self.core.committee.size) if seat is None else (seat,)
+        targets = self._machines if seat is None else (self._machines[seat],)
         for target in targets:
             if target != self.index:
                 self.emit(target, message, frame)
+        if seat is None and isinstance(message, Blocks):
+            for observer in self.executor.keeper.roster.observers:
+                self.emit(self.world.machines[observer.node], message, frame)
+
+    def write_to(self, machine: int, message: PeerMessage) -> None:
+        """Send a message to one machine, be it a seat or not."""
+        self.emit(machine, message, encode_message(message))
 
     def emit(self, target: int, message: PeerMessage, frame: bytes) -> None:
-        """Let a message out to one other seat."""
-        if self.world.send(self.index, target, frame):
-            self.seat.sent(target, message)
+        """Let a message out to one other machine."""
+        is_sent = self.world.send(self.index, target, frame)
+        if is_sent and isinstance(message, FetchBlocks) and target in self._seats:
+            self.seat.sent(self._seats[target], message)
 
-    def _later(self, delay_us: int, action, *arguments) -> None:  # type: ignore[no-untyped-def]
+    def later(self, delay_us: int, action, *arguments) -> None:  # type: ignore[no-untyped-def]
         """Do something later in this life of the node."""
         self.world.later(delay_us, self._live, self._life, action, arguments)
 
@@ -218,19 +267,21 @@ class Host:
                 self.stopped = fault
                 self.crash()
 
-    def _reach(self, point: str) -> None:
+    def reach(self, point: str) -> None:
+        """Crash here if this is where the machine is doomed to."""
         if self.doom == point:
             raise Crashed
 
     def _take(self, item: Intake | Input) -> None:
         if len(self._inbox) < limits.INBOX_FRAMES:
             self._inbox.append(item)
-        self._wake()
+        self.wake()
 
-    def _wake(self) -> None:
+    def wake(self) -> None:
+        """Let the core look at what waits for it."""
         if not self._is_writing and not self._has_turn:
             self._has_turn = True
-            self._later(0, self._turn)
+            self.later(0, self._turn)
 
     def _turn(self) -> None:
         """Take what arrived, and write what its messages and commits rest on."""
@@ -245,15 +296,16 @@ class Host:
             self._perform(steps)
             return
         self._is_writing = True
-        self._later(self._write_us(), self._written, batch, steps)
+        self.later(self.draw_write_us(), self._written, batch, steps)
 
-    def _write_us(self) -> int:
+    def draw_write_us(self) -> int:
+        """How long the next write takes."""
         return self.write_us + self.random.randrange(self.write_us + 1)
 
     def _written(self, batch: Batch, steps: list[Step]) -> None:
-        self._reach("before-write")
+        self.reach("before-write")
         self.disk.write(batch)
-        self._reach("after-write")
+        self.reach("after-write")
         self.seat.saved(batch)
         self._is_writing = False
         self._perform(steps)
@@ -262,13 +314,14 @@ class Host:
         checks = self.world.checks
         for step in steps:
             for seat, message in step.send:
-                self._reach("half-sent") if self.random.randrange(2) else None
+                self.reach("half-sent") if self.random.randrange(2) else None
                 self.tell(seat, message)
             for blamed, fault in step.faults:
                 if blamed is not None:
-                    self._blame(blamed, fault)
+                    self.blame(self._machines[blamed], fault)
             for pair in step.evidence:
-                checks.evidence(self, pair)
+                checks.evidence(self, self._machines[pair.author])
+                self.changes.accuse(pair)
             for commit in step.commits:
                 checks.committed(self, commit)
                 self.world.load.ordered(self, commit)
@@ -279,15 +332,15 @@ class Host:
 
     def _schedule(self, wake_ms: int | None) -> None:
         if self._inbox:
-            self._wake()
+            self.wake()
         elif wake_ms is not None:
             delay_us = max(1, wake_ms - self.clock_ms()) * 1000
             self._wake_us = self.world.now_us + delay_us
-            self._later(delay_us, self._alarm, self._wake_us)
+            self.later(delay_us, self._alarm, self._wake_us)
 
     def _alarm(self, due_us: int) -> None:
         if self._wake_us == due_us:
-            self._wake()
+            self.wake()
 
     def _execute(self) -> None:
         if self._is_executing or not self._backlog:
@@ -296,28 +349,31 @@ class Host:
         size = min(len(self._backlog), _COMMITS_PER_TURN)
         commits = [self._backlog.popleft() for _ in range(size)]
         executed = self.executor.execute(commits)
-        self._later(_EXECUTE_US + self._write_us(), self._executed, commits, executed)
+        self.later(_EXECUTE_US + self.draw_write_us(), self._executed, executed)
 
-    def _executed(self, commits: list[CommittedBlocks], executed: Executed) -> None:
-        self._reach("before-state")
+    def _executed(self, executed: Executed) -> None:
+        self.reach("before-state")
+        closing = {CLOSING: codec.encode(executed.closed)} if executed.closed else {}
         batch = Batch(
-            epoch=self._epoch,
+            epoch=self.epoch,
             commits=executed.records,
             buckets=executed.buckets,
-            meta=executed.receipts,
+            meta=executed.receipts | closing,
         )
         self.disk.write(batch)
-        newest = commits[-1].commit
-        self.executor.machine.stored(newest.epoch, newest.index)
-        self.executed = newest.index
+        self.executed = executed.records[-1][0]
+        self.executor.machine.stored(self.epoch, self.executed)
         self.world.checks.executed(self, executed)
-        self._reach("after-state")
+        self.reach("after-state")
         self.answer(executed)
         for seat, fault in executed.faults:
-            self._blame(seat, fault)
+            self.blame(self._machines[seat], fault)
+        if executed.closed is not None:
+            self.changes.close(executed.closed)
+            return
         if executed.votes:
             self.seat.queue_votes(executed.votes)
-            self._wake()
+            self.wake()
         self._is_executing = False
         self._execute()
 
@@ -330,16 +386,17 @@ class Host:
             self.waiting.pop(tag, None)
             self.world.load.dropped(self, code)
 
-    def _serve(self, seat: int, request: FetchBlocks) -> None:
-        self._serving.discard(seat)
-        self.tell(seat, self.seat.serve(request))
+    def _serve(self, machine: int, request: FetchBlocks) -> None:
+        self._serving.discard(machine)
+        self.write_to(machine, self.seat.serve(request))
 
     def _search_floor(self) -> None:
         for peer, request in self.seat.floor_requests():
             self.tell(peer, request)
         if self.core.starting:
-            self._wake()
-            self._later(_FLOOR_INTERVAL_US, self._search_floor)
+            self.wake()
+            self.later(_FLOOR_INTERVAL_US, self._search_floor)
 
-    def _blame(self, seat: int, fault: Fault) -> None:
-        self.world.checks.blamed(self, seat, fault)
+    def blame(self, machine: int, fault: Fault) -> None:
+        """Say that another machine's node is at fault."""
+        self.world.checks.blamed(self, machine, fault)

@@ -1,5 +1,8 @@
 """What members of a simulated network do: open sessions, send events in order, read outcomes.
 
+When the network begins another epoch they open a session there and send again what has no outcome,
+as `client.session` does.
+
 Every event of a member puts the member's own number under the member's own key, so the state tells
 whether each number ran once and in order: the value must always equal the last executed number.
 """
@@ -15,6 +18,7 @@ from ccp2p.crypto.signatures import SigningKey
 from ccp2p.execution.apps import kv_protocol as kv
 from ccp2p.model import codec
 from ccp2p.model.envelope import Event, event_id, event_signed_bytes
+from ccp2p.model.epoch import EpochRecord
 from ccp2p.model.errors import PeerFault
 from ccp2p.model.outcome import Outcome
 from ccp2p.sealing import session as sessions
@@ -37,17 +41,34 @@ def body_of(member: bytes, sequence: int) -> bytes:
 
 
 class Session:
-    """One member's session, as its client holds it. All randomness follows from the seed."""
+    """One member's session, as its client holds it. All randomness follows from the seed.
 
-    def __init__(self, founded: Founded, seed: int, number: int, invite: bytes) -> None:
+    `record` is that of its epoch; epoch record 0 unless another is given.
+    """
+
+    def __init__(
+        self,
+        founded: Founded,
+        seed: int,
+        number: int,
+        invite: bytes,
+        record: EpochRecord | None = None,
+    ) -> None:
+        record = record or founded.link.record
+        self.epoch = record.epoch
         self.key = SigningKey(derived(seed, b"member", number))
         self.member = self.key.public
-        self.context: SessionContext = founded.session_context
-        secret = derived(seed, b"session", number)
+        self.context = SessionContext(
+            founded.network, record.epoch, founded.genesis.parameters.aead
+        )
+        of_epoch = b"" if record.epoch == 0 else b" in epoch %d" % record.epoch
+        secret = derived(seed, b"session" + of_epoch, number)
         self.keys = SessionKeys.derive(secret)
-        epoch_key = founded.secrets.epoch_key.public
-        ephemeral = derived(seed, b"ephemeral", number)
-        self.opening = sealed.seal_opening(self.context, epoch_key, secret, invite, ephemeral)
+        ephemeral = derived(seed, b"ephemeral" + of_epoch, number)
+        self.opening = sealed.seal_opening(
+            self.context, record.epoch_key, secret, invite, ephemeral
+        )
+        self._of_epoch = of_epoch
         self._seed = seed
         self._number = number
 
@@ -59,7 +80,7 @@ class Session:
 
     def seal(self, event: Event, opening: bytes = b"") -> bytes:
         """The envelope of an event. Nonces follow from the event, as runs must be repeatable."""
-        nonce = derived(self._seed, b"nonce" + event.signature, self._number)
+        nonce = derived(self._seed, b"nonce" + event.signature + self._of_epoch, self._number)
         nonce = nonce[: aead.NONCE_BYTES[self.context.aead]]
         return sealed.seal_event(self.context, self.keys, event, opening, nonce)
 
@@ -74,12 +95,14 @@ class Pending:
     identifier: bytes
     sent_us: int
     tries: int = 0
+    is_repeated: bool = False  # sent in an earlier epoch, too
 
 
 @dataclass
 class Member:
     """One member and its client; `home` is the node that it talks to, others too if it roams."""
 
+    number: int
     session: Session
     home: int
     roams: bool
@@ -87,6 +110,8 @@ class Member:
     wanted: int = 0
     is_open: bool = False
     pending: dict[bytes, Pending] = field(default_factory=dict)
+    waiting: list[int] = field(default_factory=list)  # numbers to send again in a new session
+    done: dict[int, None] = field(default_factory=dict)
     places: dict[int, tuple[int, int]] = field(default_factory=dict)
 
 
@@ -102,7 +127,10 @@ class Load:
         size = founded.committee.size
         self.members = [
             Member(
-                Session(founded, seed, number, founded.invite), random.randrange(size), number == 1
+                number,
+                Session(founded, seed, number, founded.invite),
+                random.randrange(size),
+                number == 1,
             )
             for number in range(members)
         ]
@@ -118,12 +146,12 @@ class Load:
     @property
     def unanswered(self) -> int:
         """How many events were asked for and have no outcome yet."""
-        return sum(member.wanted - len(member.places) for member in self.members)
+        return sum(member.wanted - len(member.done) for member in self.members)
 
     @property
     def executed(self) -> int:
         """How many events have an outcome."""
-        return sum(len(member.places) for member in self.members)
+        return sum(len(member.done) for member in self.members)
 
     def forget_latencies(self) -> None:
         """Count the latencies of what is sent from now on, and of nothing before."""
@@ -161,7 +189,9 @@ class Load:
             self._opened(member, outcome)
             return
         self._world.checks.outcome(host, member, pending, outcome)
-        member.places[pending.sequence] = (outcome.commit, outcome.position)
+        member.done[pending.sequence] = None
+        if not pending.is_repeated:
+            member.places[pending.sequence] = (outcome.commit, outcome.position)
         self._pump(member)
 
     def dropped(self, host: "Host", code: str) -> None:
@@ -174,7 +204,23 @@ class Load:
     def _opened(self, member: Member, outcome: Outcome) -> None:
         self._world.checks.opened(outcome)
         member.is_open = True
+        waiting, member.waiting = member.waiting, []
+        for sequence in waiting:
+            body = body_of(member.session.member, sequence)
+            self._send(member, sequence, body, b"", is_repeated=True)
         self._pump(member)
+
+    def _renew(self, member: Member, record: EpochRecord) -> None:
+        """Open a session of a later epoch; what has no outcome follows once it is open."""
+        world = self._world
+        numbers = [one.sequence for one in member.pending.values() if one.sequence]
+        member.waiting = sorted((*member.waiting, *numbers))
+        member.pending.clear()
+        member.places.clear()  # of another epoch than those that follow
+        member.is_open = False
+        founded = world.founded
+        member.session = Session(founded, world.seed, member.number, founded.invite, record)
+        self._open(member)
 
     def _want(self, member: Member) -> None:
         member.wanted += 1
@@ -185,13 +231,23 @@ class Load:
             member.last += 1
             self._send(member, member.last, body_of(member.session.member, member.last), b"")
 
-    def _send(self, member: Member, sequence: int, body: bytes, opening: bytes) -> None:
+    def _send(
+        self,
+        member: Member,
+        sequence: int,
+        body: bytes,
+        opening: bytes,
+        *,
+        is_repeated: bool = False,
+    ) -> None:
         session = member.session
         event = session.event(sequence, body)
         tag = session.keys.tag_of(sequence)
         identifier = event_id(session.context.network, session.member, sequence, body)
         envelope = session.seal(event, opening)
-        pending = Pending(sequence, tag, envelope, identifier, self._world.now_us)
+        pending = Pending(
+            sequence, tag, envelope, identifier, self._world.now_us, is_repeated=is_repeated
+        )
         member.pending[tag] = pending
         self._by_tag[tag] = member
         self._submit(member, pending)
@@ -201,7 +257,11 @@ class Load:
         if pending.tries or member.roams:
             member.home = self._random.randrange(len(world.hosts))
         host = world.hosts[member.home]
-        if host.is_up and not host.submit(pending.envelope) and not pending.tries:
+        refusal = host.submit(pending.envelope) if host.is_up else "down"
+        if refusal == "wrong-epoch" and host.epoch > member.session.epoch:
+            self._renew(member, host.link.record)
+            return
+        if not refusal and not pending.tries:
             self._unordered[pending.envelope] = (host.index, world.now_us)
         pause_us = min(MOST_RETRY_US, RETRY_US << pending.tries)
         pending.tries += 1

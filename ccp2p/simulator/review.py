@@ -17,33 +17,38 @@ from ccp2p.model.block import VerifiedBlock
 from ccp2p.simulator.founding import START_MS, Founded
 
 if TYPE_CHECKING:
-    from ccp2p.simulator.world import World
+    from ccp2p.simulator.world import View, World
 
 
 def review(world: "World", random: Random, count: int) -> None:
     """Let `count` observers see all blocks, each in its own order; Violation if one differs."""
-    held = {block.reference.digest: block for block in world.intake.blocks()}
+    for view in world.views:
+        _review(world, view, random, count)
+
+
+def _review(world: "World", view: "View", random: Random, count: int) -> None:
+    held = {block.reference.digest: block for block in view.intake.blocks()}
     blocks = sorted(held.values(), key=lambda block: block.reference)
-    _certificates(world, _causal(blocks, held))
+    _certificates(world, view, _causal(blocks, held))
     for _ in range(count):
         order = _causal(_shuffled(blocks, random), held)
         world.deliveries += len(blocks)
         chunk = random.choice((1, 1, 8))
-        for number, digest in enumerate(_commits(world.founded, order, held, chunk), 1):
-            world.checks.reviewed(number, digest)
+        for number, digest in enumerate(_commits(world.founded, view, order, held, chunk), 1):
+            world.checks.reviewed(view.committee.epoch, number, digest)
 
 
-def _certificates(world: "World", order: Iterable[VerifiedBlock]) -> None:
+def _certificates(world: "World", view: "View", order: Iterable[VerifiedBlock]) -> None:
     """No slot has certificates for two blocks, whoever has seen them."""
-    founded = world.founded
-    waves = founded.genesis.parameters.commit_waves
-    index = Index(founded.committee.size, founded.committee.quorum, waves)
+    committee = view.committee
+    waves = world.founded.genesis.parameters.commit_waves
+    index = Index(committee.size, committee.quorum, waves)
     for block in order:
         vertex = index.add(block)
         for wave, vector in vertex.certificates.items():
             for author, found in enumerate(vector):
                 if found is not None:
-                    slot = (vertex.round - wave + 1, author)
+                    slot = (committee.epoch, vertex.round - wave + 1, author)
                     world.checks.certified(slot, found.reference.digest)
 
 
@@ -82,6 +87,7 @@ def _causal(
 
 def _commits(
     founded: Founded,
+    view: "View",
     order: Iterable[VerifiedBlock],
     held: dict[bytes, VerifiedBlock],
     chunk: int,
@@ -89,13 +95,14 @@ def _commits(
     """The digests of what an observer commits."""
     core = Consensus(
         network=founded.network,
-        committee=founded.committee,
+        committee=view.committee,
         me=-1,
         parameters=founded.genesis.parameters,
-        coin=founded.secrets.coin,
+        coin=view.secrets.coin,
         sign=founded.keys[0].sign,
         recovered=None,
         may_propose=False,
+        ledger_time_ms=view.link.record.ledger_time_ms if view.committee.epoch else 0,
     )
     waiting: list[VerifiedBlock] = []
     for block in order:

@@ -7,6 +7,7 @@ from random import Random
 import msgspec
 
 from ccp2p.model.genesis import Parameters
+from ccp2p.simulator import churn
 from ccp2p.simulator.checks import Violation
 from ccp2p.simulator.faults import Faults
 from ccp2p.simulator.founding import found
@@ -17,8 +18,6 @@ from ccp2p.simulator.remembered import remembered_signatures
 from ccp2p.simulator.review import review
 from ccp2p.simulator.scenarios import (
     SCENARIOS,
-    SETTLE_US,
-    SPAN_US,
     Scenario,
     Stage,
     latencies_of,
@@ -28,6 +27,7 @@ from ccp2p.simulator.traitors import Traitor
 from ccp2p.simulator.world import World
 
 _COIN_LENGTH = 4096
+_SHORT_COINS = (256, 1024, 4096)  # where the committee changes: an epoch may use one up
 _LIE_MS = 3_600_000  # a traitor's clock is an hour off
 
 PASS, NO_PROGRESS, VIOLATED = "pass", "no-progress", "violated"
@@ -85,7 +85,7 @@ def simulate(
             see(world)
         verdict, check, detail = PASS, "", ""
         try:
-            _play(world, faults)
+            _play(world, faults, scenario)
             review(world, world.generator("review"), scenario.reviews)
             detail = world.checks.finish(world.load)
             if detail:
@@ -113,40 +113,53 @@ def simulate(
 def build(scenario: Scenario, seed: int, setting: Setting, trace: Trace) -> tuple[World, Faults]:
     """The world before its first event."""
     random = Random(f"scenario/{seed}")
-    founded = found(setting.nodes, seed, _parameters(setting, random))
-    latencies = latencies_of(scenario, setting.nodes, setting.table, random)
+    plan = churn.draw_plan(random, setting.nodes) if scenario.changes else churn.NONE
+    machines = setting.nodes + plan.joiners + plan.silent
+    parameters = _parameters(scenario, setting, random)
+    founded = found(setting.nodes, seed, parameters, plan.joiners + plan.silent)
+    latencies = latencies_of(scenario, machines, setting.table, random)
     world = World(founded, seed, latencies, trace)
     traitors: list[int] = []
     if scenario.habits is not None:
-        count = setting.traitors
+        count = plan.traitors if scenario.changes else setting.traitors
         if count is None:
             count = scenario.traitors(random, founded.committee.faulty)
         traitors = random.sample(range(setting.nodes), count)
-    for index in range(setting.nodes):
-        own = world.generator(f"host-{index}")
-        if index in traitors and scenario.habits is not None:
-            skew_ms = own.choice((0, _LIE_MS, -_LIE_MS))
-            world.hosts.append(Traitor(world, index, own, scenario.habits(own), skew_ms))
-        else:
-            world.hosts.append(Host(world, index, own, own.randrange(-50, 51)))
-    faults = Faults(world, world.generator("faults"), SPAN_US)
-    scenario.unfold(Stage(founded, random, world.links.weather, faults, len(traitors)))
+    for index in range(machines):
+        is_mute = index >= machines - plan.silent
+        world.hosts.append(_host(world, index, scenario, index in traitors, is_mute))
+    faults = Faults(world, world.generator("faults"), scenario.span_us)
+    stage = Stage(founded, random, world.links.weather, faults, len(traitors), plan.dead)
+    scenario.unfold(stage)
     events = setting.events or scenario.events
-    world.load = Load(world, world.generator("load"), scenario.members, events, SPAN_US)
+    world.load = Load(world, world.generator("load"), scenario.members, events, scenario.span_us)
     if scenario.hostile_members:
-        HostileMembers(world, world.generator("hostile"), SPAN_US)
+        HostileMembers(world, world.generator("hostile"), scenario.span_us)
+    if scenario.changes:
+        churn.unfold(world, world.generator("churn"), plan, scenario.span_us)
     return world, faults
 
 
-def _play(world: World, faults: Faults) -> None:
+def _host(world: World, index: int, scenario: Scenario, is_traitor: bool, is_mute: bool) -> Host:
+    own = world.generator(f"host-{index}")
+    if is_traitor and scenario.habits is not None:
+        skew_ms = own.choice((0, _LIE_MS, -_LIE_MS))
+        habits = scenario.habits(own)
+        kind = churn.GarbageProposer if scenario.changes and own.randrange(2) else Traitor
+        return kind(world, index, own, habits, skew_ms)
+    return (churn.Mute if is_mute else Host)(world, index, own, own.randrange(-50, 51))
+
+
+def _play(world: World, faults: Faults, scenario: Scenario) -> None:
     for host in world.hosts:
         world.start(host)
-    world.run(SPAN_US)
+    world.run(scenario.span_us)
     faults.end()
-    world.run(SPAN_US + SETTLE_US, lambda: not world.checks.finish(world.load))
+    end_us = scenario.span_us + scenario.settle_us
+    world.run(end_us, lambda: not world.checks.finish(world.load))
 
 
-def _parameters(setting: Setting, random: Random) -> Parameters:
+def _parameters(scenario: Scenario, setting: Setting, random: Random) -> Parameters:
     given = setting.parameters or Parameters(
         gc_depth=random.choice((12, 20, 40)),
         checkpoint_interval=random.choice((4, 16)),
@@ -155,7 +168,7 @@ def _parameters(setting: Setting, random: Random) -> Parameters:
     )
     return msgspec.structs.replace(
         given,
-        coin_length=_COIN_LENGTH,
+        coin_length=random.choice(_SHORT_COINS) if scenario.changes else _COIN_LENGTH,
         commit_waves=setting.waves,
         slots_per_round=setting.slots,
     )

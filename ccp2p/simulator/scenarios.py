@@ -2,6 +2,7 @@
 
 A scenario draws everything from the world's seed. All trouble ends after `SPAN_US`, except for
 traitors and the dead, which are never more than f; then the world has `SETTLE_US` to finish.
+Where the committee changes both are longer.
 """
 
 from collections.abc import Callable
@@ -41,6 +42,7 @@ class Stage:
     weather: Weather
     faults: Faults
     lost: int
+    dead: int = 0
 
     @property
     def spare(self) -> int:
@@ -52,7 +54,8 @@ class Stage:
 class Scenario:
     """`traitors` draws how many of at most f; `unfold` schedules the rest.
 
-    `reviews` is how many other orders of the same blocks are tried afterwards.
+    `reviews` is how many other orders of the same blocks are tried afterwards. `changes`: nodes
+    join and leave, as `churn` draws it.
     """
 
     unfold: Callable[[Stage], None]
@@ -63,6 +66,9 @@ class Scenario:
     hostile_members: bool = False
     reviews: int = 1
     is_wide: bool = False
+    changes: bool = False
+    span_us: int = SPAN_US
+    settle_us: int = SETTLE_US
 
 
 def latencies_of(scenario: Scenario, size: int, table: str, random: Random) -> Latencies:
@@ -170,6 +176,16 @@ def _mixed(stage: Stage) -> None:
         stage.faults.full_disks(1)
 
 
+def _churn(stage: Stage) -> None:
+    random = stage.random
+    _unfair(stage)
+    stage.faults.crash_for_good(stage.dead)
+    if random.randrange(2):
+        stage.faults.restarts(random.randrange(1, 10))
+    if random.randrange(3) == 0:
+        _partition(stage)
+
+
 def _any_habits(random: Random) -> list[Habit]:
     makers: list[Callable[[Random], Habit]] = [
         Equivocator,
@@ -207,6 +223,14 @@ SCENARIOS: dict[str, Scenario] = {
     "rollback": Scenario(_rollback, events=150),
     "restart": Scenario(_restart, events=150),
     "overload": Scenario(_overload, events=3000, members=40),
+    "churn": Scenario(
+        _churn,
+        habits=_any_habits,
+        events=60,
+        changes=True,
+        span_us=12_000_000,
+        settle_us=600_000_000,
+    ),
     "mixed": Scenario(
         _mixed,
         habits=_any_habits,

@@ -1,4 +1,6 @@
-"""What members seal, with chosen randomness: a run must be the same wherever it is repeated.
+"""What members and rekey proposers seal, with chosen randomness.
+
+A run must be the same wherever it is repeated.
 
 The library draws HPKE's ephemeral key itself, so the sender's side of RFC 9180 (base mode, X25519,
 HKDF-SHA256, ChaCha20-Poly1305) stands here once more; nodes open its result with the real one.
@@ -24,19 +26,35 @@ def seal_opening(
     context: SessionContext, epoch_key: bytes, key: bytes, invite: bytes, ephemeral: bytes
 ) -> bytes:
     """As `sealing.session.seal_opening`, with the ephemeral key made from 32 given bytes."""
+    plaintext = codec.encode(Opening(key, invite))
     associated = context.associated(b"open", b"")
-    info = len(_INFO).to_bytes(4, "big") + _INFO + associated
+    return _seal_to(epoch_key, _INFO, plaintext, associated, ephemeral)
+
+
+def seal_secret(
+    secret: bytes, sealing_key: bytes, network: bytes, epoch: int, ephemeral: bytes
+) -> bytes:
+    """As `sealing.secrets.seal_to_seat`, with the ephemeral key made from 32 given bytes."""
+    associated = network + epoch.to_bytes(8, "big")
+    return _seal_to(sealing_key, b"ccp2p epoch secret", secret, associated, ephemeral)
+
+
+def _seal_to(
+    public_key: bytes, info: bytes, plaintext: bytes, associated: bytes, ephemeral: bytes
+) -> bytes:
+    """HPKE to an X25519 key; ValueError when that is of small order."""
+    info = len(info).to_bytes(4, "big") + info + associated
     private = X25519PrivateKey.from_private_bytes(ephemeral)
     encapsulation = private.public_key().public_bytes_raw()
-    exchanged = private.exchange(X25519PublicKey.from_public_bytes(epoch_key))
+    exchanged = private.exchange(X25519PublicKey.from_public_bytes(public_key))
     prk = _extract(_KEM, b"", b"eae_prk", exchanged)
-    shared = _expand(_KEM, prk, b"shared_secret", encapsulation + epoch_key, 32)
+    shared = _expand(_KEM, prk, b"shared_secret", encapsulation + public_key, 32)
     schedule = b"\0" + _extract(_HPKE, b"", b"psk_id_hash", b"")
     schedule += _extract(_HPKE, b"", b"info_hash", info)
     secret = _extract(_HPKE, shared, b"secret", b"")
     cipher = ChaCha20Poly1305(_expand(_HPKE, secret, b"key", schedule, 32))
     nonce = _expand(_HPKE, secret, b"base_nonce", schedule, 12)
-    return encapsulation + cipher.encrypt(nonce, codec.encode(Opening(key, invite)), b"")
+    return encapsulation + cipher.encrypt(nonce, plaintext, b"")
 
 
 def seal_event(

@@ -44,10 +44,11 @@ class Story:
         world = self._world
         if world is None:
             return ""
-        blocks = world.intake.blocks()
+        view = world.newest
+        blocks = view.intake.blocks()
         newest = max((block.reference.round for block in blocks), default=0)
         drawn = [one for one in blocks if one.reference.round > newest - _DRAWN_ROUNDS]
-        names = [self._name(seat) for seat in range(len(world.hosts))]
+        names = [self._name(world.machines[seat.node]) for seat in view.committee.seats]
         return dag_svg(drawn, names, set(world.checks.leaders))
 
     def _cast(self, result: Result) -> Iterator[str]:
@@ -65,16 +66,18 @@ class Story:
 
     def _ends(self) -> Iterator[str]:
         for host in self._world.hosts if self._world else ():
-            if host.is_up:
+            if host.is_in_epoch:
                 consensus = host.core.consensus
                 last = consensus.last_commit.index if consensus.last_commit else 0
                 floor = f", starts at {host.seat.floor.round}" if host.seat.floor else ", starting"
                 yield (
-                    f"  node {host.index}: round {consensus.round}, commit {last}, executed "
-                    f"{host.executed}{floor}, {consensus.suspended} suspended"
+                    f"  node {host.index}: epoch {host.epoch}, round {consensus.round}, "
+                    f"commit {last}, executed {host.executed}{floor}, "
+                    f"{consensus.suspended} suspended"
                 )
             else:
-                yield f"  node {host.index}: down {host.stopped or ''}".rstrip()
+                state = "between epochs" if host.is_up else "down"
+                yield f"  node {host.index}: {state} {host.stopped or ''}".rstrip()
 
 
 def trace_lines(trace: Trace) -> Iterator[str]:

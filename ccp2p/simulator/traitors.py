@@ -125,7 +125,7 @@ class Equivocator:
         variants = self._variants.get(data)
         if variants is None:
             block = Block.parse(data)
-            if block.header.author != traitor.index or block.header.round < 2:
+            if block.header.author != traitor.core.me or block.header.round < 2:
                 return data
             variants = self._make(traitor, block, data)
         if self._random.randrange(1000) < self._whim:

@@ -6,12 +6,17 @@ part draws from a generator of its own, so that a change to one does not shift t
 
 import heapq
 from collections.abc import Callable
+from dataclasses import dataclass
 from random import Random
 from typing import Any
 
+from ccp2p.consensus.validity import Rules
+from ccp2p.membership.records import Link
 from ccp2p.model.block import VerifiedBlock
+from ccp2p.model.committee import Committee
 from ccp2p.model.errors import LocalFault
 from ccp2p.node.messages import Blocks, FetchedBlocks, FloorReply, PeerMessage, decode_message
+from ccp2p.sealing.secrets import EpochSecrets
 from ccp2p.simulator.checks import Checks
 from ccp2p.simulator.founding import Founded
 from ccp2p.simulator.host import Host
@@ -23,8 +28,22 @@ from ccp2p.simulator.trace import Trace
 _DECODED = 20_000  # frames whose decoded form is kept, as one is sent to many
 
 
+@dataclass(frozen=True, slots=True)
+class View:
+    """One epoch as nobody in it sees it: its secrets, and every block that anybody was sent."""
+
+    link: Link
+    committee: Committee
+    secrets: EpochSecrets
+    intake: SharedIntake
+
+
 class World:
-    """A founded network of real seats. Times in microseconds since the start."""
+    """A founded network of real seats. Times in microseconds since the start.
+
+    `views` are the epochs so far. `is_changing`: its committee may change. `unmet()` says what
+    must have happened at the end and did not, or nothing.
+    """
 
     load: Load
 
@@ -35,7 +54,11 @@ class World:
         self.now_us = 0
         self.deliveries = 0  # blocks that reached a node which runs, again or for the first time
         self.links = Links(latencies, self.generator("links"))
-        self.intake = SharedIntake(founded.rules, founded.committee)
+        self.machines = {one.node: index for index, one in enumerate(founded.identities)}
+        self.views: list[View] = []
+        self.is_changing = False
+        self.unmet: Callable[[], str] = str
+        self._see(founded.link, founded.secrets)
         self.checks = Checks(self)
         self.hosts: list[Host] = []
         self.on_crash: Callable[[Host], None] = _stay_down
@@ -47,6 +70,30 @@ class World:
     def generator(self, part: str) -> Random:
         """The source of chance of one part of this world."""
         return Random(f"{part}/{self.seed}")
+
+    @property
+    def newest(self) -> View:
+        """The newest epoch that any honest node began."""
+        return self.views[-1]
+
+    def enter(self, host: Host, link: Link, secrets: EpochSecrets) -> View:
+        """A node begins an epoch: the same one as all others."""
+        self.checks.begun(host, link)
+        if link.record.epoch == len(self.views):
+            self._see(link, secrets)
+        return self.views[link.record.epoch]
+
+    def secrets_of(self, link: Link, secret: bytes) -> EpochSecrets:
+        """The secrets of an epoch, computed once for all machines."""
+        for view in self.views:
+            if view.link.digest == link.digest and view.secrets.secret == secret:
+                return view.secrets
+        return EpochSecrets(secret, self.founded.genesis.parameters.coin_length)
+
+    def _see(self, link: Link, secrets: EpochSecrets) -> None:
+        committee = link.record.committee()
+        rules = Rules.of(self.founded.network, committee, self.founded.genesis.parameters)
+        self.views.append(View(link, committee, secrets, SharedIntake(rules, committee)))
 
     def later(self, delay_us: int, action: Callable[..., None], *arguments: Any) -> None:
         """Run `action(*arguments)` after `delay_us`."""
@@ -119,10 +166,14 @@ class World:
             shown = message.blocks
         elif isinstance(message, FloorReply):
             shown = tuple(block for block in (message.own, message.yours) if block)
+        node = self.founded.identities[sender].node
         for data in shown:
-            block = self.intake.look(data)
-            if isinstance(block, VerifiedBlock) and block.reference.author == sender:
-                self.checks.sent(self.hosts[sender], block.reference)
+            for view in self.views:
+                block = view.intake.look(data)
+                if isinstance(block, VerifiedBlock):
+                    if view.committee.seats[block.header.author].node == node:
+                        self.checks.sent(self.hosts[sender], block)
+                    break
 
 
 def _stay_down(_: Host) -> None:

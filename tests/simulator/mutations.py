@@ -18,7 +18,7 @@ from ccp2p.consensus.vertex import Vertex
 from ccp2p.execution import run
 from ccp2p.model.block import VerifiedBlock
 from ccp2p.model.errors import PeerFault
-from ccp2p.node import floor, intake, recovery
+from ccp2p.node import epoch, floor, intake, recovery
 from ccp2p.node.intake import Delivery, Intake
 from ccp2p.sealing import table
 from ccp2p.simulator import host as hosts
@@ -155,9 +155,9 @@ def unsaved_own_block() -> list[Patch]:
 
     def written(self: hosts.Host, batch: Any, steps: Any) -> None:
         self._perform(steps)
-        self._reach("before-write")
+        self.reach("before-write")
         self.disk.write(batch)
-        self._reach("after-write")
+        self.reach("after-write")
         self.seat.saved(batch)
         self._is_writing = False
 
@@ -168,11 +168,11 @@ def answer_before_persist() -> list[Patch]:
     """Members are told before the state is on disk."""
     honest = hosts.Host._executed
 
-    def executed(self: hosts.Host, commits: Any, found: Any) -> None:
+    def executed(self: hosts.Host, found: Any) -> None:
         self.answer(found)
         found.outcomes.clear()
         found.dropped.clear()
-        honest(self, commits, found)
+        honest(self, found)
 
     return [(hosts.Host, "_executed", executed)]
 
@@ -262,7 +262,7 @@ def recovered_short() -> list[Patch]:
             return found
         return type(found)(found.blocks, found.commits[:-1])
 
-    return [(hosts, "recovered_log", recovered_log)]
+    return [(epoch, "recovered_log", recovered_log)]
 
 
 ALL: dict[str, Mutation] = {
