@@ -10,7 +10,7 @@ from typing import Final
 
 from ccp2p.crypto import signatures
 from ccp2p.membership.records import Link, check_successor
-from ccp2p.model.epoch import SignedEpochRecord, parse_record
+from ccp2p.model.epoch import EpochRecord, SignedEpochRecord, parse_record
 from ccp2p.model.errors import PeerFault
 from ccp2p.node.messages import (
     Blocks,
@@ -26,10 +26,13 @@ _EARLY_FRAMES: Final = 512  # of the next epoch, that wait for its record
 
 
 class Boundary:
-    """The edges of the epoch of `link`, whose record is `signed`. Times of any clock that rises."""
+    """The edges of the epoch of `link`, whose record is `signed`. Times of any clock that rises.
+
+    `successor` is the next record, once somebody shows that this epoch has ended.
+    """
 
     def __init__(self, link: Link, signed: SignedEpochRecord) -> None:
-        self.is_left_behind = False
+        self.successor: EpochRecord | None = None
         self._link = link
         self._epoch = link.record.epoch
         self._signed = signed
@@ -62,8 +65,8 @@ class Boundary:
         """Whether somebody shows that this epoch has ended."""
         for signed in records:
             if parse_record(signed.record).epoch == self._epoch + 1:
-                check_successor(signed, self._link, signatures.verify_batch)
-                self.is_left_behind = True
+                link = check_successor(signed, self._link, signatures.verify_batch)
+                self.successor = link.record
 
     def sort_out(
         self, node: bytes, blocks: tuple[bytes, ...], faults: Sequence[PeerFault], now_ms: int

@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from ccp2p.membership.events import JoinRequest
 from ccp2p.model import codec, limits
-from ccp2p.model.epoch import record_digest
+from ccp2p.model.epoch import EpochRecord, record_digest
 from ccp2p.model.errors import LocalFault
 from ccp2p.model.member_protocol import (
     GetStatus,
@@ -128,12 +128,26 @@ class Node:
                 self._feed.put_back(ended.early)
                 closing, steward = ended.closing, replica.steward
             if closing is None:
+                if self._is_out_of(ended.successor):
+                    self._report_left()
+                    return
                 saw_begin, secrets = False, await self._catch_up()
                 continue
+            # One whose floor is not found may have proposed in the next epoch before its disk was
+            # set back.
+            saw_begin = steward is not None and not replica.core.starting
             secrets = await self._cross(closing, steward)
             if secrets is None:
                 return
-            saw_begin, closing = steward is not None, None
+            closing = None
+
+    def _is_out_of(self, record: EpochRecord | None) -> bool:
+        """Whether this node asked to leave, and the next epoch begins without it."""
+        node = self.setup.identity.node
+        return self.is_leaving and record is not None and all(s.node != node for s in record.seats)
+
+    def _report_left(self) -> None:
+        self._reports.progress("this node has left the network; its folder can be removed")
 
     async def _begin(self) -> tuple[bool, EpochSecrets | None]:
         """Found, enter or reopen; whether this process saw its epoch begin, and its secrets."""
@@ -400,7 +414,7 @@ class Node:
         await trio.to_thread.run_sync(crossed.record.save, store, {CLOSING: b""})
         self.setup = setup.founded(crossed.record, store)
         if crossed.secrets is None:
-            self._reports.progress("this node has left the network; its folder can be removed")
+            self._report_left()
         else:
             self._reports.epoch(closing.record.epoch, len(closing.record.seats))
         return crossed.secrets

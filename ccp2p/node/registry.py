@@ -8,7 +8,7 @@ from typing import Final
 from ccp2p.membership.events import JoinRequest, parse_event
 from ccp2p.membership.roster import Roster
 from ccp2p.model import limits
-from ccp2p.model.epoch import record_digest
+from ccp2p.model.epoch import parse_record, record_digest
 from ccp2p.model.errors import PeerFault
 from ccp2p.node.messages import FollowReply, FollowRequest, Relay, SecretReply, SecretRequest
 from ccp2p.node.network_record import NetworkRecord, known_addresses
@@ -26,6 +26,8 @@ class Registry:
         self._record = record
         self._keeper = keeper
         self._steward = steward
+        before = parse_record(record.records[-2].record).seats if len(record.records) > 1 else ()
+        self._former = {seat.node for seat in before}
         self._relayed_ms: dict[bytes, int] = {}
 
     @property
@@ -40,6 +42,10 @@ class Registry:
         if roster.seated(node) or (change is not None and change.index_of(node) is not None):
             return "seat"
         return "observer" if roster.following(node) else "none"
+
+    def may_fetch(self, node: bytes) -> bool:
+        """Whether a node gets blocks: also who left with the last epoch, and has yet to end it."""
+        return self.place_of(node) != "none" or node in self._former
 
     def relayed(self, node: bytes, relay: Relay, now_ms: int) -> list[bytes]:
         """The events that may go into our next block; PeerFault when they must not be relayed."""

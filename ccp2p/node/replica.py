@@ -21,6 +21,7 @@ from ccp2p.membership.means import Moment
 from ccp2p.membership.records import Link
 from ccp2p.membership.roster import Roster
 from ccp2p.model import codec, limits
+from ccp2p.model.epoch import EpochRecord
 from ccp2p.model.errors import LocalFault, PeerFault
 from ccp2p.node.boundary import Boundary
 from ccp2p.node.core import NodeCore, Step
@@ -71,11 +72,13 @@ _Answered = FollowRequest | SecretRequest | VoteRequest | SnapshotRequest
 class Ended:
     """How an epoch ended here: by CLOSE, and what it left; or None: state is to be fetched.
 
-    `early` are frames of the next epoch that came before its record.
+    `early` are frames of the next epoch that came before its record; `successor` is that record,
+    if somebody showed it.
     """
 
     closing: Closing | None
     early: tuple[tuple[bytes, bytes], ...]
+    successor: EpochRecord | None
 
 
 class Replica:
@@ -180,7 +183,7 @@ class Replica:
         return taken
 
     def _end(self, closing: Closing | None) -> None:
-        self._ended = Ended(closing, self._boundary.early)
+        self._ended = Ended(closing, self._boundary.early, self._boundary.successor)
         self._over.cancel()
 
     def _wake(self) -> None:
@@ -217,9 +220,7 @@ class Replica:
             self._boundary.learn(message.records)
             self._see_the_end()
         elif isinstance(message, FetchBlocks):
-            if (seat is not None or self.registry.place_of(node) != "none") and (
-                node not in self._serving
-            ):
+            if self.registry.may_fetch(node) and node not in self._serving:
                 self._serving.add(node)
                 nursery.start_soon(self._serve_fetch, node, message)
         elif seat is not None:
@@ -337,7 +338,7 @@ class Replica:
         self._see_the_end()
 
     def _see_the_end(self) -> None:
-        if self._boundary.is_left_behind:
+        if self._boundary.successor is not None:
             self._is_left_behind.set()
 
     async def _find_the_end(self) -> None:
