@@ -126,16 +126,13 @@ class Node:
                 self._report_ready()
                 ended = await replica.run(self._feed)
                 self._feed.put_back(ended.early)
-                closing, steward = ended.closing, replica.steward
+                closing, steward, saw_begin = ended.closing, replica.steward, ended.saw_end
             if closing is None:
                 if self._is_out_of(ended.successor):
                     self._report_left()
                     return
                 saw_begin, secrets = False, await self._catch_up()
                 continue
-            # One whose floor is not found may have proposed in the next epoch before its disk was
-            # set back.
-            saw_begin = steward is not None and not replica.core.starting
             secrets = await self._cross(closing, steward)
             if secrets is None:
                 return

@@ -12,6 +12,8 @@ from ccp2p.node.epoch import link_of
 from ccp2p.node.handover import Handover
 from ccp2p.node.messages import (
     FetchBlocks,
+    FollowReply,
+    FollowRequest,
     PeerMessage,
     RecordComplete,
     RecordSignature,
@@ -26,7 +28,9 @@ from ccp2p.sealing.identity import Identity
 from ccp2p.sealing.secrets import SECRET_BYTES, EpochSecrets
 from ccp2p.storage.store import Store
 
-PassageMessage = RecordSignature | RecordComplete | FetchBlocks | SecretRequest | SecretReply
+PassageMessage = (
+    RecordSignature | RecordComplete | FollowReply | FetchBlocks | SecretRequest | SecretReply
+)
 """What a passage hears; everything else belongs to the next epoch and can wait for it."""
 
 
@@ -59,6 +63,7 @@ class Passage:
         self._coin_length = coin_length
         self._secret = b""
         previous = link_of(record.signed)
+        self._previous = previous.digest
         self._before = [seat.node for seat in previous.record.seats]
         self._after = [one.node for one in (*self._roster.members, *self._roster.observers)]
         self._handover = Handover(previous, closing.record, self._node, identity.signing.sign)
@@ -77,9 +82,10 @@ class Passage:
 
     def words(self) -> list[tuple[bytes, PeerMessage]]:
         """What to tell whom now, and again until this is done."""
-        word = self._handover.word
+        # Whoever is in the next epoch reminds those that sign its record; others must ask.
+        word = self._handover.word or FollowRequest(self._previous)
         everyone = dict.fromkeys((*self._before, *self._after))
-        said: list[tuple[bytes, PeerMessage]] = [(node, word) for node in everyone if word]
+        said: list[tuple[bytes, PeerMessage]] = [(node, word) for node in everyone]
         if self.goes_on and not self._own_secret():
             request = SecretRequest(self._closing.record.epoch_key)
             said.extend((node, request) for node in self._after)
@@ -91,6 +97,10 @@ class Passage:
             self._handover.hear(node, message)
             is_told = isinstance(message, RecordSignature) and self._handover.signed is not None
             return self._handover.word if is_told else None
+        if isinstance(message, FollowReply):
+            for signed in message.records:
+                self._handover.hear(node, RecordComplete(signed))
+            return None
         if isinstance(message, FetchBlocks):
             return self._serve(message) if node in self._before or node in self._after else None
         if isinstance(message, SecretRequest):

@@ -73,12 +73,14 @@ class Ended:
     """How an epoch ended here: by CLOSE, and what it left; or None: state is to be fetched.
 
     `early` are frames of the next epoch that came before its record; `successor` is that record,
-    if somebody showed it.
+    if somebody showed it. `saw_end`: it ended after this process started, so that no earlier one of
+    this node signed anything in the next epoch.
     """
 
     closing: Closing | None
     early: tuple[tuple[bytes, bytes], ...]
     successor: EpochRecord | None
+    saw_end: bool
 
 
 class Replica:
@@ -183,7 +185,9 @@ class Replica:
         return taken
 
     def _end(self, closing: Closing | None) -> None:
-        self._ended = Ended(closing, self._boundary.early, self._boundary.successor)
+        saw_end = self.floor is not None or self.steward.is_present
+        early, successor = self._boundary.early, self._boundary.successor
+        self._ended = Ended(closing, early, successor, saw_end)
         self._over.cancel()
 
     def _wake(self) -> None:

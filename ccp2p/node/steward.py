@@ -58,6 +58,9 @@ class Steward:
 
     `randomness(count)` gives secret bytes. `secret` is that of `epoch`, to be handed to its
     members. `kept` is what `META` held at the start, or None. `seal` seals a secret to a prekey.
+
+    `is_present`: a prekey that this very object made was ordered. So the epoch ends after it was
+    made, and this node, whatever disk its host gave it, signed nothing of the next epoch before.
     """
 
     def __init__(
@@ -87,6 +90,8 @@ class Steward:
         self._turn_ms: int | None = None
         self._accusations: dict[int, Accusation] = {}
         self._prekey_seed = b""
+        self._made_prekey = False
+        self.is_present = False
         self.is_leaving = False
         self.must_close = False
         self._current = (EpochSecrets.public_key(secret), secret)
@@ -175,6 +180,8 @@ class Steward:
     ) -> list[tuple[str, Body]]:
         wanted: list[tuple[str, Body]] = []
         node = self._identity.node
+        if self._made_prekey and change.prekeys[place] == self._prekey().public:
+            self.is_present = True
         if not change.prekeys[place] and rules.awaits_prekeys(change, at.round):
             wanted.append((f"prekey {attempt}", Prekey(attempt, self._prekey().public)))
         if rules.may_propose(change, node, at) and self._is_my_turn(change, place, now_ms):
@@ -237,6 +244,7 @@ class Steward:
     def _prekey(self) -> hpke.PrivateKey:
         if not self._prekey_seed:
             self._prekey_seed = self._randomness(hpke.KEY_BYTES)
+            self._made_prekey = True
         return hpke.PrivateKey(self._prekey_seed)
 
     def _kept(self) -> Kept:

@@ -130,7 +130,7 @@ class Changes:
         if self._steward is None:
             raise LocalFault("simulator", "an epoch closed in a world without changes")
         early = self._boundary.early
-        saw_begin = not self.host.core.starting
+        saw_begin = self.host.seat.floor is not None or self._steward.is_present
         self.host.end()
         self._pass(closing, saw_begin=saw_begin)
         for node, frame in early:
