@@ -172,9 +172,13 @@ class MemberSession:
 
     async def _has_renewed(self, epoch: int, connection: NodeConnection) -> bool:
         """Whether the session is in a later epoch than `epoch`, if need be after a while."""
-        if self._context.epoch == epoch and (await connection.refresh(epoch)).record.epoch == epoch:
-            return False
-        self._past_epoch.set()
+        if self._context.epoch == epoch:
+            if (await connection.refresh(epoch)).record.epoch <= epoch:
+                return False
+            if (
+                self._context.epoch == epoch
+            ):  # else it is under way: another word would break it off
+                self._past_epoch.set()
         with trio.move_on_after(_RENEW_PATIENCE_S):
             while self._context.epoch == epoch or self._is_renewing:
                 await trio.sleep(_RENEW_PAUSE_S)

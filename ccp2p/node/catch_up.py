@@ -85,8 +85,12 @@ class CatchUp:
     async def stand(
         self, peer: bytes, known: Sequence[SignedEpochRecord], pinned: bytes
     ) -> Standing:
-        """The chain of records that `peer` shows, checked behind the last of `known`."""
-        reply = await self._letters.ask(peer, FollowRequest(pinned), FollowReply)
+        """The chain of records that `peer` shows, checked behind the last of `known`.
+
+        Without any, all of it is asked for: a node shows members the way from record 0.
+        """
+        request = FollowRequest(pinned if known else b"")
+        reply = await self._letters.ask(peer, request, FollowReply)
         records = reply.records
         if known and records and records[0] == known[-1]:
             records = (*known[:-1], *records)

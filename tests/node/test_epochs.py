@@ -9,6 +9,7 @@ import trio
 from ccp2p.attestation.measurement import measurement
 from ccp2p.attestation.policy import simulated_policy
 from ccp2p.client import rooms
+from ccp2p.model.epoch import record_digest
 from ccp2p.model.genesis import Parameters
 from ccp2p.node import setup as setups
 from tests.node.stage import TIMEOUT_MS, Host, Stage, eventually, network, welcome_of
@@ -61,6 +62,22 @@ async def test_a_coin_chain_that_runs_out_begins_a_new_epoch_with_the_same_commi
     async with network(tmp_path, 2, parameters=hasty) as stage:
         await eventually(lambda: all(epoch_of(host) >= 2 for host in stage.hosts), PATIENCE_S)
         assert [seats_of(host) for host in stage.hosts] == [2, 2]
+
+
+async def test_who_comes_late_holds_the_whole_chain_of_records(tmp_path: Path):
+    async with network(tmp_path, 1) as stage:
+        await join(stage, 1)
+        await eventually(lambda: [seats_of(host) for host in stage.hosts] == [2, 2], PATIENCE_S)
+        ticket = stage.hosts[0].node.tickets()[1]
+        assert ticket is not None
+        late = await join(stage, 2)
+        await eventually(lambda: all(seats_of(host) == 3 for host in stage.hosts), PATIENCE_S)
+        first, late_one = (host.node.setup.record for host in (stage.hosts[0], late))
+        assert first is not None
+        assert late_one is not None
+        assert record_digest(first.records[1].record) == ticket.record
+        assert late_one.records == first.records
+        assert len(first.records) == 3
 
 
 async def test_it_grows_to_four_and_a_seat_leaves(tmp_path: Path):
@@ -168,3 +185,27 @@ async def test_a_wrong_invite_is_refused_with_the_reason(tmp_path: Path):
         assert stranger.fault is not None
         assert stranger.fault.code == "refused"
         assert "invite" in str(stranger.fault)
+
+
+async def test_reads_wait_until_the_next_epochs_session_is_open(tmp_path: Path):
+    slow = Parameters(coin_length=1 << 14, min_round_delay_ms=150, max_round_delay_ms=150)
+    async with network(tmp_path, 1, parameters=slow) as stage, stage.client() as client:
+        ann = await ann_in_lobby(client)
+        await join(stage, 1)
+        said = 0
+        over = trio.Event()
+
+        async def read() -> None:
+            while not over.is_set():
+                before = said
+                assert len(await texts(ann)) >= before
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(read)
+            with trio.fail_after(PATIENCE_S):
+                while epoch_of(stage.hosts[0]) < 1 or ann.verified.record.epoch < 1:
+                    await rooms.ask_post(ann, "lobby", str(said), TIMEOUT_MS)
+                    said += 1
+            await rooms.ask_post(ann, "lobby", str(said), TIMEOUT_MS)
+            over.set()
+        assert await texts(ann) == [str(number) for number in range(said + 1)]
