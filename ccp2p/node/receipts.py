@@ -3,6 +3,8 @@
 Two rings of records in the store's metadata, written with the commits they belong to: the leaves of
 each commit's outcomes, and certified checkpoints. A new record takes the place of the one
 `KEPT_CHECKPOINTS` intervals before, so both are bounded without pruning; each names its commit.
+Epochs count their commits from one, so even and odd ones have rings of their own: what the last
+one left stays while the next one begins.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -45,13 +47,13 @@ def kept_leaves(commit: Commit, leaves: Leaves, interval: int) -> dict[str, byte
     if not leaves.events:
         return {}
     kept = _Kept(commit.epoch, commit.index, leaves)
-    return {_leaves_name(commit.index, interval): codec.encode(kept)}
+    return {_leaves_name(commit.epoch, commit.index, interval): codec.encode(kept)}
 
 
 def kept_checkpoint(certified: Certified, interval: int) -> dict[str, bytes]:
     """The records, by name, of a checkpoint that was certified just now."""
     data = codec.encode(certified)
-    return {_checkpoint_name(certified.checkpoint.commit, interval): data, _NEWEST: data}
+    return {_checkpoint_name(*_place(certified), interval): data, _NEWEST: data}
 
 
 def kept_image(epoch: int, commit: int) -> dict[str, bytes]:
@@ -126,7 +128,7 @@ class Prover:
 
     def _certified(self, epoch: int, commit: int) -> Certified:
         newest = _read(self._store, _NEWEST, Certified)
-        name = _checkpoint_name(commit, self._interval)
+        name = _checkpoint_name(epoch, commit, self._interval)
         kept = _read(self._store, name, Certified)
         if kept is not None and _place(kept) == (epoch, commit):
             return kept
@@ -150,7 +152,7 @@ class Prover:
 
     def _leaves(self, epoch: int, commits: Iterable[int]) -> Iterable[Leaves]:
         for commit in commits:
-            kept = _read(self._store, _leaves_name(commit, self._interval), _Kept)
+            kept = _read(self._store, _leaves_name(epoch, commit, self._interval), _Kept)
             if kept is not None and (kept.epoch, kept.commit) == (epoch, commit):
                 yield kept.leaves
 
@@ -159,12 +161,12 @@ def _place(certified: Certified) -> tuple[int, int]:
     return certified.checkpoint.epoch, certified.checkpoint.commit
 
 
-def _checkpoint_name(commit: int, interval: int) -> str:
-    return f"checkpoint/{commit // interval % limits.KEPT_CHECKPOINTS}"
+def _checkpoint_name(epoch: int, commit: int, interval: int) -> str:
+    return f"checkpoint/{epoch % 2}/{commit // interval % limits.KEPT_CHECKPOINTS}"
 
 
-def _leaves_name(commit: int, interval: int) -> str:
-    return f"outcomes/{commit % (limits.KEPT_CHECKPOINTS * interval)}"
+def _leaves_name(epoch: int, commit: int, interval: int) -> str:
+    return f"outcomes/{epoch % 2}/{commit % (limits.KEPT_CHECKPOINTS * interval)}"
 
 
 def _read(store: Store, name: str, kind: type[T]) -> T | None:

@@ -1,8 +1,9 @@
 """What a node keeps for receipts, whom it proves what, and what a restart may not lose."""
 
 import pytest
+from msgspec.structs import replace
 
-from ccp2p.execution.outcomes import OutcomeProof, verify_outcome
+from ccp2p.execution.outcomes import Leaves, OutcomeProof, verify_outcome
 from ccp2p.model import codec, limits
 from ccp2p.model.checkpoint import Certified, Checkpoint, CheckpointVote
 from ccp2p.model.epoch import EpochRecord, SignedEpochRecord
@@ -11,7 +12,7 @@ from ccp2p.model.genesis import Parameters
 from ccp2p.model.member_protocol import Prove
 from ccp2p.model.outcome import Outcome
 from ccp2p.node.executor import CommitRecord, Executed
-from ccp2p.node.receipts import Prover, kept_checkpoint, kept_image
+from ccp2p.node.receipts import Prover, kept_checkpoint, kept_image, kept_leaves
 from ccp2p.node.recovery import resume_checkpoints
 from ccp2p.sealing import session as sessions
 from ccp2p.storage.memory_store import MemoryStore
@@ -160,7 +161,7 @@ def test_what_is_too_old_is_gone():
 def test_a_node_that_lacks_an_outcome_of_the_interval_proves_nothing_wrong():
     log, ann, _ = ann_and_bob()
     log.certify(log.up_to_checkpoint().checkpoint)
-    log.store._meta.pop("outcomes/2")
+    log.store._meta.pop("outcomes/0/2")
     assert log.refusal(Prove(0, 2, 1, BODY), ann.member.public) == "gone"
 
 
@@ -210,3 +211,18 @@ def test_roots_that_were_fetched_are_not_vouched_for():
     assert log.restart() == []
     log.store.write(Batch(epoch=0, meta=kept_image(0, INTERVAL - 1)))
     assert len(log.restart()) == 1
+
+
+def test_the_next_epochs_commits_take_no_place_of_the_last_ones():
+    log, ann, _ = ann_and_bob()
+    asked = Prove(0, 2, 1, BODY)
+    log.certify(log.up_to_checkpoint().checkpoint)
+    before = log.prover.prove(ann.member.public, asked)
+    later = replace(before.certified, checkpoint=replace(before.certified.checkpoint, epoch=1))
+    log.store.write(Batch(epoch=1, meta=kept_checkpoint(later, INTERVAL)))
+    for commit in range(1, INTERVAL + 1):
+        ordered = replace(log.commit().commit, epoch=1, index=commit)
+        leaves = Leaves(bytes(32), bytes(16), bytes(32))
+        log.store.write(Batch(epoch=1, meta=kept_leaves(ordered, leaves, INTERVAL)))
+    log.prover = Prover(log.store, NETWORK, INTERVAL, lambda: log.chain)
+    assert log.prover.prove(ann.member.public, asked) == before
