@@ -152,10 +152,12 @@ class _Output:
         self._alone = False
 
     def start(self, setup: "NodeSetup") -> None:
+        from ccp2p.model.epoch import parse_record
         from ccp2p.node.home import keeps_keys
 
-        self._resumes = setup.record is not None
-        self._alone = setup.genesis.founders == 1
+        if setup.record is not None:
+            self._resumes = True
+            self._alone = len(parse_record(setup.record.signed.record).seats) == 1
         if setup.policy.is_simulated:
             console.say(console.SIMULATED_WARNING)
         if not keeps_keys(setup.platform):
