@@ -1,0 +1,208 @@
+"""What a node answers, and to whom: strangers learn where they stand, and nothing else."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+import trio
+
+from ccp2p.crypto.signatures import SigningKey, verify
+from ccp2p.execution.snapshot import PARTS
+from ccp2p.membership.events import Body, CloseIntent, JoinRequest, LeaveRequest, encode_event
+from ccp2p.model import codec, limits
+from ccp2p.model.checkpoint import CheckpointVote
+from ccp2p.model.epoch import SignedEpochRecord, record_digest
+from ccp2p.model.errors import PeerFault
+from ccp2p.node.desk import Desk
+from ccp2p.node.messages import (
+    FollowReply,
+    FollowRequest,
+    PeerMessage,
+    Relay,
+    SecretReply,
+    SecretRequest,
+    SnapshotHead,
+    SnapshotPart,
+    SnapshotRequest,
+    VoteReply,
+    VoteRequest,
+)
+from ccp2p.node.network_record import NetworkRecord
+from ccp2p.node.receipts import kept_image
+from ccp2p.node.steward import Steward
+from ccp2p.sealing.identity import Identity
+from ccp2p.sealing.secrets import EpochSecrets
+from ccp2p.storage.store import Batch
+from tests.node.test_executor import KEYS, LINK
+from tests.node.test_receipts import KeptLog
+from tests.sealing.world import NETWORK
+
+SECRET = b"S" * 32
+EPOCH_KEY = EpochSecrets.public_key(SECRET)
+SEAT, STRANGER = KEYS[1], SigningKey(b"stranger" * 4)
+JOIN = JoinRequest(b"s" * 32, b"a" * 32, b"evidence", b"", (), ())
+SIGNED = SignedEpochRecord(codec.encode(LINK.record), ())
+
+
+@asynccontextmanager
+async def settled() -> AsyncIterator[None]:
+    """State and store agree."""
+    yield
+
+
+def desk(log: KeptLog, *, is_seat: bool = True) -> Desk:
+    steward = Steward(
+        network=NETWORK,
+        epoch=0,
+        identity=Identity(bytes([1]) * 32, b"x" * 32),
+        coin_length=256,
+        vendor_cap="none",
+        randomness=bytes,
+        secret=SECRET,
+    )
+    return Desk(
+        network=NETWORK,
+        record=NetworkRecord(b"", (SIGNED,), SECRET, (), b"", b""),
+        epoch=0,
+        is_seat=is_seat,
+        executor=log.executor,
+        steward=steward,
+        store=log.store,
+        gc_depth=10,
+        settled=settled,
+    )
+
+
+def some_log() -> KeptLog:
+    log = KeptLog()
+    for _ in range(5):
+        log.run()
+    return log
+
+
+def event(key: SigningKey, body: Body) -> bytes:
+    return encode_event(key.public, NETWORK, 0, body, key.sign)
+
+
+PRIVATE: list[PeerMessage] = [
+    SecretRequest(EPOCH_KEY),
+    VoteRequest(0, 3),
+    SnapshotRequest(0, 0, -1),
+    SnapshotRequest(0, 5, 0),
+]
+
+
+@pytest.mark.parametrize("asked", PRIVATE)
+async def test_a_stranger_gets_neither_secrets_nor_votes_nor_state(asked: PeerMessage):
+    one = desk(some_log())
+    assert await one.answer(STRANGER.public, asked) is None
+    assert await one.answer(SEAT.public, asked) is not None
+
+
+async def test_a_stranger_learns_where_it_stands():
+    reply = await desk(some_log()).answer(STRANGER.public, FollowRequest(b""))
+    assert isinstance(reply, FollowReply)
+    assert (reply.place, reply.records) == ("none", (SIGNED,))
+    assert reply.anchor == record_digest(SIGNED.record)
+
+
+async def test_a_secret_is_given_for_its_own_key_only():
+    one = desk(some_log())
+    assert await one.answer(SEAT.public, SecretRequest(EPOCH_KEY)) == SecretReply(EPOCH_KEY, SECRET)
+    other = b"k" * 32
+    assert await one.answer(SEAT.public, SecretRequest(other)) == SecretReply(other, b"")
+
+
+async def test_votes_are_of_this_epoch_and_of_what_was_executed_here():
+    log = some_log()
+    one = desk(log)
+    reply = await one.answer(SEAT.public, VoteRequest(0, 3))
+    assert isinstance(reply, VoteReply)
+    vote = codec.decode(reply.vote, CheckpointVote, limits.MAX_HEADER_BYTES)
+    assert (vote.author, vote.checkpoint.commit) == (0, 3)
+    assert verify(KEYS[0].public, vote.signature, vote.checkpoint.signed_bytes())
+    for asked in (VoteRequest(1, 3), VoteRequest(0, 6), VoteRequest(0, 0), VoteRequest(0, -1)):
+        assert await one.answer(SEAT.public, asked) == VoteReply(asked.commit, b"")
+    log.store.write(Batch(epoch=0, meta=kept_image(0, 4)))
+    assert await one.answer(SEAT.public, VoteRequest(0, 3)) == VoteReply(3, b"")
+    reply = await one.answer(SEAT.public, VoteRequest(0, 4))
+    assert isinstance(reply, VoteReply)
+    assert reply.vote
+
+
+async def test_an_observer_vouches_for_nothing():
+    one = desk(some_log(), is_seat=False)
+    assert await one.answer(SEAT.public, VoteRequest(0, 3)) == VoteReply(3, b"")
+
+
+async def test_a_snapshot_of_another_epoch_is_not_given():
+    assert await desk(some_log()).answer(SEAT.public, SnapshotRequest(1, 0, -1)) is None
+
+
+@pytest.mark.parametrize(("commit", "part"), [(5, PARTS), (5, -1), (4, 0), (6, 0), (0, 0)])
+async def test_parts_that_are_not_of_the_snapshot_are_gone(commit: int, part: int):
+    one = desk(some_log())
+    head = await one.answer(SEAT.public, SnapshotRequest(0, 0, -1))
+    assert isinstance(head, SnapshotHead)
+    assert head.commit == 5
+    reply = await one.answer(SEAT.public, SnapshotRequest(0, commit, part))
+    assert isinstance(reply, SnapshotPart)
+    assert (reply.is_gone, reply.buckets) == (True, ())
+    held = await one.answer(SEAT.public, SnapshotRequest(0, 5, 0))
+    assert isinstance(held, SnapshotPart)
+    assert not held.is_gone
+
+
+async def test_a_snapshot_stays_what_it_is_while_the_network_goes_on(autojump_clock: object):
+    log = some_log()
+    one = desk(log)
+    head = await one.answer(SEAT.public, SnapshotRequest(0, 0, -1))
+    log.run()
+    assert await one.answer(SEAT.public, SnapshotRequest(0, 0, -1)) == head
+    await trio.sleep(11)
+    newer = await one.answer(SEAT.public, SnapshotRequest(0, 0, -1))
+    assert isinstance(newer, SnapshotHead)
+    assert newer.commit == 6
+    await trio.sleep(121)
+    one.sweep()
+    gone = await one.answer(SEAT.public, SnapshotRequest(0, 6, 0))
+    assert isinstance(gone, SnapshotPart)
+    assert gone.is_gone
+
+
+async def test_a_stranger_may_only_ask_to_join(autojump_clock: object):
+    one = desk(some_log())
+    asked = event(STRANGER, JOIN)
+    assert one.relayed(STRANGER.public, Relay((asked,))) == [asked]
+    for body in (LeaveRequest(), CloseIntent(0)):
+        await trio.sleep(2)
+        with pytest.raises(PeerFault, match="may only ask to join"):
+            one.relayed(STRANGER.public, Relay((asked, event(STRANGER, body))))
+
+
+async def test_nobody_hands_over_anothers_event(autojump_clock: object):
+    one = desk(some_log())
+    for node, key in ((STRANGER, SEAT), (SEAT, STRANGER), (SEAT, KEYS[2])):
+        with pytest.raises(PeerFault, match="its own"):
+            one.relayed(node.public, Relay((event(key, JOIN),)))
+        await trio.sleep(2)
+    with pytest.raises(PeerFault):
+        one.relayed(SEAT.public, Relay((b"\xff",)))
+
+
+async def test_each_node_hands_over_once_a_second_and_a_blocks_worth(autojump_clock: object):
+    one = desk(some_log())
+    asked = event(STRANGER, JOIN)
+    many = Relay((asked,) * (limits.MAX_MEMBERSHIP_EVENTS_PER_BLOCK + 1))
+    assert len(one.relayed(STRANGER.public, many)) == limits.MAX_MEMBERSHIP_EVENTS_PER_BLOCK
+    assert one.relayed(STRANGER.public, Relay((asked,))) == []
+    assert one.relayed(SEAT.public, Relay((event(SEAT, LeaveRequest()),))) != []
+    await trio.sleep(1.1)
+    assert one.relayed(STRANGER.public, Relay((asked,))) == [asked]
+
+
+async def test_what_strangers_cost_in_memory_is_bounded(autojump_clock: object):
+    one = desk(some_log())
+    for number in range(3000):
+        one.relayed(number.to_bytes(32, "big"), Relay(()))
+    assert len(one._relayed_s) <= 1024
