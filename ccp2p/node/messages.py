@@ -42,10 +42,14 @@ class FloorRequest(Wire, frozen=True):
 
 
 class FloorReply(Wire, frozen=True):
-    """The replier's own newest block and the newest it holds of the asker; empty where none."""
+    """The replier's own newest block and the newest it holds of the asker; empty where none.
+
+    All of `epoch`, in which the replier is.
+    """
 
     kind: ClassVar[str] = "floor"
     nonce: bytes
+    epoch: int
     own: bytes
     yours: bytes
     starting: bool

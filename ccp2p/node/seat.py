@@ -209,11 +209,15 @@ class Seat:
         """Our newest block that is on disk: one that is not may yet be forgotten."""
         yours = self.core.consensus.newest_by_author[peer]
         own = self._held(self._saved_own)
-        return FloorReply(request.nonce, own, self._held(yours), not self._has_proposed)
+        return FloorReply(
+            request.nonce, self._epoch, own, self._held(yours), not self._has_proposed
+        )
 
     def _floor_replied(self, peer: int, reply: FloorReply) -> Heard:
         if reply.nonce != self._start_nonce or self.core.search is None:
             return Heard()
+        if reply.epoch != self._epoch:  # no word on this epoch's rounds; its block tells of another
+            return Heard(delivery=Delivery(peer, (reply.own,), True) if reply.own else None)
         own = Block.parse(reply.own).reference if reply.own else None
         yours = Block.parse(reply.yours).reference if reply.yours else None
         if (own and own.author != peer) or (yours and yours.author != self.core.me):

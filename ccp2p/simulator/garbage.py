@@ -147,7 +147,7 @@ class Garbler:
             FetchBlocks(invented, tuple(range(random.choice((0, 300)))), 0),
             FetchBlocks((), tuple(0 for _ in range(size)), 0),
             FloorRequest(random.randbytes(16)),
-            FloorReply(random.randbytes(16), self._own, junk, True),
+            FloorReply(random.randbytes(16), 0, self._own, junk, True),
             FetchedBlocks((junk, self._own)),
             Blocks(tuple(random.randbytes(10) for _ in range(20))),
             FoundingRefusal("no"),

@@ -237,7 +237,7 @@ class FloorLiar:
         self._old = self._old or message.own
         own = self._random.choice((b"", self._old, message.own))
         yours = self._random.choice((b"", message.yours))
-        return FloorReply(message.nonce, own, yours, False)
+        return FloorReply(message.nonce, message.epoch, own, yours, False)
 
     def act(self, traitor: Traitor) -> None:
         """Nothing of its own."""

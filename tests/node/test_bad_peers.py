@@ -213,10 +213,14 @@ async def test_a_floor_reply_with_other_authors_blocks_counts_for_nothing(tmp_pa
             request = await traitor.hear(FloorRequest)
             assert isinstance(request, FloorRequest)
             lies = {
-                "floor": FloorReply(request.nonce, own, b"", False),
-                "malformed": FloorReply(request.nonce, b"garbage", b"", False),
+                "floor": FloorReply(request.nonce, 0, own, b"", False),
+                "malformed": FloorReply(request.nonce, 0, b"garbage", b"", False),
                 "signature": FloorReply(
-                    request.nonce, traitor.signed_by(SigningKey.generate(), Payload()), b"", False
+                    request.nonce,
+                    0,
+                    traitor.signed_by(SigningKey.generate(), Payload()),
+                    b"",
+                    False,
                 ),
             }
             for code, lie in lies.items():
@@ -224,7 +228,7 @@ async def test_a_floor_reply_with_other_authors_blocks_counts_for_nothing(tmp_pa
         # Two honest answers are no floor for one of four; the third has to be the traitor's.
         await trio.sleep(1.2)
         assert victim.floor is None
-        traitor.tell(FloorReply(request.nonce, b"", b"", False))
+        traitor.tell(FloorReply(request.nonce, 0, b"", b"", False))
         with trio.fail_after(PATIENCE_S):
             await victim.voting.wait()
         assert victim.floor is not None
@@ -239,7 +243,7 @@ async def test_a_floor_reply_with_other_authors_blocks_counts_for_nothing(tmp_pa
 async def test_a_floor_reply_of_another_start_is_ignored(tmp_path: Path):
     async with betrayed(tmp_path) as (stage, traitor):
         with capture_logs() as logs:
-            traitor.tell(FloorReply(b"another start", b"garbage", b"", False))
+            traitor.tell(FloorReply(b"another start", 0, b"garbage", b"", False))
             await assert_three_still_commit(stage)
         assert [log for log in logs if log["event"] == "peer at fault"] == []
 

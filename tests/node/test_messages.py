@@ -42,7 +42,7 @@ MESSAGES = [
     FetchBlocks((BlockReference(1, 2, b"d" * 32),), (0, 1, 2, 3), 0),
     FetchedBlocks(()),
     FloorRequest(b"nonce"),
-    FloorReply(b"nonce", b"own", b"yours", True),
+    FloorReply(b"nonce", 0, b"own", b"yours", True),
     RecordSignature(1, b"signature"),
     RecordComplete(SignedEpochRecord(b"record", ((0, b"signature"),))),
     Relay((b"event",)),

@@ -3,12 +3,14 @@
 import shutil
 from pathlib import Path
 
+import pytest
 import trio
+from msgspec.structs import replace
 from structlog.testing import capture_logs
 
 from ccp2p.client import rooms
 from ccp2p.node.steward import Acts
-from tests.node.stage import TIMEOUT_MS, Host, Stage, eventually, network
+from tests.node.stage import PARAMETERS, TIMEOUT_MS, Host, Stage, eventually, network
 from tests.node.test_epochs import epoch_of, join, seats_of
 from tests.node.test_lifecycle import ann_in_lobby
 
@@ -37,10 +39,16 @@ async def has_voted_in(host: Host, epoch: int) -> None:
     await eventually(lambda: epoch_of(host) == epoch and host.has_voted)
 
 
-async def test_a_seat_set_back_before_the_epoch_does_not_sign_its_rounds_again(tmp_path: Path):
+@pytest.mark.parametrize("gc_depth", [10, 100])
+async def test_a_seat_set_back_before_the_epoch_does_not_sign_its_rounds_again(
+    tmp_path: Path, gc_depth: int
+):
+    """Where little is kept, the next epoch's rounds look like this one's long settled ones."""
+    parameters = replace(PARAMETERS, gc_depth=gc_depth)
     with capture_logs() as logs:
-        async with network(tmp_path, 4) as stage, stage.client() as client:
+        async with network(tmp_path, 4, parameters=parameters) as stage, stage.client() as client:
             ann = await ann_in_lobby(client)
+            await eventually(lambda: newest_of(stage.hosts[3]) > (0, 60))
             await stage.hosts[3].stop()
             await copied(stage, 3)
             await stage.reopen(3)

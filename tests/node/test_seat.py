@@ -60,7 +60,7 @@ def answered_by_all(seat: Seat, reply: FloorReply) -> list:
 def started(me: int) -> tuple[Seat, list]:
     """A seat of a new network that has just made its first block, not yet on disk."""
     seat = seat_of(me)
-    steps = answered_by_all(seat, FloorReply(NONCE, b"", b"", True))
+    steps = answered_by_all(seat, FloorReply(NONCE, 0, b"", b"", True))
     assert seat.floor is not None
     return seat, steps
 
@@ -80,11 +80,11 @@ def test_our_own_block_is_shown_to_nobody_before_it_is_on_disk() -> None:
     request = FloorRequest(b"q" * 16)
     batch = seat.batch(steps)
     assert batch is not None
-    assert seat.hear(1, request).reply == FloorReply(request.nonce, b"", b"", True)
+    assert seat.hear(1, request).reply == FloorReply(request.nonce, 0, b"", b"", True)
     seat.store.write(batch)
     seat.saved(batch)
     own = blocks_of(steps)[0].to_bytes()
-    assert seat.hear(1, request).reply == FloorReply(request.nonce, own, b"", False)
+    assert seat.hear(1, request).reply == FloorReply(request.nonce, 0, own, b"", False)
 
 
 def test_a_block_of_an_earlier_start_that_a_peer_gives_back_does_not_end_this_start() -> None:
@@ -127,13 +127,13 @@ def test_founding_messages_and_others_blocks_in_floor_replies_are_faults() -> No
     with pytest.raises(PeerFault, match="not expected now"):
         starting.hear(0, FoundingRefusal("no"))
     with pytest.raises(PeerFault, match="other authors"):
-        starting.hear(2, FloorReply(NONCE, own, b"", False))
+        starting.hear(2, FloorReply(NONCE, 0, own, b"", False))
     with pytest.raises(PeerFault):
-        starting.hear(2, FloorReply(NONCE, b"junk", b"", False))
+        starting.hear(2, FloorReply(NONCE, 0, b"junk", b"", False))
     assert seat.floor_requests() == []
     assert [peer for peer, _ in starting.floor_requests()] == [0, 2, 3]
 
 
 def test_a_floor_reply_to_another_start_asks_for_nothing() -> None:
-    heard = seat_of(0).hear(1, FloorReply(hashing.ZERO_DIGEST[:16], b"", b"", False))
+    heard = seat_of(0).hear(1, FloorReply(hashing.ZERO_DIGEST[:16], 0, b"", b"", False))
     assert (heard.delivery, heard.floor, heard.reply, heard.serve) == (None, None, None, None)
