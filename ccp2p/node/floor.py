@@ -74,7 +74,8 @@ class FloorSearch:
             if all(admitted(shown) for shown in (answer.own, answer.yours) if shown is not None)
         ]
         running = [answer for answer in counted if not answer.starting]
-        if len(running) >= 2 * self._faulty + 1 and self._size > 1 and self._faulty > 0:
+        # 2f+1 would be safe, but where that is less than a quorum they may all wait for us.
+        if len(running) >= self._size - self._faulty and self._faulty > 0:
             highest = max([self._disk_round, *(_round(answer) for answer in running)])
             return Floor(highest + RESUME_DISTANCE, "peers")
         if not self._resume_from_disks and self._size > 1 and self._disk_round > 0:

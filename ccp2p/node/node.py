@@ -12,6 +12,7 @@ import trio
 from msgspec.structs import replace
 
 from ccp2p.membership.events import JoinRequest
+from ccp2p.membership.roster import Roster
 from ccp2p.model import codec, limits
 from ccp2p.model.epoch import EpochRecord, record_digest
 from ccp2p.model.errors import LocalFault
@@ -404,7 +405,10 @@ class Node:
         setup, store = self.setup, self.setup.store
         if store is None:
             raise LocalFault("founding", "the network is not founded yet")
-        steward = steward or steward_of(setup, self._record)
+        if steward is None:  # this process ran no epoch before, and is connected to nobody
+            steward = steward_of(setup, self._record)
+            later = known_addresses(self._record, Roster.decode(closing.roster))
+            self._keep_peers((*self._record.addresses, *later))
         coin_length = setup.genesis.parameters.coin_length
         passage = Passage(setup.identity, coin_length, self._record, closing, steward, store)
         crossed = await Crossing(passage, self.peers.send, self._feed).run()

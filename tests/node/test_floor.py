@@ -31,7 +31,7 @@ STARTING = {"starting": True}
 CASES = [
     Case("nobody answered", {}, None),
     Case("two of three are too few", {1: answer(9), 2: answer(8)}, None),
-    Case("2f+1 others", {1: answer(9), 2: answer(8), 3: answer(7)}, Floor(12, "peers")),
+    Case("a quorum of others", {1: answer(9), 2: answer(8), 3: answer(7)}, Floor(12, "peers")),
     Case(
         "what peers hold of us counts",
         {1: answer(5, 20), 2: answer(8), 3: answer(7)},
@@ -44,7 +44,7 @@ CASES = [
         disk_round=30,
     ),
     Case(
-        "a starting peer is none of the 2f+1",
+        "a starting peer is none of the quorum",
         {1: answer(9), 2: answer(8), 3: answer(7, **STARTING)},
         Floor(31, "disks"),
         disk_round=30,
@@ -54,6 +54,15 @@ CASES = [
         {1: answer(), 2: answer(), 3: answer()},
         Floor(3, "peers"),
     ),
+    Case("three of five, who may wait for us", {i: answer(9) for i in (1, 2, 3)}, None, size=5),
+    Case(
+        "three of five, and one that starts like us",
+        {1: answer(4), 2: answer(4), 3: answer(4), 4: answer(3, **STARTING)},
+        Floor(4, "disks"),
+        size=5,
+        disk_round=3,
+    ),
+    Case("four of five", {i: answer(9) for i in range(1, 5)}, Floor(12, "peers"), size=5),
     Case(
         "five of seven",
         {i: answer(i) for i in range(1, 6)},

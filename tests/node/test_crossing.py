@@ -1,0 +1,67 @@
+"""Between CLOSE and the next epoch: stopped there, alone or all together, nodes go on."""
+
+from pathlib import Path
+
+import pytest
+import trio
+
+from ccp2p.client import rooms
+from ccp2p.node import setup as setups
+from ccp2p.node.crossing import Crossed, Crossing
+from ccp2p.node.replica import CLOSING
+from tests.node.stage import PATIENCE_S, TIMEOUT_MS, Stage, eventually, network
+from tests.node.test_epochs import epoch_of, join
+from tests.node.test_lifecycle import ann_in_lobby, assert_same_state, texts
+
+
+def hold(monkeypatch: pytest.MonkeyPatch, stage: Stage, numbers: list[int]) -> list[bytes]:
+    """Let these hosts' crossings never begin; those that came to it."""
+    held: list[bytes] = []
+    run = Crossing.run
+
+    async def wait(self: Crossing) -> Crossed:
+        hosts = [stage.hosts[number] for number in numbers]
+        if self._node not in [host.node.setup.identity.node for host in hosts]:
+            return await run(self)
+        held.append(self._node)
+        await trio.sleep_forever()
+        raise AssertionError
+
+    monkeypatch.setattr(Crossing, "run", wait)
+    return held
+
+
+async def reopen_between(stage: Stage, number: int) -> None:
+    """Start a host again whose store holds what CLOSE left."""
+    setup = await trio.to_thread.run_sync(setups.reopen, stage.wanted(number))
+    assert setup.store is not None
+    assert setup.store.meta(CLOSING)
+    stage.hosts[number] = await stage.launch(setup)
+
+
+@pytest.mark.parametrize("stopped", [[3], [0, 1, 2, 3], [0, 1, 2, 3, 4]], ids=["one", "old", "all"])
+async def test_a_node_stopped_between_close_and_the_next_epoch_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stopped: list[int]
+):
+    async with network(tmp_path, 4) as stage:
+        async with stage.client() as client:
+            ann = await ann_in_lobby(client)
+            await rooms.ask_post(ann, "lobby", "before", TIMEOUT_MS)
+        held = hold(monkeypatch, stage, stopped)
+        await join(stage, 4)
+        await eventually(lambda: len(held) == len(stopped))
+        for number in stopped:
+            await stage.hosts[number].stop()
+        monkeypatch.undo()
+        for number in stopped:
+            await reopen_between(stage, number)
+        await eventually(lambda: all(epoch_of(host) == 1 for host in stage.hosts))
+        with trio.fail_after(PATIENCE_S):
+            for host in stage.hosts:
+                while not host.has_voted:
+                    await trio.sleep(0.02)
+        async with stage.client() as client:
+            ann = await ann_in_lobby(client)
+            await rooms.ask_post(ann, "lobby", "after", TIMEOUT_MS)
+            assert await texts(ann) == ["before", "after"]
+        await assert_same_state(stage)
