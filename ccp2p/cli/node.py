@@ -207,7 +207,7 @@ class _Output:
     def floor(self, floor: "Floor") -> None:
         if self._resumes and floor.by == "peers":
             console.say(f"found the restart floor: this node votes from round {floor.round}")
-        elif self._resumes:
+        elif self._resumes and floor.by == "disks":
             console.say(f"resumed from its disk at round {floor.round}")
             if self._alone:
                 console.say("a network of one has nobody to ask whether its disk is the newest")
