@@ -113,7 +113,6 @@ async def _record(directory: Path) -> Recorded:
 async def _ask_all(hosts: list[Host]) -> Recorded:
     asker = hosts[3].node.setup
     replicas = [replica_of(host) for host in hosts]
-    desk = replicas[0].desk
     node = asker.identity.node
 
     async def ask(message: PeerMessage, one: Replica = replicas[0]) -> PeerMessage:
@@ -123,7 +122,7 @@ async def _ask_all(hosts: list[Host]) -> Recorded:
 
     assert asker.record is not None
     follow = await ask(FollowRequest(b""))
-    secret = await ask(SecretRequest(replicas[0]._link.record.epoch_key))
+    secret = await ask(SecretRequest(replicas[0].executor.keeper.means.epoch_key))
     head = await ask(SnapshotRequest(1, 0, -1))
     assert isinstance(head, SnapshotHead)
     parts = {}
@@ -135,7 +134,7 @@ async def _ask_all(hosts: list[Host]) -> Recorded:
     votes = {}
     for host, replica in zip(hosts, replicas, strict=True):
         votes[host.node.setup.identity.node] = await ask(VoteRequest(1, head.commit), replica)
-    assert desk.place_of(node) == "seat"
+    assert replicas[0].registry.place_of(node) == "seat"
     older, held = (replicas[0].store.blocks_above(epoch, [0] * 4, 1 << 40) for epoch in (0, 1))
     return Recorded(
         asker,

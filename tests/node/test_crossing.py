@@ -21,9 +21,9 @@ def hold(monkeypatch: pytest.MonkeyPatch, stage: Stage, numbers: list[int]) -> l
 
     async def wait(self: Crossing) -> Crossed:
         hosts = [stage.hosts[number] for number in numbers]
-        if self._node not in [host.node.setup.identity.node for host in hosts]:
+        if self._passage._node not in [host.node.setup.identity.node for host in hosts]:
             return await run(self)
-        held.append(self._node)
+        held.append(self._passage._node)
         await trio.sleep_forever()
         raise AssertionError
 

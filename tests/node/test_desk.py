@@ -29,6 +29,7 @@ from ccp2p.node.messages import (
 )
 from ccp2p.node.network_record import NetworkRecord
 from ccp2p.node.receipts import kept_image
+from ccp2p.node.registry import Registry
 from ccp2p.node.steward import Steward
 from ccp2p.sealing.identity import Identity
 from ccp2p.sealing.secrets import EpochSecrets
@@ -50,7 +51,7 @@ async def settled() -> AsyncIterator[None]:
     yield
 
 
-def desk(log: KeptLog, *, is_seat: bool = True) -> Desk:
+def registry(log: KeptLog) -> Registry:
     steward = Steward(
         network=NETWORK,
         epoch=0,
@@ -60,13 +61,17 @@ def desk(log: KeptLog, *, is_seat: bool = True) -> Desk:
         randomness=bytes,
         secret=SECRET,
     )
+    record = NetworkRecord(b"", (SIGNED,), SECRET, (), b"", b"")
+    return Registry(record, log.executor.keeper, steward)
+
+
+def desk(log: KeptLog, *, is_seat: bool = True) -> Desk:
     return Desk(
         network=NETWORK,
-        record=NetworkRecord(b"", (SIGNED,), SECRET, (), b"", b""),
+        registry=registry(log),
         epoch=0,
         is_seat=is_seat,
         executor=log.executor,
-        steward=steward,
         store=log.store,
         gc_depth=10,
         settled=settled,
@@ -170,39 +175,37 @@ async def test_a_snapshot_stays_what_it_is_while_the_network_goes_on(autojump_cl
     assert gone.is_gone
 
 
-async def test_a_stranger_may_only_ask_to_join(autojump_clock: object):
-    one = desk(some_log())
+def test_a_stranger_may_only_ask_to_join():
+    one = registry(some_log())
     asked = event(STRANGER, JOIN)
-    assert one.relayed(STRANGER.public, Relay((asked,))) == [asked]
-    for body in (LeaveRequest(), CloseIntent(0)):
-        await trio.sleep(2)
+    assert one.relayed(STRANGER.public, Relay((asked,)), 0) == [asked]
+    for turn, body in enumerate((LeaveRequest(), CloseIntent(0)), 1):
+        relay = Relay((asked, event(STRANGER, body)))
         with pytest.raises(PeerFault, match="may only ask to join"):
-            one.relayed(STRANGER.public, Relay((asked, event(STRANGER, body))))
+            one.relayed(STRANGER.public, relay, 2000 * turn)
 
 
-async def test_nobody_hands_over_anothers_event(autojump_clock: object):
-    one = desk(some_log())
-    for node, key in ((STRANGER, SEAT), (SEAT, STRANGER), (SEAT, KEYS[2])):
+def test_nobody_hands_over_anothers_event():
+    one = registry(some_log())
+    for turn, (node, key) in enumerate(((STRANGER, SEAT), (SEAT, STRANGER), (SEAT, KEYS[2]))):
         with pytest.raises(PeerFault, match="its own"):
-            one.relayed(node.public, Relay((event(key, JOIN),)))
-        await trio.sleep(2)
+            one.relayed(node.public, Relay((event(key, JOIN),)), 2000 * turn)
     with pytest.raises(PeerFault):
-        one.relayed(SEAT.public, Relay((b"\xff",)))
+        one.relayed(SEAT.public, Relay((b"\xff",)), 8000)
 
 
-async def test_each_node_hands_over_once_a_second_and_a_blocks_worth(autojump_clock: object):
-    one = desk(some_log())
+def test_each_node_hands_over_once_a_second_and_a_blocks_worth():
+    one = registry(some_log())
     asked = event(STRANGER, JOIN)
     many = Relay((asked,) * (limits.MAX_MEMBERSHIP_EVENTS_PER_BLOCK + 1))
-    assert len(one.relayed(STRANGER.public, many)) == limits.MAX_MEMBERSHIP_EVENTS_PER_BLOCK
-    assert one.relayed(STRANGER.public, Relay((asked,))) == []
-    assert one.relayed(SEAT.public, Relay((event(SEAT, LeaveRequest()),))) != []
-    await trio.sleep(1.1)
-    assert one.relayed(STRANGER.public, Relay((asked,))) == [asked]
+    assert len(one.relayed(STRANGER.public, many, 0)) == limits.MAX_MEMBERSHIP_EVENTS_PER_BLOCK
+    assert one.relayed(STRANGER.public, Relay((asked,)), 999) == []
+    assert one.relayed(SEAT.public, Relay((event(SEAT, LeaveRequest()),)), 999) != []
+    assert one.relayed(STRANGER.public, Relay((asked,)), 1100) == [asked]
 
 
-async def test_what_strangers_cost_in_memory_is_bounded(autojump_clock: object):
-    one = desk(some_log())
+def test_what_strangers_cost_in_memory_is_bounded():
+    one = registry(some_log())
     for number in range(3000):
-        one.relayed(number.to_bytes(32, "big"), Relay(()))
-    assert len(one._relayed_s) <= 1024
+        one.relayed(number.to_bytes(32, "big"), Relay(()), 0)
+    assert len(one._relayed_ms) <= 1024
