@@ -1,7 +1,7 @@
 """A local network: founded once, started again from its folder, node by node."""
 
 import os
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -99,17 +99,17 @@ async def _resume(
     plan: Plan, nursery: trio.Nursery, progress: Callable[[str], None]
 ) -> list[NodeProcess]:
     progress(f"resuming the network of {plan.nodes} in {plan.folder}")
-    nodes = [_node(plan, number, []) for number in range(plan.nodes)]
+    nodes = [_node(plan, number) for number in range(plan.nodes)]
     for node in nodes:
         await nursery.start(node.run)
     await _all_ready(nodes, progress)
     return nodes
 
 
-def _node(plan: Plan, number: int, arguments: list[str]) -> NodeProcess:
+def _node(plan: Plan, number: int, first: Sequence[str] = ()) -> NodeProcess:
     vendor = ["--vendor", _VENDORS[number % len(_VENDORS)]]
     return NodeProcess(
-        number, plan.folder / f"node-{number}", [*arguments, *vendor, *plan.node_arguments]
+        number, plan.folder / f"node-{number}", [*vendor, *plan.node_arguments], first
     )
 
 

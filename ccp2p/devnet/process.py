@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,23 +14,30 @@ import trio
 
 from ccp2p.model.errors import LocalFault
 
-_START_TIMEOUT_S = 120.0
+_PATIENCE_S = 120.0
 _STOP_TIMEOUT_S = 10.0
 _LOG_TAIL_BYTES = 2000
 
 
 class NodeProcess:
-    """A node in `directory`; it is always told to speak JSON, and its stderr goes to a file."""
+    """A node in `directory`; it is always told to speak JSON, and its stderr goes to a file.
 
-    def __init__(self, number: int, directory: Path, arguments: list[str]) -> None:
+    `first` are arguments of its very first start, which found or enter a network.
+    """
+
+    def __init__(
+        self, number: int, directory: Path, arguments: list[str], first: Sequence[str] = ()
+    ) -> None:
         self.number = number
         self.directory = directory
         self.client_addresses: list[str] = []
         self.ticket: str | None = None
         self.node = b""
         self.killed = False
+        self.ended = trio.Event()
         self._arguments = arguments
-        self._events: dict[str, dict[str, Any]] = {}
+        self._first = first
+        self._events: list[dict[str, Any]] = []
         self._changed = trio.Event()
         self._process: trio.Process | None = None
         self._peak_rss_mb = 0.0
@@ -60,7 +68,7 @@ class NodeProcess:
         command = [sys.executable, "-m", "ccp2p", "node", "--json", "--data", str(self.directory)]
         with self.log_path.open("ab") as log:
             self._process = await trio.lowlevel.open_process(
-                [*command, *self._arguments],
+                [*command, *self._first, *self._arguments],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=log,
@@ -75,27 +83,39 @@ class NodeProcess:
         finally:
             with trio.CancelScope(shield=True):
                 await self._end()
+            self.ended.set()
+
+    def again(self) -> "NodeProcess":
+        """Another process of this node, for when this one has ended, on what its folder holds."""
+        return NodeProcess(self.number, self.directory, self._arguments)
 
     async def stop(self) -> dict[str, Any]:
         """End it as SIGTERM does; its last report, or an empty one when it gave none."""
         with trio.CancelScope(shield=True):
             await self._end()
             with trio.move_on_after(1):
-                while "stopped" not in self._events:
+                while not self.reports("stopped"):
                     await self._changed.wait()
-        return self._events.get("stopped", {})
+        return next(iter(self.reports("stopped")), {})
 
-    async def wait_for(self, event: str) -> dict[str, Any]:
-        """The node's first report of `event`; LocalFault when it ends before."""
-        with trio.move_on_after(_START_TIMEOUT_S):
-            while event not in self._events:
-                if self._process is not None and self._process.poll() is not None:
+    def reports(self, event: str) -> list[dict[str, Any]]:
+        """What it reported of `event` so far, in that order."""
+        return [report for report in self._events if report["event"] == event]
+
+    async def wait_for(
+        self, event: str, matching: Callable[[dict[str, Any]], bool] = lambda _: True
+    ) -> dict[str, Any]:
+        """The node's first matching report of `event`; LocalFault when it ends before."""
+        with trio.move_on_after(_PATIENCE_S):
+            while True:
+                is_over = not self.is_alive
+                for report in filter(matching, self.reports(event)):
+                    return report
+                if is_over and self._process is not None:
                     break
                 with trio.move_on_after(0.2):
                     await self._changed.wait()
-        if event not in self._events:
-            raise LocalFault("node-start", f"node {self.number} did not start: {self.last_words()}")
-        return self._events[event]
+        raise LocalFault("node", f"node {self.number} reports no {event}: {self.last_words()}")
 
     def kill(self) -> None:
         """SIGKILL, as a power cut would."""
@@ -143,7 +163,7 @@ class NodeProcess:
                 self._heard(json.loads(line))
 
     def _heard(self, event: dict[str, Any]) -> None:
-        self._events.setdefault(event["event"], event)
+        self._events.append(event)
         if event["event"] == "ready":
             self.client_addresses = event["client_addresses"]
             self.ticket = event["ticket"]

@@ -1,0 +1,291 @@
+"""The life of a group, with real processes: found, grown, hurt, set back and left."""
+
+import json
+import shutil
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trio
+from msgspec.structs import replace
+
+from ccp2p.client import receipts, rooms
+from ccp2p.client.network import open_network
+from ccp2p.client.receipts import Ordered, Wait
+from ccp2p.client.session import MemberSession
+from ccp2p.crypto.signatures import SigningKey
+from ccp2p.devnet.process import NodeProcess
+from ccp2p.execution.checkpoints import due_checkpoint
+from ccp2p.execution.receipts import Receipt
+from ccp2p.model import codec
+from ccp2p.model.epoch import parse_record
+from ccp2p.model.errors import Denied, Fault, fault_in
+from ccp2p.model.member_protocol import ListRecords, Records
+from ccp2p.model.ticket import Ticket, parse_ticket
+from tests.cli.conftest import Member
+
+TIMEOUT_MS = 60_000
+PATIENCE_S = 90
+VENDORS = ("sim-a", "sim-b", "sim-c", "sim-d")
+
+
+class Resident:
+    """A member who is there from the start, speaks all the while, and keeps every receipt."""
+
+    def __init__(self, session: MemberSession) -> None:
+        self.session = session
+        self.said: list[Ordered] = []
+        self.receipts: list[Receipt] = []
+        self.unproven: list[Ordered] = []
+        self.is_silent = False
+        self._heard = trio.Event()
+
+    async def speak(self) -> None:
+        """One message after the other."""
+        while not self.is_silent:
+            body = rooms.post("lobby", str(len(self.said)))
+            self.said.append(await receipts.order(self.session, body, TIMEOUT_MS))
+            self._tell()
+
+    async def collect(self) -> None:
+        """The receipt of everything that was said; the network keeps them for a while only."""
+        while not (self.is_silent and self._collected == len(self.said)):
+            if self._collected == len(self.said):
+                await self._heard.wait()
+                continue
+            ordered = self.said[self._collected]
+            try:
+                self.receipts.append(await receipts.fetch(self.session, ordered, Wait(TIMEOUT_MS)))
+            except Denied as refusal:
+                if refusal.code != "gone":
+                    raise
+                self.unproven.append(ordered)
+            self._tell()
+
+    @property
+    def _collected(self) -> int:
+        return len(self.receipts) + len(self.unproven)
+
+    def _tell(self) -> None:
+        self._heard.set()
+        self._heard = trio.Event()
+
+    async def goes_on(self, count: int = 3) -> None:
+        """Wait until `count` more messages are acknowledged."""
+        wanted = len(self.said) + count
+        with trio.fail_after(PATIENCE_S):
+            while len(self.said) < wanted:
+                await self._heard.wait()
+
+    async def ends(self) -> None:
+        """Say no more; wait until all receipts are there."""
+        self.is_silent = True
+        self._tell()
+        with trio.fail_after(PATIENCE_S):
+            while self._collected < len(self.said):
+                await self._heard.wait()
+
+
+class Life:
+    """The group's nodes, and the governor's terminal."""
+
+    def __init__(self, nursery: trio.Nursery, folder: Path) -> None:
+        self.nodes: list[NodeProcess] = []
+        self.governor = Member(folder / "governor")
+        self._nursery = nursery
+        self._folder = folder
+        self._began_s = time.monotonic()
+
+    @property
+    def ticket(self) -> Ticket:
+        """The members' ticket."""
+        assert self.nodes[0].ticket is not None
+        return parse_ticket(self.nodes[0].ticket)
+
+    def live(self) -> list[NodeProcess]:
+        """Nodes that run."""
+        return [node for node in self.nodes if node.is_alive]
+
+    def note(self, text: str) -> None:
+        """For whoever reads the test's output."""
+        print(f"{time.monotonic() - self._began_s:6.1f} s  {text}", flush=True)
+
+    async def govern(self, *arguments: str) -> dict[str, object]:
+        """One of the governor's commands; its JSON."""
+        done = await trio.to_thread.run_sync(
+            lambda: self.governor.process(*arguments, "--json"), abandon_on_cancel=True
+        )
+        assert done.returncode == 0, done.stderr.decode()
+        return json.loads(done.stdout)
+
+    async def start(self, number: int, *arguments: str, stdin: str = "") -> NodeProcess:
+        """Start a node, for the first time or on what its folder holds; it is ready."""
+        vendor = ("--vendor", VENDORS[number % len(VENDORS)])
+        node = NodeProcess(number, self._folder / f"node-{number}", [*arguments, *vendor])
+        self.nodes[number : number + 1] = [node]
+        await self._nursery.start(node.run, stdin.encode())
+        await node.wait_for("ready")
+        return node
+
+    async def found(self) -> None:
+        """A network of one, which the governor joins."""
+        node = await self.start(0, "--name", "life", "--coin-length", "65536")
+        await self.govern("net", "join", str(node.ticket))
+
+    async def grow(self) -> None:
+        """One more node, by an invite of the governor's; every node is in the new epoch."""
+        invite = await self.govern("invite", "create", "--role", "node")
+        number, nodes = len(self.nodes), self.live()
+        node = await self.start(number, "--join", "-", stdin=str(invite["ticket"]))
+        await self.has_seats(number + 1, [*nodes, node])
+        self.note(f"grown to {number + 1}")
+
+    async def has_seats(self, count: int, nodes: list[NodeProcess]) -> None:
+        """Wait until these nodes are in an epoch of `count` seats."""
+        for node in nodes:
+            await node.wait_for("epoch", lambda report: report["seats"] == count)
+
+    async def round_of(self, node: NodeProcess) -> int:
+        """The newest round that a node is in, by its own word."""
+        async with open_network(self.ticket_of(node), allow_simulated=True) as client:
+            return (await client.connections[0].status()).round
+
+    def ticket_of(self, node: NodeProcess) -> Ticket:
+        """A members' ticket that leads to one node only."""
+        return replace(self.ticket, addresses=(node.client_addresses[0],))
+
+    async def votes_again(self, node: NodeProcess) -> dict[str, Any]:
+        """The restart floor that a node found, once the first node holds a block above it."""
+        floor = await node.wait_for("floor")
+        async with open_network(self.ticket, allow_simulated=True) as client:
+            with trio.fail_after(PATIENCE_S):
+                while True:
+                    seats = (await client.connections[0].status()).seats
+                    newest = next(seat.last_round for seat in seats if seat.node == node.node)
+                    if newest >= floor["round"]:
+                        return floor
+
+    async def set_back(self, number: int, copy: Path) -> NodeProcess:
+        """End a node, and start it on an older copy of its folder."""
+        await self.nodes[number].stop()
+        directory = self.nodes[number].directory
+        await trio.to_thread.run_sync(shutil.rmtree, directory)
+        await trio.to_thread.run_sync(shutil.copytree, copy, directory)
+        return await self.start(number)
+
+    async def answers_nothing_old(self, node: NodeProcess, resident: Resident) -> None:
+        """The first answer of a node to a current read holds everything said before."""
+        await resident.session.barrier(TIMEOUT_MS)
+        said = len(resident.said)
+        with trio.fail_after(PATIENCE_S):
+            while True:
+                try:
+                    texts = await self.texts(resident.session, node)
+                except (Fault, ExceptionGroup) as error:
+                    if fault_in(error) is None:
+                        raise
+                    continue  # it says that it cannot tell yet
+                assert texts[:said] == [str(number) for number in range(said)]
+                return
+
+    async def texts(self, session: MemberSession, node: NodeProcess) -> list[str]:
+        """The lobby, as one node tells it."""
+        async with open_network(self.ticket_of(node), allow_simulated=True) as client:
+            via = client.connections[0]
+            return [message.text async for message in rooms.messages(session, "lobby", via=via)]
+
+
+@pytest.mark.timeout(300)
+async def test_a_group_lives_through_growth_crashes_old_disks_and_a_departure(tmp_path: Path):
+    async with trio.open_nursery() as nursery:
+        life = Life(nursery, tmp_path)
+        await life.found()
+        async with open_network(life.ticket, allow_simulated=True) as client:
+            session = client.session(SigningKey(b"r" * 32))
+            await session.open(TIMEOUT_MS)
+            await session.submit(rooms.create("lobby", False, "resident"), TIMEOUT_MS)
+            resident = Resident(session)
+            nursery.start_soon(resident.speak)
+            nursery.start_soon(resident.collect)
+            await live(life, resident)
+            await resident.ends()
+            await assert_one_story(life, resident)
+        nursery.cancel_scope.cancel()
+
+
+async def live(life: Life, resident: Resident) -> None:
+    """What happens to the group."""
+    for _ in range(3):
+        await life.grow()
+        await resident.goes_on()
+
+    life.nodes[2].kill()
+    await resident.goes_on()
+    back = await life.start(2)
+    assert (await life.votes_again(back))["by"] == "peers"
+    life.note("killed one, and it came back")
+
+    await life.nodes[3].stop()
+    copy = life.nodes[3].directory.with_name("copy")
+    await trio.to_thread.run_sync(shutil.copytree, life.nodes[3].directory, copy)
+    again = await life.start(3)
+    await life.votes_again(again)
+    await resident.goes_on()
+    reached = await life.round_of(again)
+    older = await life.set_back(3, copy)
+    await life.answers_nothing_old(older, resident)
+    floor = await life.votes_again(older)
+    assert (floor["by"], floor["round"] > reached) == ("peers", True)
+    life.note("set one back within its epoch")
+
+    await life.grow()
+    await resident.goes_on()
+    older = await life.set_back(3, copy)
+    await life.answers_nothing_old(older, resident)
+    assert (await life.votes_again(older))["by"] == "peers"
+    life.note("set one back before its epoch")
+
+    await life.nodes[1].stop()
+    leaver = await life.start(1, "--leave")
+    await life.has_seats(4, [node for node in life.live() if node is not leaver])
+    await leaver.wait_for("stopped")
+    await resident.goes_on()
+    life.note("one left")
+
+
+async def assert_one_story(life: Life, resident: Resident) -> None:
+    """What was acknowledged is what every node tells, and what the receipts prove."""
+    told = [str(number) for number in range(len(resident.said))]
+    for node in life.live():
+        assert await life.texts(resident.session, node) == told
+    network = life.ticket.network
+    verified = [receipts.verify(receipt, network) for receipt in resident.receipts]
+    assert all(verification.passed for verification in verified)
+    await assert_only_cut_off(resident)
+    assert {ordered.epoch for ordered in resident.said} == {0, 1, 2, 3, 4, 5}
+    life.note(f"{len(told)} messages, {len(resident.receipts)} receipts")
+
+    shown = await life.govern("net", "show")
+    committee = [seat["node"] for seat in shown["committee"]]  # type: ignore[attr-defined]
+    assert committee == [node.node.hex() for node in life.live()]
+    since = [seat["since_epoch"] for seat in shown["committee"]]  # type: ignore[attr-defined]
+    assert (shown["epoch"], since, shown["observers"]) == (5, [0, 2, 3, 4], [])
+    checked = await life.govern("verify", "network")
+    assert checked["epoch"] == 5
+    assert [row["verified"] for row in checked["nodes"]] == [True] * 4  # type: ignore[attr-defined]
+    for node in life.nodes:
+        log = node.log_path.read_text()
+        assert "equivocation" not in log
+        assert "at fault" not in log
+        assert "Traceback" not in log
+
+
+async def assert_only_cut_off(resident: Resident) -> None:
+    """What has no receipt lies under an epoch's last checkpoint, whose votes CLOSE cut off."""
+    answer = await resident.session.ask(ListRecords(0))
+    records = codec.decode(answer, Records, len(answer)).records
+    interval = resident.session.verified.genesis.parameters.checkpoint_interval
+    for ordered in resident.unproven:
+        due = due_checkpoint(ordered.outcome.commit, interval)
+        assert due <= parse_record(records[ordered.epoch + 1].record).close_commit < due + interval
