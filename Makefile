@@ -18,7 +18,7 @@ MINUTES_sanitize := 4
 UNITS := tests/model tests/sealing tests/membership tests/execution tests/storage tests/devnet tests/benchmarks
 WHOLE := tests/node tests/client tests/cli tests/e2e
 
-.PHONY: run test install system lint types imports lock clean suites sanitize package
+.PHONY: run test install system lint types imports lock clean suites sanitize package soak
 
 run: install
 	$(BIN)/ccp2p dev --nodes 4
@@ -69,6 +69,12 @@ sanitize: install
 		tests/crypto/test_fuzz.py tests/crypto/test_log_index.py \
 		tests/crypto/test_aead.py tests/crypto/test_hashchain.py \
 		tests/crypto/test_buckets.py tests/crypto/test_envelopes.py
+
+# A network under load whose nodes are killed in turn, some of them on older disks: what came of it.
+MINUTES ?= 10
+NODES ?= 4
+soak: install
+	$(BIN)/python bench/soak.py --minutes $(MINUTES) --nodes $(NODES)
 
 # What users install: the source archive, the wheel made from it, and that wheel away from the
 # sources, with the CPU's own backends and with none of its vectors. It finds the dependencies of

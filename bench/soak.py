@@ -1,0 +1,243 @@
+"""A network under load whose nodes are killed one after the other, some of them on older disks.
+
+Members post; a random node is killed with SIGKILL and started again, every third time on a copy
+of its folder from an earlier turn; the next one only once this one proposes again. Epochs end
+meanwhile, because the coin chain is short. At the end every node's transcript is read back and
+held against what was acknowledged. Exit code 1 unless nothing was lost, doubled or forked.
+
+    python bench/soak.py --minutes 10 --nodes 4
+"""
+
+import argparse
+import random
+import shutil
+import sys
+import tempfile
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import trio
+from msgspec.structs import replace
+
+from ccp2p.client import rooms
+from ccp2p.client.network import NetworkClient, open_network
+from ccp2p.client.session import MemberSession
+from ccp2p.crypto.signatures import SigningKey
+from ccp2p.devnet.network import LocalNetwork, Plan, run_network
+from ccp2p.devnet.process import NodeProcess
+from ccp2p.model.errors import Fault, NotCommitted, fault_in
+from ccp2p.model.outcome import Outcome
+
+ROOM = "soak"
+MEMBERS = 8
+IN_FLIGHT = 16
+TIMEOUT_MS = 120_000
+PATIENCE_S = 180
+COIN_LENGTH = 2048  # an epoch ends after four fifths of it: a minute and a half under load
+PUT_BACK_EVERY = 3
+
+
+@dataclass
+class Load:
+    """What members sent, and the position in the room that each message was acknowledged at."""
+
+    sessions: list[MemberSession]
+    sent: int = 0
+    acknowledged: dict[str, int] = field(default_factory=dict)
+    refused: Counter[str] = field(default_factory=Counter)
+    is_over: bool = False
+
+    async def post(self, member: int) -> None:
+        """Send one message after the other, a bounded number at once, until it is over."""
+        room_free = trio.Semaphore(IN_FLIGHT)
+        number = 0
+        while not self.is_over:
+            await room_free.acquire()
+            text = f"{member}:{number}"
+            number += 1
+            self.sent += 1
+
+            def done(result: Outcome | Fault, text: str = text) -> None:
+                self._count(text, result)
+                room_free.release()
+
+            self.sessions[member].post(rooms.post(ROOM, text), done)
+        for _ in range(IN_FLIGHT):
+            await room_free.acquire()
+
+    def _count(self, text: str, result: Outcome | Fault) -> None:
+        if isinstance(result, Fault):
+            self.refused[result.code] += 1
+        elif result.status != "ok":
+            self.refused[result.body.decode(errors="replace")] += 1
+        else:
+            self.acknowledged[text] = rooms.posted_at(result.body)
+
+
+class Soak:
+    """The running network, and who is killed next."""
+
+    def __init__(self, network: LocalNetwork, nursery: trio.Nursery, seed: int) -> None:
+        self.network = network
+        self.kills = self.set_back = 0
+        self._nursery = nursery
+        self._random = random.Random(seed)
+
+    async def trouble(self) -> None:
+        """Kill one node after the other, until cancelled."""
+        while True:
+            number = self._random.randrange(len(self.network.nodes))
+            node = self.network.nodes[number]
+            node.kill()
+            await node.ended.wait()
+            self.kills += 1
+            await self._swap_disk(node)
+            with trio.fail_after(PATIENCE_S):
+                floor = await self._start(number)
+            say(f"killed node {number}; it votes again from round {floor['round']}")
+
+    async def _swap_disk(self, node: NodeProcess) -> None:
+        """Put an older copy of the folder back, where there is one; else make one, at times."""
+        copy = node.directory.with_name(f"copy-{node.number}")
+        if copy.exists() and self.kills % PUT_BACK_EVERY == 0:
+            await trio.to_thread.run_sync(shutil.rmtree, node.directory)
+            await trio.to_thread.run_sync(copy.rename, node.directory)
+            self.set_back += 1
+            say(f"put an older disk of node {node.number} back")
+        elif not copy.exists():
+            await trio.to_thread.run_sync(shutil.copytree, node.directory, copy)
+
+    async def _start(self, number: int) -> dict[str, Any]:
+        """Start a node on what its folder holds; returns once another has a new block of it."""
+        node = self.network.nodes[number] = self.network.nodes[number].again()
+        await self._nursery.start(node.run)
+        floor = await node.wait_for("floor")
+        witness = self.network.nodes[number - 1]
+        async with open_network(self.ticket_of(witness), allow_simulated=True) as client:
+            began = (await client.connections[0].status()).epoch
+            while True:
+                status = await client.connections[0].status()
+                newest = next(seat.last_round for seat in status.seats if seat.node == node.node)
+                if newest and (status.epoch, newest) >= (began, floor["round"]):
+                    return floor
+                await trio.sleep(0.1)
+
+    def ticket_of(self, node: NodeProcess) -> Any:
+        """A ticket that leads to one node only."""
+        return replace(self.network.ticket, addresses=tuple(node.client_addresses[:1]))
+
+    async def transcripts(self, reader: MemberSession) -> list[list[str]]:
+        """The room as each node tells it, all of them up to now."""
+        await reader.barrier(TIMEOUT_MS)
+        return [await self._transcript(reader, node) for node in self.network.nodes]
+
+    async def _transcript(self, reader: MemberSession, node: NodeProcess) -> list[str]:
+        with trio.fail_after(PATIENCE_S):
+            while True:
+                try:
+                    async with open_network(self.ticket_of(node), allow_simulated=True) as client:
+                        via = client.connections[0]
+                        return [m.text async for m in rooms.messages(reader, ROOM, via=via)]
+                except (Fault, ExceptionGroup) as error:
+                    if fault_in(error) is None:
+                        raise  # else it is behind, and says so
+                await trio.sleep(0.5)
+
+    def equivocations(self) -> int:
+        """How often a node saw another sign a slot twice."""
+        logs = [node.log_path.read_text() for node in self.network.nodes]
+        return sum(log.count("equivocation") for log in logs)
+
+
+def say(text: str) -> None:
+    """Progress goes to stderr."""
+    print(f"{trio.current_time() - _began_s:7.1f} s  {text}", file=sys.stderr, flush=True)
+
+
+_began_s = 0.0
+
+
+async def soak(minutes: float, nodes: int, seed: int, folder: Path) -> bool:
+    """Run it; whether nothing was lost, duplicated or forked."""
+    global _began_s
+    _began_s = trio.current_time()
+    plan = Plan(folder, nodes, "rooms", coin_length=COIN_LENGTH)
+    async with (
+        trio.open_nursery() as nursery,
+        run_network(plan, say) as network,
+        open_network(network.ticket, allow_simulated=True, every_node=True) as client,
+    ):
+        running = Soak(network, nursery, seed)
+        load = Load([await member(client, number) for number in range(MEMBERS)])
+        async with trio.open_nursery() as posting:
+            for number in range(MEMBERS):
+                posting.start_soon(load.post, number)
+            with trio.move_on_after(minutes * 60):
+                await running.trouble()
+            load.is_over = True
+            say("no more trouble: waiting for every answer")
+            posting.start_soon(_give_up_after, PATIENCE_S)
+            await _answered(load)
+            posting.cancel_scope.cancel()
+        for number in [n for n, node in enumerate(network.nodes) if not node.is_alive]:
+            await running._start(number)
+        told = await running.transcripts(load.sessions[0])
+        is_good = verdict(running, load, told)
+        nursery.cancel_scope.cancel()
+    return is_good
+
+
+async def _answered(load: Load) -> None:
+    while len(load.acknowledged) + load.refused.total() < load.sent:
+        await trio.sleep(0.1)
+
+
+async def _give_up_after(seconds: float) -> None:
+    await trio.sleep(seconds)
+    raise NotCommitted("messages without an answer: the network stands")
+
+
+async def member(client: NetworkClient, number: int) -> MemberSession:
+    """A member in the room; the first one makes it."""
+    session = client.session(SigningKey(bytes([number + 1]) * 32), prefer=number)
+    await session.open(TIMEOUT_MS)
+    name = f"member {number}"
+    body = rooms.join(ROOM, name) if number else rooms.create(ROOM, False, name)
+    await session.submit(body, TIMEOUT_MS)
+    return session
+
+
+def verdict(running: Soak, load: Load, told: list[list[str]]) -> bool:
+    """Hold every node's transcript against what was acknowledged, and print what came of it."""
+    lost = sum(
+        not (position < len(texts) and texts[position] == text)
+        for texts in told
+        for text, position in load.acknowledged.items()
+    )
+    duplicated = sum(len(texts) - len(set(texts)) for texts in told)
+    forks = len({tuple(texts) for texts in told}) - 1 + running.equivocations()
+    say(
+        f"{running.kills} kills, {running.set_back} older disks, {load.sent} messages, "
+        f"{len(load.acknowledged)} acknowledged, refused {dict(load.refused)}"
+    )
+    print(f"lost {lost}, duplicated {duplicated}, forks {forks}")
+    return (lost, duplicated, forks) == (0, 0, 0) and not load.refused
+
+
+def main() -> None:
+    """The command line."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--minutes", type=float, default=10)
+    parser.add_argument("--nodes", type=int, default=4)
+    parser.add_argument("--seed", type=int, default=random.randrange(1 << 32))
+    options = parser.parse_args()
+    print(f"seed {options.seed}", file=sys.stderr)
+    with tempfile.TemporaryDirectory(prefix="ccp2p-soak-") as folder:
+        good = trio.run(soak, options.minutes, options.nodes, options.seed, Path(folder))
+    raise SystemExit(0 if good else 1)
+
+
+if __name__ == "__main__":
+    main()
