@@ -96,7 +96,8 @@ class Changes:
             self._steward = self.new_steward(self._record())
             self._pass(closing, saw_begin=False)
         else:
-            self._begin(self._record(), saw_begin=False)
+            is_founder = self.host.world.is_changing and self.host.starts == 1
+            self._begin(self._record(), saw_begin=is_founder)
 
     def hear(self, sender: int, message: PeerMessage, frame: bytes) -> bool:
         """Take a message that has to do with epochs; False when it is the seat's. PeerFault."""
@@ -358,16 +359,19 @@ class Changes:
             return
         crossed = passage.crossed()
         host.reach("before-crossing")
-        meta = {CLOSING: b"", NetworkRecord.NAME: codec.encode(crossed.record)}
         if crossed.secrets is None:
             host.later(_SERVE_ON_US, self._leave)
             return
-        host.disk.write(Batch(epoch=0, meta=meta))
+        self._keep_record(crossed.record)
         host.reach("after-crossing")
         later = tuple(self._later)
         self._begin(crossed.record, self._saw_begin, crossed.secrets)
         for sender, frame in later:
             host.hear(sender, frame)
+
+    def _keep_record(self, record: NetworkRecord) -> None:
+        meta = {CLOSING: b"", NetworkRecord.NAME: codec.encode(record)}
+        self.host.disk.write(Batch(epoch=0, meta=meta))
 
     def _leave(self) -> None:
         self.has_left = True

@@ -83,7 +83,7 @@ class Faults:
         host = self._victim()
         if host is None:
             return
-        if rolled_back:
+        if rolled_back and not host.changes.joins:
             self._images[host.index] = self._random.choice((0, 50, 90, 98))
         if self._random.randrange(2):
             self._stop(host)

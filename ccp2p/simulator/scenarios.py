@@ -181,7 +181,8 @@ def _churn(stage: Stage) -> None:
     _unfair(stage)
     stage.faults.crash_for_good(stage.dead)
     if random.randrange(2):
-        stage.faults.restarts(random.randrange(1, 10))
+        count = random.randrange(1, 10)
+        stage.faults.restarts(count, rolled_back=random.randrange(3) == 0)
     if random.randrange(3) == 0:
         _partition(stage)
 

@@ -8,7 +8,12 @@ from tests.simulator import mutations
 
 
 @pytest.mark.timeout(300)
-@pytest.mark.parametrize("name", mutations.ALL)
+# Worlds that come to a halt are watched for ten simulated minutes, which takes a minute each:
+# `bench/mutations.py` finds these.
+SLOW = {"rekey_unchecked", "record_before_close", "events_after_close"}
+
+
+@pytest.mark.parametrize("name", [name for name in mutations.ALL if name not in SLOW])
 def test_the_simulator_finds(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     mutation = mutations.ALL[name]
     setting = Setting(nodes=mutation.nodes)

@@ -25,7 +25,7 @@ _ALONE = """
 import json, sys
 from ccp2p.simulator.run import Setting, simulate
 from ccp2p.simulator.trace import Trace
-results = [simulate(name, 5, Setting(nodes=4)) for name in ("mixed", "restart")]
+results = [simulate(name, 5, Setting(nodes=4)) for name in ("mixed", "restart", "churn")]
 loaded = [name for name in ("trio", "lmdb", "libp2p", "structlog") if name in sys.modules]
 print(json.dumps([[one.trace_sha256 for one in results], loaded]))
 """
@@ -100,7 +100,7 @@ def test_the_same_seed_is_the_same_run_with_native_or_pure_code_and_any_hash_see
         found.append(json.loads(made.stdout))
     assert found[0] == found[1]
     traces, loaded = found[0]
-    assert len(set(traces)) == 2
+    assert len(set(traces)) == 3
     assert loaded == []
 
 

@@ -1,0 +1,110 @@
+"""What a node decides at the edges of its epoch: whose word counts, who is served, who is told."""
+
+import pytest
+
+from ccp2p.membership.records import Link
+from ccp2p.model import codec
+from ccp2p.model.epoch import SignedEpochRecord, record_digest, record_signed_bytes
+from ccp2p.model.errors import PeerFault
+from ccp2p.model.genesis import Parameters
+from ccp2p.node.boundary import Boundary
+from ccp2p.node.handover import Handover
+from ccp2p.node.messages import (
+    Blocks,
+    FollowRequest,
+    RecordComplete,
+    RecordSignature,
+    encode_message,
+)
+from ccp2p.node.network_record import NetworkRecord
+from ccp2p.node.registry import Registry
+from ccp2p.node.roster_keeper import RosterKeeper, first_roster
+from ccp2p.node.steward import Steward
+from ccp2p.simulator.founding import found
+from tests.membership.test_founding import KEYS, RECORD, signed
+from tests.membership.test_records import FIRST, FOUNDERS, LATE, keys, next_record, signed_by
+
+FIRST_SIGNED = signed(RECORD)
+NODE = FOUNDERS[0].node
+SECOND = next_record(FIRST, [*FOUNDERS[1:], LATE])  # the first founder leaves
+SECOND_SIGNED = signed_by(SECOND, keys(0, 1, 2))
+SECOND_LINK = Link(SECOND, record_digest(SECOND_SIGNED.record))
+
+
+def rival() -> SignedEpochRecord:
+    """Another successor of the first record, as well signed."""
+    return signed_by(next_record(FIRST, [*FOUNDERS, LATE]), keys(0, 1, 2))
+
+
+def heard(boundary: Boundary, message: RecordSignature | RecordComplete, now_ms: int = 0) -> object:
+    return boundary.hear(NODE, message, encode_message(message), now_ms)
+
+
+def test_a_complete_record_shows_that_the_epoch_has_ended():
+    boundary = Boundary(FIRST, FIRST_SIGNED)
+    assert heard(boundary, RecordComplete(SECOND_SIGNED)) is None
+    assert boundary.successor == SECOND
+    assert boundary.early == ((NODE, encode_message(RecordComplete(SECOND_SIGNED))),)
+
+
+def test_a_record_that_too_few_signed_ends_nothing():
+    boundary = Boundary(FIRST, FIRST_SIGNED)
+    with pytest.raises(PeerFault, match="not signed by a quorum"):
+        heard(boundary, RecordComplete(signed_by(SECOND, keys(0, 1))))
+    assert boundary.successor is None
+
+
+def test_who_signs_a_record_that_stands_is_told_once_in_a_while():
+    boundary = Boundary(SECOND_LINK, SECOND_SIGNED)
+    late = RecordSignature(1, bytes(64))
+    assert heard(boundary, late, 0) == RecordComplete(SECOND_SIGNED)
+    assert heard(boundary, late, 999) is None
+    assert heard(boundary, late, 1_000) == RecordComplete(SECOND_SIGNED)
+    assert heard(boundary, RecordComplete(SECOND_SIGNED), 2_000) is None
+    assert boundary.early == ()
+
+
+def test_blocks_of_other_epochs_are_no_offence():
+    boundary = Boundary(SECOND_LINK, SECOND_SIGNED)
+    faults = [PeerFault(code, "") for code in ("early-epoch", "past-epoch", "early-epoch", "coin")]
+    told, remaining = boundary.sort_out(NODE, (b"block",), faults, 0)
+    assert told == [FollowRequest(SECOND_LINK.digest), RecordComplete(SECOND_SIGNED)]
+    assert [fault.code for fault in remaining] == ["coin"]
+    assert boundary.early == ((NODE, encode_message(Blocks((b"block",)))),)
+
+
+def test_a_record_of_another_epoch_is_not_held_against_who_repeats_it():
+    handover = Handover(FIRST, SECOND, NODE, KEYS[0].sign)
+    handover.hear(FOUNDERS[1].node, RecordComplete(FIRST_SIGNED))
+    with pytest.raises(PeerFault, match="another record"):
+        handover.hear(FOUNDERS[1].node, RecordComplete(rival()))
+    assert handover.signed is None
+
+
+def test_a_handover_takes_a_quorum_of_the_old_committee():
+    handover = Handover(FIRST, SECOND, NODE, KEYS[0].sign)
+    message = record_signed_bytes(codec.encode(SECOND))
+    for number, key in enumerate(KEYS[1:3], 2):
+        assert handover.signed is None, "Q - 1 signatures are too few"
+        handover.hear(key.public, RecordSignature(1, key.sign(message)))
+        assert (handover.signed is not None) == (number == 3)
+
+
+def test_who_left_gets_blocks_until_it_has_ended_its_epoch_but_is_not_in_the_network():
+    founded = found(4, 1, Parameters(coin_length=256))
+    record = NetworkRecord(b"", (FIRST_SIGNED, SECOND_SIGNED), bytes(32), (), b"", b"")
+    keeper = RosterKeeper(SECOND_LINK, first_roster(SECOND), founded.means, 16)
+    steward = Steward(
+        network=founded.network,
+        epoch=1,
+        identity=founded.identities[1],
+        coin_length=256,
+        vendor_cap="none",
+        randomness=bytes,
+        secret=bytes(32),
+    )
+    registry = Registry(record, keeper, steward)
+    assert registry.place_of(NODE) == "none"
+    assert registry.may_fetch(NODE)
+    assert registry.may_fetch(LATE.node)
+    assert not registry.may_fetch(b"a stranger")
