@@ -11,12 +11,13 @@ MINUTES_network := 3
 MINUTES_attestation := 3
 MINUTES_crypto := 3
 MINUTES_units := 5
-MINUTES_whole := 12
-MINUTES_simulator := 5
+MINUTES_nodes := 6
+MINUTES_whole := 9
+MINUTES_simulator := 7
 MINUTES_sanitize := 4
 
 UNITS := tests/model tests/sealing tests/membership tests/execution tests/storage tests/devnet tests/benchmarks
-WHOLE := tests/node tests/client tests/cli tests/e2e
+WHOLE := tests/cli tests/e2e
 
 .PHONY: run test install system lint types imports lock clean suites sanitize package soak
 
@@ -56,6 +57,7 @@ suites: sanitize
 	timeout $(MINUTES_attestation)m $(BIN)/pytest tests/attestation
 	timeout $(MINUTES_network)m $(BIN)/pytest tests/network
 	timeout $(MINUTES_simulator)m $(BIN)/pytest --numprocesses 2 tests/simulator
+	timeout $(MINUTES_nodes)m $(BIN)/pytest --numprocesses 2 tests/node tests/client
 	timeout $(MINUTES_whole)m $(BIN)/pytest $(WHOLE)
 
 # The extension under AddressSanitizer and UBSan, driven by its fuzz targets and their neighbours.
