@@ -6,7 +6,6 @@ from ccp2p.simulator.run import PASS, Setting, simulate
 from tests.consensus import mutations as ordering
 from tests.simulator import mutations
 
-
 # A world that comes to a halt is watched for ten simulated minutes, which takes a minute:
 # `bench/mutations.py` finds this one.
 SLOW = {"events_after_close"}
