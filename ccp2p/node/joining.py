@@ -21,6 +21,7 @@ from ccp2p.storage.store import Batch, Store
 
 _ASK_S: Final = 1.0  # between two looks at whether the network let us in
 _TRIES: Final = 30
+_ADMISSION_TURNS: Final = 60  # then another peer is asked where we stand
 _PASSING: Final = ("stale:", "wrong-epoch:")  # the same request made anew may be accepted
 
 
@@ -93,10 +94,15 @@ async def _be_admitted(
     peer: bytes,
     standing: Standing,
 ) -> Standing:
-    """Ask to join until the roster has us; LocalFault with the network's words if it refuses."""
+    """Ask to join until the roster has us; LocalFault with the network's words if it refuses.
+
+    Each time through the next peer, lest one be deaf; Unreachable when `peer` never sees us let in.
+    """
     identity, network = entrance.setup.identity, entrance.setup.network
     said = False
-    while standing.reply.place == "none":
+    for turn in range(_ADMISSION_TURNS):
+        if standing.reply.place != "none":
+            break
         reason = standing.reply.reason
         if said and reason and not reason.startswith(_PASSING):
             raise LocalFault("refused", f"the network refused this node: {reason}")
@@ -105,10 +111,13 @@ async def _be_admitted(
         request = await trio.to_thread.run_sync(entrance.request, standing.reply.anchor)
         epoch = standing.newest.record.epoch
         event = encode_event(identity.node, network, epoch, request, identity.signing.sign)
-        letters.tell(peer, Relay((event,)))
+        carriers = entrance.connected() or [peer]
+        letters.tell(carriers[turn % len(carriers)], Relay((event,)))
         said = True
         await trio.sleep(_ASK_S)
         standing = await catch_up.stand(peer, entrance.known, entrance.pinned)
+    if standing.reply.place == "none":
+        raise Unreachable("the network did not decide on the join request in time")
     if said:
         entrance.report("admitted as an observer; a seat comes with the next epoch")
     return standing

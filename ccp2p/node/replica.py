@@ -142,6 +142,7 @@ class Replica:
         self._serving: set[bytes] = set()
         self._answering: set[bytes] = set()
         self._handed: dict[bytes, bytes] = {}
+        self._relay_turn = 0
         self._is_left_behind = trio.Event()
         self._over = trio.CancelScope()
         self._ended: Ended | None = None
@@ -315,14 +316,16 @@ class Replica:
         return self.steward.act(roster, at, self._clock())
 
     def _submit_membership(self, events: list[bytes]) -> None:
-        """Into our own next block, or by a seat that is connected."""
+        """Into our own next block, or by a connected seat: each time the next, lest one be deaf."""
         if self.core.me >= 0 and not self.core.starting:
             self.seat.queue_membership(events)
             self._wake()
             return
         frame = encode_message(Relay(tuple(events)))
-        for seat in self.core.committee.seats:
-            if self._send_to(seat.node, frame):
+        seats = self.core.committee.seats
+        for _ in seats:
+            self._relay_turn = (self._relay_turn + 1) % len(seats)
+            if self._send_to(seats[self._relay_turn].node, frame):
                 return
 
     def _ask_for_secret(self, roster: Roster, epoch_key: bytes) -> None:
