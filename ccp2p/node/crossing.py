@@ -33,13 +33,15 @@ class Crossing:
         self._feed = feed
         self._later: deque[tuple[bytes, bytes]] = deque(maxlen=_LATER_FRAMES)
 
-    async def run(self) -> Crossed:
-        """Return when the next epoch may begin here."""
+    async def run(self) -> Crossed | None:
+        """Return when the next epoch may begin here, or None when it is over already."""
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._speak)
-            while not self._passage.is_done:
+            while not (self._passage.is_done or self._passage.is_overtaken):
                 await self._next()
             nursery.cancel_scope.cancel()
+        if not self._passage.is_done:
+            return None
         self._tell_all()
         self._feed.put_back(self._later)
         if not self._passage.goes_on:

@@ -37,7 +37,7 @@ from ccp2p.node.home import Listen
 from ccp2p.node.joining import Entrance, enter, install
 from ccp2p.node.meter import Meter
 from ccp2p.node.network_record import NetworkRecord, NodeAddresses, known_addresses
-from ccp2p.node.passage import Passage
+from ccp2p.node.passage import Crossed, Passage
 from ccp2p.node.reader import Reader
 from ccp2p.node.receipts import Prover
 from ccp2p.node.replica import Replica
@@ -134,9 +134,13 @@ class Node:
                     return
                 saw_begin, secrets = False, await self._catch_up()
                 continue
-            secrets = await self._cross(closing, steward)
-            if secrets is None:
+            crossed = await self._cross(closing, steward)
+            if crossed is None:
+                saw_begin, secrets = False, await self._catch_up()
+            elif crossed.secrets is None:
                 return
+            else:
+                secrets = crossed.secrets
             closing = None
 
     def _is_out_of(self, record: EpochRecord | None) -> bool:
@@ -400,8 +404,8 @@ class Node:
             client_addresses=self.listener.addresses,
         )
 
-    async def _cross(self, closing: Closing, steward: Steward | None) -> EpochSecrets | None:
-        """Complete the record of the next epoch and begin it; None when this node is out of it."""
+    async def _cross(self, closing: Closing, steward: Steward | None) -> Crossed | None:
+        """Complete the record of the next epoch and keep it; None when that is over already."""
         setup, store = self.setup, self.setup.store
         if store is None:
             raise LocalFault("founding", "the network is not founded yet")
@@ -412,13 +416,15 @@ class Node:
         coin_length = setup.genesis.parameters.coin_length
         passage = Passage(setup.identity, coin_length, self._record, closing, steward, store)
         crossed = await Crossing(passage, self.peers.send, self._feed).run()
+        if crossed is None:
+            return None
         await trio.to_thread.run_sync(crossed.record.save, store, {CLOSING: b""})
         self.setup = setup.founded(crossed.record, store)
         if crossed.secrets is None:
             self._report_left()
         else:
             self._reports.epoch(closing.record.epoch, len(closing.record.seats))
-        return crossed.secrets
+        return crossed
 
 
 def _port(address: str) -> int:

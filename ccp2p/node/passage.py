@@ -4,9 +4,13 @@ It ends when the next epoch can begin here. A node that is not in it goes on ans
 those who still replay the end of the old epoch need somebody to ask.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+from ccp2p.crypto import signatures
+from ccp2p.membership.records import check_successor
 from ccp2p.membership.roster import Roster
+from ccp2p.model.epoch import SignedEpochRecord, parse_record
 from ccp2p.model.errors import LocalFault
 from ccp2p.node.epoch import link_of
 from ccp2p.node.handover import Handover
@@ -62,8 +66,10 @@ class Passage:
         self._store = store
         self._coin_length = coin_length
         self._secret = b""
-        previous = link_of(record.signed)
-        self._previous = previous.digest
+        self.is_overtaken = (
+            False  # the epoch after the next has begun, and its state is to be fetched
+        )
+        self._previous = previous = link_of(record.signed)
         self._before = [seat.node for seat in previous.record.seats]
         self._after = [one.node for one in (*self._roster.members, *self._roster.observers)]
         self._handover = Handover(previous, closing.record, self._node, identity.signing.sign)
@@ -83,23 +89,26 @@ class Passage:
     def words(self) -> list[tuple[bytes, PeerMessage]]:
         """What to tell whom now, and again until this is done."""
         # Whoever is in the next epoch reminds those that sign its record; others must ask.
-        word = self._handover.word or FollowRequest(self._previous)
+        word = self._handover.word or FollowRequest(self._previous.digest)
         everyone = dict.fromkeys((*self._before, *self._after))
         said: list[tuple[bytes, PeerMessage]] = [(node, word) for node in everyone]
         if self.goes_on and not self._own_secret():
             request = SecretRequest(self._closing.record.epoch_key)
             said.extend((node, request) for node in self._after)
+            # Nobody keeps the secret of an epoch that is over: then the records show it.
+            said.extend((node, FollowRequest(self._previous.digest)) for node in self._after)
         return [(node, message) for node, message in said if node != self._node]
 
     def hear(self, node: bytes, message: PassageMessage) -> PeerMessage | None:
         """Take a peer's message; the reply, if there is one. PeerFault when it does not hold."""
         if isinstance(message, RecordSignature | RecordComplete):
             self._handover.hear(node, message)
-            is_told = isinstance(message, RecordSignature) and self._handover.signed is not None
-            return self._handover.word if is_told else None
+            if isinstance(message, RecordComplete):
+                is_later = self._handover.signed is None and self._is_later(message.signed)
+                return FollowRequest(self._previous.digest) if is_later else None
+            return self._handover.word if self._handover.signed is not None else None
         if isinstance(message, FollowReply):
-            for signed in message.records:
-                self._handover.hear(node, RecordComplete(signed))
+            self._follow(node, message.records)
             return None
         if isinstance(message, FetchBlocks):
             return self._serve(message) if node in self._before or node in self._after else None
@@ -119,6 +128,19 @@ class Passage:
         ready = self._steward.take_secrets(self._closing.record.epoch_key)
         secrets = ready or EpochSecrets(self._own_secret(), self._coin_length)
         return Crossed(self._record.followed_by(signed, secrets.secret, addresses), secrets)
+
+    def _is_later(self, signed: SignedEpochRecord) -> bool:
+        """Whether a peer is further than the record that is wanted, which its chain holds too."""
+        return parse_record(signed.record).epoch > self._closing.record.epoch
+
+    def _follow(self, node: bytes, records: Sequence[SignedEpochRecord]) -> None:
+        """Take the wanted record out of a chain, and see whether it goes on behind it."""
+        link = self._previous
+        for signed in records:
+            if parse_record(signed.record).epoch > link.record.epoch:
+                self._handover.hear(node, RecordComplete(signed))
+                link = check_successor(signed, link, signatures.verify_batch)
+                self.is_overtaken |= self._is_later(signed)
 
     def _own_secret(self) -> bytes:
         return self._secret or self._steward.secret_of(self._closing.record.epoch_key) or b""

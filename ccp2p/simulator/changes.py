@@ -337,6 +337,11 @@ class Changes:
         self._reply(sender, reply)
         if passage.is_done and not was_done:
             self._arrive()
+        elif passage.is_overtaken and not passage.is_done:
+            source = self._source()
+            if source is not None:
+                self.passage = None
+                self._copy(source)
 
     def _speak(self) -> None:
         passage = self.passage

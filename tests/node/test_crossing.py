@@ -65,3 +65,21 @@ async def test_a_node_stopped_between_close_and_the_next_epoch_goes_on(
             await rooms.ask_post(ann, "lobby", "after", TIMEOUT_MS)
             assert await texts(ann) == ["before", "after"]
         await assert_same_state(stage)
+
+
+async def test_who_missed_a_whole_epoch_behind_close_fetches_the_state(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """Nobody keeps the secret of an epoch that is over, so its record alone does not help."""
+    async with network(tmp_path, 4) as stage:
+        held = hold(monkeypatch, stage, [3])
+        await join(stage, 4)
+        await eventually(lambda: len(held) == 1)
+        await stage.hosts[3].stop()
+        monkeypatch.undo()
+        await join(stage, 5)
+        awake = [stage.hosts[number] for number in (0, 1, 2, 4, 5)]
+        await eventually(lambda: all(epoch_of(host) == 2 for host in awake), 2 * PATIENCE_S)
+        await reopen_between(stage, 3)
+        await eventually(lambda: epoch_of(stage.hosts[3]) == 2, 2 * PATIENCE_S)
+        await assert_same_state(stage)
