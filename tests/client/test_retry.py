@@ -5,7 +5,7 @@ from ccp2p.client.session import SealedEvent
 
 
 def test_repeats_come_at_doubling_distances_up_to_a_limit() -> None:
-    pending = SealedEvent(1, b"tag", b"envelope", b"identifier", lambda _: None)
+    pending = SealedEvent(1, b"body", b"tag", b"envelope", b"identifier", lambda _: None)
     sent = []
     for now in range(1, 100):
         if pending.is_overdue(now):
