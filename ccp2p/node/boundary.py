@@ -4,7 +4,6 @@ A peer that speaks of a past epoch is told that it ended. What comes of the next
 record, and shows that this node may have been left behind.
 """
 
-from collections import deque
 from collections.abc import Sequence
 from typing import Final
 
@@ -12,6 +11,7 @@ from ccp2p.crypto import signatures
 from ccp2p.membership.records import Link, check_successor
 from ccp2p.model.epoch import EpochRecord, SignedEpochRecord, parse_record
 from ccp2p.model.errors import PeerFault
+from ccp2p.node.early_frames import EarlyFrames
 from ccp2p.node.messages import (
     Blocks,
     FollowRequest,
@@ -22,7 +22,6 @@ from ccp2p.node.messages import (
 )
 
 _REMIND_MS: Final = 1_000  # between two words to a peer that it fell behind an epoch
-_EARLY_FRAMES: Final = 512  # of the next epoch, that wait for its record
 
 
 class Boundary:
@@ -36,13 +35,13 @@ class Boundary:
         self._link = link
         self._epoch = link.record.epoch
         self._signed = signed
-        self._early: deque[tuple[bytes, bytes]] = deque(maxlen=_EARLY_FRAMES)
+        self._early = EarlyFrames()
         self._reminded_ms: dict[bytes, int] = {}
 
     @property
     def early(self) -> tuple[tuple[bytes, bytes], ...]:
         """(node, frame) of the next epoch, in the order in which they came."""
-        return tuple(self._early)
+        return self._early.in_order()
 
     def hear(
         self, node: bytes, message: RecordSignature | RecordComplete, frame: bytes, now_ms: int
@@ -56,7 +55,7 @@ class Boundary:
                 return self.remind(node, now_ms)
         elif parse_record(message.signed.record).epoch <= self._epoch:
             return None
-        self._early.append((node, frame))
+        self._early.append(node, frame)
         if isinstance(message, RecordComplete):
             self.learn((message.signed,))
         return None
@@ -75,7 +74,7 @@ class Boundary:
         replies: list[PeerMessage] = []
         for code in dict.fromkeys(fault.code for fault in faults):
             if code == "early-epoch":
-                self._early.append((node, encode_message(Blocks(blocks))))
+                self._early.append(node, encode_message(Blocks(blocks)))
                 replies.append(FollowRequest(self._link.digest))
             elif code == "past-epoch" and (word := self.remind(node, now_ms)) is not None:
                 replies.append(word)

@@ -3,7 +3,6 @@
 It ends when the next epoch can begin here, or, for a node that is not in it, a while later.
 """
 
-from collections import deque
 from collections.abc import Callable
 from typing import Final
 
@@ -12,6 +11,7 @@ import trio
 
 from ccp2p.model.errors import PeerFault
 from ccp2p.node.correspondence import FrameFeed
+from ccp2p.node.early_frames import EarlyFrames
 from ccp2p.node.messages import PeerMessage, decode_message, encode_message
 from ccp2p.node.passage import Crossed, Passage, PassageMessage
 
@@ -19,7 +19,6 @@ _log = structlog.get_logger()
 
 _SPEAK_S: Final = 0.5
 _SERVE_ON_S: Final = 5.0  # how long a node that left goes on serving
-_LATER_FRAMES: Final = 512  # of the next epoch, until it begins here
 
 
 class Crossing:
@@ -31,7 +30,7 @@ class Crossing:
         self._passage = passage
         self._send = send
         self._feed = feed
-        self._later: deque[tuple[bytes, bytes]] = deque(maxlen=_LATER_FRAMES)
+        self._later = EarlyFrames()
 
     async def run(self) -> Crossed | None:
         """Return when the next epoch may begin here, or None when it is over already."""
@@ -43,7 +42,7 @@ class Crossing:
         if not self._passage.is_done:
             return None
         self._tell_all()
-        self._feed.put_back(self._later)
+        self._feed.put_back(self._later.in_order())
         if not self._passage.goes_on:
             with trio.move_on_after(_SERVE_ON_S):
                 while True:
@@ -55,7 +54,7 @@ class Crossing:
         try:
             message = decode_message(frame)
             if not isinstance(message, PassageMessage):
-                self._later.append((node, frame))
+                self._later.append(node, frame)
                 return
             reply = await trio.to_thread.run_sync(self._passage.hear, node, message)
             if reply is not None:

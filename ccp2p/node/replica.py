@@ -17,7 +17,6 @@ import trio
 
 from ccp2p.consensus.messages import CommittedBlocks
 from ccp2p.consensus.validity import Rules
-from ccp2p.membership.means import Moment
 from ccp2p.membership.records import Link
 from ccp2p.membership.roster import Roster
 from ccp2p.model import codec, limits
@@ -50,7 +49,7 @@ from ccp2p.node.network_record import NetworkRecord
 from ccp2p.node.registry import Registry
 from ccp2p.node.roster_keeper import CLOSING, Closing
 from ccp2p.node.seat import Input, Seat
-from ccp2p.node.steward import Acts, Steward
+from ccp2p.node.steward import Steward
 from ccp2p.node.writer import GroupWriter
 from ccp2p.storage.store import Batch, Store
 
@@ -141,7 +140,6 @@ class Replica:
         self._is_settled = True
         self._serving: set[bytes] = set()
         self._answering: set[bytes] = set()
-        self._handed: dict[bytes, bytes] = {}
         self._relay_turn = 0
         self._is_left_behind = trio.Event()
         self._over = trio.CancelScope()
@@ -219,8 +217,7 @@ class Replica:
             self.seat.queue_membership(self.registry.relayed(node, message, _now_ms()))
             self._wake()
         elif isinstance(message, SecretReply):
-            if len(self._handed) < limits.MAX_PROPOSALS:
-                self._handed[message.epoch_key] = message.secret
+            self.steward.hear_secret(node, message.epoch_key, message.secret)
         elif isinstance(message, FollowReply):
             self._boundary.learn(message.records)
             self._see_the_end()
@@ -298,8 +295,7 @@ class Replica:
             self.steward.must_close = self.core.coin_runs_out
             keeper = self.executor.keeper
             roster, at = keeper.roster, keeper.at
-            handed, self._handed = self._handed, {}
-            acts = await trio.to_thread.run_sync(self._act, roster, at, handed)
+            acts = await trio.to_thread.run_sync(self.steward.act, roster, at, self._clock())
             if acts.meta:
                 await self._writer.write(Batch(epoch=self._epoch, meta=acts.meta))
             if acts.events:
@@ -308,12 +304,6 @@ class Replica:
                 self._ask_for_secret(roster, proposal.epoch_key)
             self.desk.sweep()
             await trio.sleep(_TEND_S)
-
-    def _act(self, roster: Roster, at: Moment, handed: dict[bytes, bytes]) -> Acts:
-        for proposal in roster.change.proposals if roster.change else ():
-            if proposal.epoch_key in handed:
-                self.steward.offer_secret(proposal, handed[proposal.epoch_key])
-        return self.steward.act(roster, at, self._clock())
 
     def _submit_membership(self, events: list[bytes]) -> None:
         """Into our own next block, or by a connected seat: each time the next, lest one be deaf."""

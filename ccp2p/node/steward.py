@@ -87,6 +87,7 @@ class Steward:
         self._ready: dict[bytes, EpochSecrets] = {}
         self._said: dict[str, int] = {}
         self._opened: set[bytes] = set()
+        self._offered: dict[tuple[bytes, bytes], bytes] = {}
         self._turn_ms: int | None = None
         self._accusations: dict[int, Accusation] = {}
         self._prekey_seed = b""
@@ -124,10 +125,14 @@ class Steward:
             and any(number in acks for acks in change.acks)
         ]
 
-    def offer_secret(self, proposal: Proposal, secret: bytes) -> None:
-        """Take a secret that a member handed over; ignored when it is not the proposal's."""
-        if len(secret) == SECRET_BYTES:
-            self._hold(proposal, secret)
+    def hear_secret(self, node: bytes, epoch_key: bytes, secret: bytes) -> None:
+        """Keep what a peer hands over until the next `act`, if it can be what is lacking.
+
+        Each peer's word for a proposal has its own place: nobody's garbage displaces another's.
+        """
+        is_lacking = epoch_key in self._opened and epoch_key not in self._secrets
+        if is_lacking and len(secret) == SECRET_BYTES:
+            self._offered[(node, epoch_key)] = secret
 
     def take_secrets(self, epoch_key: bytes) -> EpochSecrets | None:
         """The next epoch's secrets, recomputed already where that was done."""
@@ -141,6 +146,7 @@ class Steward:
         """What to submit now. May recompute a coin chain, which takes seconds: not in the loop."""
         acts = Acts()
         before = self._kept()
+        self._try_offered(roster)
         for name, body in self._wanted(roster, at, now_ms):
             if now_ms < self._said.get(name, -_REPEAT_MS) + _REPEAT_MS:
                 continue
@@ -233,11 +239,19 @@ class Steward:
             return
         self._hold(proposal, secret)
 
+    def _try_offered(self, roster: Roster) -> None:
+        offered, self._offered = self._offered, {}
+        for proposal in roster.change.proposals if roster.change else ():
+            for (_, epoch_key), secret in offered.items():
+                if epoch_key == proposal.epoch_key:
+                    self._hold(proposal, secret)
+
     def _hold(self, proposal: Proposal, secret: bytes) -> None:
         """Keep a secret when both public values follow from it."""
+        if EpochSecrets.public_key(secret) != proposal.epoch_key:
+            return  # garbage costs no walk of a coin chain
         secrets = EpochSecrets(secret, self._coin_length)
-        public = (secrets.epoch_key.public, secrets.coin.anchor)
-        if public == (proposal.epoch_key, proposal.coin_anchor):
+        if secrets.coin.anchor == proposal.coin_anchor:
             self._secrets[proposal.epoch_key] = secret
             self._ready[proposal.epoch_key] = secrets
 

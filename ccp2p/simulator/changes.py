@@ -186,7 +186,6 @@ class Changes:
         steward.is_leaving = self.is_leaving
         self._boundary = Boundary(link, record.signed)
         self._registry = Registry(record, host.executor.keeper, steward)
-        self._handed: dict[bytes, bytes] = {}
         self._lags = False
         host.later(0, self._tend)
 
@@ -197,8 +196,8 @@ class Changes:
         elif isinstance(message, FollowReply):
             self._boundary.learn(message.records)
         elif isinstance(message, SecretReply):
-            if len(self._handed) < limits.MAX_PROPOSALS:
-                self._handed[message.epoch_key] = message.secret
+            if self._steward is not None:
+                self._steward.hear_secret(node, message.epoch_key, message.secret)
         elif isinstance(message, FollowRequest | SecretRequest | Relay):
             self._ask_registry(sender, node, message)
         elif host.core.committee.index_of(node) is not None:
@@ -237,10 +236,6 @@ class Changes:
         steward.must_close = host.core.coin_runs_out
         keeper = host.executor.keeper
         roster = keeper.roster
-        handed, self._handed = self._handed, {}
-        for proposal in roster.change.proposals if roster.change else ():
-            if proposal.epoch_key in handed:
-                steward.offer_secret(proposal, handed[proposal.epoch_key])
         acts = steward.act(roster, keeper.at, host.clock_ms())
         if acts.meta:
             host.later(host.draw_write_us(), self._acted, acts)

@@ -1,0 +1,68 @@
+"""A member that was sent garbage takes the secret from whoever holds it, whatever others say."""
+
+from msgspec.structs import replace
+
+from ccp2p.membership.events import Acknowledgement, parse_event
+from ccp2p.membership.means import Moment
+from ccp2p.membership.roster import Change, Proposal, Roster
+from ccp2p.model.genesis import Parameters
+from ccp2p.node.roster_keeper import first_roster
+from ccp2p.node.steward import Steward
+from ccp2p.sealing.secrets import EpochSecrets
+from ccp2p.simulator.founding import Founded, found
+
+COIN_LENGTH = 256
+HONEST, HOSTILE = b"h" * 32, b"x" * 32
+SECRETS = EpochSecrets(b"s" * 32, COIN_LENGTH)
+KEY = SECRETS.epoch_key.public
+
+
+def steward_of(founded: Founded) -> Steward:
+    return Steward(
+        network=founded.network,
+        epoch=0,
+        identity=founded.identities[1],
+        coin_length=COIN_LENGTH,
+        vendor_cap="none",
+        randomness=bytes,
+        secret=bytes(32),
+    )
+
+
+def frozen(founded: Founded) -> Roster:
+    """A change whose first proposal was acknowledged by seat 0; seat 1 was sent garbage."""
+    roster = first_roster(founded.link.record)
+    proposal = Proposal(HONEST, SECRETS.coin.anchor, KEY, (b"garbage",) * 4, 0)
+    prekeys = (b"k" * 32,) * 4
+    return replace(
+        roster, change=Change(10, 0, roster.members, prekeys, (proposal,), ((0,), (), (), ()))
+    )
+
+
+def acknowledged(steward: Steward, roster: Roster, now_ms: int) -> bool:
+    acts = steward.act(roster, Moment(12, 12, 0), now_ms)
+    bodies = [parse_event(event).body for event in acts.events]
+    return Acknowledgement(0, 0) in bodies
+
+
+def test_a_secret_that_is_the_proposals_is_taken_from_whoever_hands_it_over():
+    founded = found(4, 1, Parameters(coin_length=COIN_LENGTH))
+    steward, roster = steward_of(founded), frozen(founded)
+    assert not acknowledged(steward, roster, 0)
+    assert [proposal.epoch_key for proposal in steward.lacking(roster)] == [KEY]
+    steward.hear_secret(HONEST, KEY, SECRETS.secret)
+    for size in (0, 31, 32, 33, 1 << 20):
+        steward.hear_secret(HOSTILE, KEY, bytes(size))
+        steward.hear_secret(HOSTILE, b"another key".ljust(32), bytes(size))
+    assert acknowledged(steward, roster, 10_000)
+    assert steward.secret_of(KEY) == SECRETS.secret
+
+
+def test_what_nobody_asked_for_is_not_kept():
+    founded = found(4, 1, Parameters(coin_length=COIN_LENGTH))
+    steward, roster = steward_of(founded), frozen(founded)
+    steward.hear_secret(HONEST, KEY, SECRETS.secret)
+    assert not acknowledged(steward, roster, 0)
+    steward.hear_secret(HOSTILE, KEY, b"another secret".ljust(32))
+    assert not acknowledged(steward, roster, 10_000)
+    assert steward.secret_of(KEY) is None
