@@ -107,7 +107,8 @@ def _check_records(
     if not welcome.records:
         raise PeerFault("not-founded", "the network is still being founded: try again later")
     records = [
-        codec.decode(data, SignedEpochRecord, limits.MAX_RECORD_BYTES) for data in welcome.records
+        codec.decode(data, SignedEpochRecord, limits.MAX_SIGNED_RECORD_BYTES)
+        for data in welcome.records
     ]
     digests = [record_digest(signed.record) for signed in records]
     if expected.record and expected.record not in digests:
@@ -132,7 +133,7 @@ def _check_records(
 
 
 def _signers(welcome: Welcome) -> int:
-    newest = codec.decode(welcome.records[-1], SignedEpochRecord, limits.MAX_RECORD_BYTES)
+    newest = codec.decode(welcome.records[-1], SignedEpochRecord, limits.MAX_SIGNED_RECORD_BYTES)
     return len(newest.signatures)
 
 

@@ -17,7 +17,7 @@ from ccp2p.model.epoch import (
     record_signed_bytes,
 )
 from ccp2p.model.errors import PeerFault
-from ccp2p.model.genesis import Genesis
+from ccp2p.model.genesis import Genesis, policy_digest
 
 VerifyBatch = Callable[[Sequence[tuple[bytes, bytes, bytes]]], list[bool]]
 """(public key, signature, message) triples to verdicts; handed in by whoever may use crypto."""
@@ -114,8 +114,9 @@ def record_zero(
         epoch=0,
         predecessor=hashing.ZERO_DIGEST,
         seats=tuple(seats),
-        policy_digest=hashing.digest(hashing.POLICY, genesis.policy.encode()),
+        policy_digest=policy_digest(genesis.policy),
         governors=genesis.governors,
+        governor_threshold=genesis.governor_threshold,
         measurements=tuple(measurements),
         coin_anchor=coin_anchor,
         epoch_key=epoch_key,

@@ -1,7 +1,8 @@
 """The chain of epoch records: how one follows from CLOSE, and how a chain is checked.
 
 Record 0 is signed by all of its committee; record e+1 by Q of the committee of e, whose members
-executed CLOSE and so computed the very same bytes.
+executed CLOSE and so computed the very same bytes. Policy and governors stay as they are, but where
+enough governors of e approved an amendment, which then comes with the record.
 """
 
 from collections.abc import Sequence
@@ -10,6 +11,12 @@ from typing import NamedTuple
 from ccp2p.membership.founding import VerifyBatch, check_founding
 from ccp2p.membership.rules import Closed
 from ccp2p.model import limits
+from ccp2p.model.amendment import (
+    Amendment,
+    amendment_digest,
+    approval_bytes,
+    parse_amendment,
+)
 from ccp2p.model.commit import Commit
 from ccp2p.model.epoch import (
     EpochRecord,
@@ -19,7 +26,7 @@ from ccp2p.model.epoch import (
     record_signed_bytes,
 )
 from ccp2p.model.errors import PeerFault
-from ccp2p.model.genesis import Genesis
+from ccp2p.model.genesis import Genesis, policy_digest
 
 
 class Roots(NamedTuple):
@@ -29,6 +36,13 @@ class Roots(NamedTuple):
     outcomes: bytes
 
 
+class Adopted(NamedTuple):
+    """An amendment's bytes, and who of its epoch's governors approved it: (index, signature)."""
+
+    amendment: bytes
+    approvals: tuple[tuple[int, bytes], ...]
+
+
 class Link(NamedTuple):
     """A checked record and its digest."""
 
@@ -36,16 +50,21 @@ class Link(NamedTuple):
     digest: bytes
 
 
-def successor(previous: Link, closed: Closed, commit: Commit, roots: Roots) -> EpochRecord:
-    """The record that follows from a CLOSE in `commit`."""
+def successor(
+    previous: Link, closed: Closed, commit: Commit, roots: Roots, amendment_bytes: bytes = b""
+) -> EpochRecord:
+    """The record that follows from a CLOSE in `commit`, which brings an amendment in, or none."""
     record = previous.record
+    amendment = parse_amendment(amendment_bytes) if amendment_bytes else None
+    constitution = _constitution_after(record, amendment)
     return EpochRecord(
         network=record.network,
         epoch=record.epoch + 1,
         predecessor=previous.digest,
         seats=tuple(member.seat for member in closed.change.members),
-        policy_digest=record.policy_digest,
-        governors=record.governors,
+        policy_digest=constitution.policy_digest,
+        governors=constitution.governors,
+        governor_threshold=constitution.governor_threshold,
         measurements=record.measurements,
         coin_anchor=closed.proposal.coin_anchor,
         epoch_key=closed.proposal.epoch_key,
@@ -55,7 +74,60 @@ def successor(previous: Link, closed: Closed, commit: Commit, roots: Roots) -> E
         outcomes_root=roots.outcomes,
         ledger_time_ms=commit.ledger_time_ms,
         protocol=record.protocol,
+        amendment=amendment_digest(amendment_bytes) if amendment_bytes else b"",
     )
+
+
+def policy_in_force(genesis: Genesis, records: Sequence[SignedEpochRecord]) -> str:
+    """The text of the policy after a checked chain from record 0 on."""
+    for signed in reversed(records):
+        if signed.amendment:
+            policy = parse_amendment(signed.amendment).policy
+            if policy:
+                return policy
+    return genesis.policy
+
+
+class _Constitution(NamedTuple):
+    """What of a record only governors change."""
+
+    policy_digest: bytes
+    governors: tuple[bytes, ...]
+    governor_threshold: int
+
+
+def _constitution_after(before: EpochRecord, amendment: Amendment | None) -> _Constitution:
+    policy = before.policy_digest
+    governors, threshold = before.governors, before.governor_threshold
+    if amendment is not None and amendment.policy:
+        policy = policy_digest(amendment.policy)
+    if amendment is not None and amendment.governors:
+        governors, threshold = amendment.governors, amendment.governor_threshold
+    return _Constitution(policy, governors, threshold)
+
+
+def check_approvals(adopted: Adopted, before: EpochRecord, verify_batch: VerifyBatch) -> Amendment:
+    """The amendment, once enough governors of the epoch of `before` approved it for that epoch."""
+    amendment = parse_amendment(adopted.amendment)
+    _require(
+        (amendment.network, amendment.epoch) == (before.network, before.epoch),
+        "an amendment of another network or epoch",
+    )
+    indices = [index for index, _ in adopted.approvals]
+    _require(
+        indices == sorted(set(indices)) and all(0 <= i < len(before.governors) for i in indices),
+        "an amendment approved by impossible governors",
+    )
+    message = approval_bytes(before.network, amendment_digest(adopted.amendment))
+    verdicts = verify_batch(
+        [(before.governors[i], signature, message) for i, signature in adopted.approvals]
+    )
+    _require(
+        sum(verdicts) >= before.governor_threshold >= 1,
+        f"an amendment that {sum(verdicts)} governors of epoch {before.epoch} approved: "
+        f"{before.governor_threshold} must",
+    )
+    return amendment
 
 
 def check_successor(signed: SignedEpochRecord, previous: Link, verify_batch: VerifyBatch) -> Link:
@@ -65,10 +137,7 @@ def check_successor(signed: SignedEpochRecord, previous: Link, verify_batch: Ver
     _require(record.network == before.network, "a record of another network")
     _require(record.epoch == before.epoch + 1, "a record of another epoch than the next")
     _require(record.predecessor == previous.digest, "a record with another predecessor")
-    _require(
-        (record.policy_digest, record.governors) == (before.policy_digest, before.governors),
-        "a record that changes the policy or the governors",
-    )
+    _check_constitution(signed, record, before, verify_batch)
     _require(record.ledger_time_ms >= before.ledger_time_ms, "a record whose time goes backwards")
     _require(
         record.coin_anchor != before.coin_anchor and record.epoch_key != before.epoch_key,
@@ -91,6 +160,30 @@ def check_successor(signed: SignedEpochRecord, previous: Link, verify_batch: Ver
         f"epoch record {record.epoch} is not signed by a quorum of epoch {before.epoch}",
     )
     return Link(record, record_digest(signed.record))
+
+
+def _check_constitution(
+    signed: SignedEpochRecord, record: EpochRecord, before: EpochRecord, verify_batch: VerifyBatch
+) -> None:
+    """Policy, governors and evictions are exactly what the governors of the epoch before said."""
+    amendment = None
+    if signed.amendment or signed.approvals or record.amendment:
+        _require(
+            record.amendment == amendment_digest(signed.amendment),
+            "a record without the amendment that it names, or with another",
+        )
+        adopted = Adopted(signed.amendment, signed.approvals)
+        amendment = check_approvals(adopted, before, verify_batch)
+        evicted = set(amendment.evict)
+        _require(
+            not any(seat.node in evicted for seat in record.seats),
+            "a record that seats a node which governors evicted",
+        )
+    found = _Constitution(record.policy_digest, record.governors, record.governor_threshold)
+    _require(
+        found == _constitution_after(before, amendment),
+        "a record that changes the policy or the governors otherwise than these agreed",
+    )
 
 
 def check_chain(

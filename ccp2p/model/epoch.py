@@ -10,7 +10,10 @@ from ccp2p.model.errors import PeerFault
 
 
 class EpochRecord(Wire, frozen=True):
-    """Design section 7. Digests and keys are 32 bytes; `predecessor` is zero for record 0."""
+    """Design section 7. Digests and keys are 32 bytes; `predecessor` is zero for record 0.
+
+    `amendment` is the digest of the amendment that came into force with this record; empty: none.
+    """
 
     network: bytes
     epoch: int
@@ -18,6 +21,7 @@ class EpochRecord(Wire, frozen=True):
     seats: tuple[Seat, ...]
     policy_digest: bytes
     governors: tuple[bytes, ...]
+    governor_threshold: int
     measurements: tuple[bytes, ...]
     coin_anchor: bytes
     epoch_key: bytes
@@ -27,6 +31,7 @@ class EpochRecord(Wire, frozen=True):
     outcomes_root: bytes
     ledger_time_ms: int
     protocol: int
+    amendment: bytes = b""
 
     def committee(self) -> Committee:
         """The committee that votes in this epoch."""
@@ -34,10 +39,16 @@ class EpochRecord(Wire, frozen=True):
 
 
 class SignedEpochRecord(Wire, frozen=True):
-    """A record's bytes as signed, and (seat index, signature) pairs."""
+    """A record's bytes as signed, and (seat index, signature) pairs.
+
+    `amendment` are the bytes of the record's amendment, `approvals` (governor index, signature)
+    pairs: who voted in the epoch before is in its record, who governed then as well.
+    """
 
     record: bytes
     signatures: tuple[tuple[int, bytes], ...]
+    amendment: bytes = b""
+    approvals: tuple[tuple[int, bytes], ...] = ()
 
 
 def record_digest(record_bytes: bytes) -> bytes:

@@ -4,7 +4,7 @@ from typing import Literal
 
 from ccp2p.model import codec, hashing, limits
 from ccp2p.model.codec import Wire
-from ccp2p.model.errors import MemberFault
+from ccp2p.model.errors import Fault, MemberFault
 
 
 class Parameters(Wire, frozen=True):
@@ -53,6 +53,11 @@ def network_id(genesis_bytes: bytes) -> bytes:
     return hashing.digest(hashing.GENESIS, genesis_bytes)
 
 
+def policy_digest(text: str) -> bytes:
+    """What an epoch record says of the policy in force."""
+    return hashing.digest(hashing.POLICY, text.encode())
+
+
 def parse_genesis(genesis_bytes: bytes) -> Genesis:
     """Read a genesis record; MemberFault when it is malformed or breaks a rule."""
     genesis = codec.decode_canonical(genesis_bytes, Genesis, limits.MAX_GENESIS_BYTES, MemberFault)
@@ -61,24 +66,30 @@ def parse_genesis(genesis_bytes: bytes) -> Genesis:
         raise MemberFault("genesis", f"a network of {genesis.founders} founders is not possible")
     if not 1 <= len(genesis.name) <= limits.MAX_NAME_CHARS:
         raise MemberFault("genesis", "a network's name has 1 to 64 characters")
-    _check_governors(genesis.governors, genesis.governor_threshold)
+    check_governors(genesis.governors, genesis.governor_threshold)
     invites = (genesis.member_invite, genesis.node_invite, genesis.founder_invite)
     if any(len(digest) not in (0, 32) for digest in invites):
         raise MemberFault("genesis", "an invite's digest has 32 bytes, or none")
     return genesis
 
 
-def _check_governors(governors: tuple[bytes, ...], threshold: int) -> None:
-    """More than half must agree: no two disjoint groups of governors may both have their way."""
+def check_governors(
+    governors: tuple[bytes, ...],
+    threshold: int,
+    fault: type[Fault] = MemberFault,
+    code: str = "genesis",
+) -> None:
+    """More than half must agree: no two disjoint groups of governors may both have their way.
+
+    Raises `fault` with `code`. None at all, with a threshold of 0, are allowed.
+    """
     count = len(governors)
     if count > limits.MAX_GOVERNORS or len(set(governors)) != count:
-        raise MemberFault("genesis", f"a network has up to {limits.MAX_GOVERNORS} governors, once")
+        raise fault(code, f"a network has up to {limits.MAX_GOVERNORS} governors, once")
     if any(len(key) != 32 for key in governors):
-        raise MemberFault("genesis", "a governor is a member's key of 32 bytes")
+        raise fault(code, "a governor is a member's key of 32 bytes")
     if not (count < 2 * threshold and threshold <= count) and (count or threshold):
-        raise MemberFault(
-            "genesis", f"{threshold} of {count} governors: more than half of them must agree"
-        )
+        raise fault(code, f"{threshold} of {count} governors: more than half of them must agree")
 
 
 def check_parameters(parameters: Parameters) -> None:

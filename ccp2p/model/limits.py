@@ -53,6 +53,7 @@ SESSIONS_PER_MEMBER: Final = 4  # a member's devices; the oldest session makes r
 
 # Governors and invites
 MAX_GOVERNORS: Final = 32  # people who agree on policy; more would never gather
+MAX_AMENDMENT_BYTES: Final = 60 * 1024  # with its signature it fits an event
 MAX_INVITES: Final = 1024  # kept at once; those that ended make room for new ones
 MAX_INVITE_USES: Final = 100_000
 MAX_INVITE_LIFETIME_MS: Final = 366 * 24 * 3600 * 1000  # a forgotten ticket ends some day
@@ -71,6 +72,7 @@ TICKET_ADDRESSES: Final = 2  # the verified node names the others; a ticket shou
 MAX_POLICY_BYTES: Final = 64 * 1024
 MAX_GENESIS_BYTES: Final = 128 * 1024
 MAX_RECORD_BYTES: Final = 256 * 1024
+MAX_SIGNED_RECORD_BYTES: Final = MAX_RECORD_BYTES + MAX_AMENDMENT_BYTES + 32 * 1024  # signatures
 MAX_ADDRESSES: Final = 16
 MAX_ADDRESS_CHARS: Final = 256
 MAX_NAME_CHARS: Final = 64

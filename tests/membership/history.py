@@ -396,6 +396,7 @@ def first_link(world: World) -> Link:
         seats=tuple(one.seat for one in world.roster.members),
         policy_digest=hashing.ZERO_DIGEST,
         governors=(),
+        governor_threshold=0,
         measurements=(),
         coin_anchor=hashing.ZERO_DIGEST,
         epoch_key=hashing.ZERO_DIGEST,

@@ -28,16 +28,20 @@ LATE = actor("late")
 FIRST = Link(RECORD, record_digest(codec.encode(RECORD)))
 
 
-def next_record(previous: Link, actors: Sequence[Actor]) -> EpochRecord:
+def closed_with(actors: Sequence[Actor], previous: Link) -> tuple[rules.Closed, Commit, Roots]:
+    """A CLOSE of the epoch of `previous` with these members to come."""
     members = tuple(member(one) for one in actors)
     number = previous.record.epoch + 1
     proposal = Proposal(actors[0].node, bytes([number]) * 32, bytes([128 + number]) * 32, (), 1)
     change = Change(1, 1, members, (), (proposal,), ())
-    root = epoch_root(NETWORK, previous.record.epoch)
+    root = epoch_root(previous.record.network, previous.record.epoch)
     time_ms = previous.record.ledger_time_ms + 1
     commit = Commit(previous.record.epoch, 9, root, (root,), time_ms, b"p" * 32)
-    closed = rules.Closed(change, proposal)
-    return records.successor(previous, closed, commit, Roots(b"s" * 32, b"o" * 32))
+    return rules.Closed(change, proposal), commit, Roots(b"s" * 32, b"o" * 32)
+
+
+def next_record(previous: Link, actors: Sequence[Actor]) -> EpochRecord:
+    return records.successor(previous, *closed_with(actors, previous))
 
 
 def signed_by(record: EpochRecord, seats: dict[int, SigningKey]) -> SignedEpochRecord:
@@ -85,6 +89,8 @@ def test_a_record_follows_from_close():
         ({"predecessor": b"x" * 32}, "another predecessor"),
         ({"policy_digest": b"x" * 32}, "policy or the governors"),
         ({"governors": ()}, "policy or the governors"),
+        ({"governor_threshold": 0}, "policy or the governors"),
+        ({"amendment": b"x" * 32}, "without the amendment that it names"),
         ({"ledger_time_ms": 0}, "backwards"),
         ({"coin_anchor": RECORD.coin_anchor}, "predecessor's secrets"),
         ({"epoch_key": RECORD.epoch_key}, "predecessor's secrets"),

@@ -21,6 +21,7 @@ RECORD = EpochRecord(
     (seat(0), seat(1)),
     DIGEST,
     (),
+    0,
     (),
     DIGEST,
     DIGEST,

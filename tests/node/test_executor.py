@@ -27,7 +27,7 @@ COMMITTEE = Committee(
     0, tuple(Seat(key.public, b"s" * 32, bytes([i]), "sim-a") for i, key in enumerate(KEYS))
 )
 LINK = Link(
-    EpochRecord(NETWORK, 0, b"", COMMITTEE.seats, b"", (), (), b"", b"", 0, b"", b"", b"", 0, 1),
+    EpochRecord(NETWORK, 0, b"", COMMITTEE.seats, b"", (), 0, (), b"", b"", 0, b"", b"", b"", 0, 1),
     b"record",
 )
 

@@ -127,6 +127,7 @@ def test_what_an_epoch_executed_last_is_certified_by_the_next_record():
         seats=COMMITTEE.seats,
         policy_digest=bytes(32),
         governors=(),
+        governor_threshold=0,
         measurements=(),
         coin_anchor=bytes(32),
         epoch_key=bytes(32),

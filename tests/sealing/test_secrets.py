@@ -17,6 +17,7 @@ RECORD = EpochRecord(
     seats=(),
     policy_digest=bytes(32),
     governors=(),
+    governor_threshold=0,
     measurements=(),
     coin_anchor=SECRETS.coin.anchor,
     epoch_key=SECRETS.epoch_key.public,
