@@ -6,9 +6,6 @@ outcomes root to the outcome; and the outcome names its event, which the receipt
 file form is text with base64 inside, so that it can be pasted.
 """
 
-import base64
-import binascii
-import textwrap
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final, TypeVar
@@ -18,7 +15,7 @@ from ccp2p.execution.apps import kv_protocol
 from ccp2p.execution.checkpoints import checkpoint_of_close
 from ccp2p.execution.outcomes import OutcomeProof, verify_outcome
 from ccp2p.membership.records import check_chain
-from ccp2p.model import codec, limits
+from ccp2p.model import armour, codec, limits
 from ccp2p.model.checkpoint import Certified
 from ccp2p.model.codec import Wire
 from ccp2p.model.committee import Committee
@@ -31,9 +28,6 @@ from ccp2p.model.outcome import Outcome
 T = TypeVar("T")
 
 _KIND: Final = "receipt"
-_BEGIN: Final = "-----BEGIN CCP2P RECEIPT-----"
-_END: Final = "-----END CCP2P RECEIPT-----"
-_LINE_CHARS: Final = 64
 
 
 class Receipt(Wire, frozen=True):
@@ -107,28 +101,12 @@ def verify(
 
 def format_receipt(receipt: Receipt) -> str:
     """The text of a receipt file."""
-    data = codec.wrap(_KIND, codec.encode(receipt))
-    lines = textwrap.wrap(base64.b64encode(data).decode(), _LINE_CHARS)
-    return "\n".join((_BEGIN, *lines, _END, ""))
+    return armour.format_file(_KIND, codec.encode(receipt))
 
 
 def parse_receipt(text: str) -> Receipt:
     """Read a receipt file; MemberFault when it is none. Whether it holds is another matter."""
-    if len(text) > 2 * limits.MAX_RECEIPT_BYTES:
-        raise MemberFault("receipt", "this is too long for a receipt")
-    lines = text.strip().splitlines()
-    if len(lines) < 2 or lines[0].rstrip() != _BEGIN or lines[-1].strip() != _END:
-        raise MemberFault(
-            "receipt", f"not a receipt: it starts with {_BEGIN} and ends with {_END}; copy it whole"
-        )
-    encoded = "".join("".join(lines[1:-1]).split())
-    try:
-        data = base64.b64decode(encoded, validate=True)
-    except (binascii.Error, ValueError):
-        raise MemberFault("receipt", "not a receipt: it is cut short or altered") from None
-    body = codec.unwrap(data, _KIND, limits.MAX_RECEIPT_BYTES, MemberFault)
-    if codec.wrap(_KIND, body) != data:
-        raise MemberFault("not-canonical", "the receipt is not in its canonical encoding")
+    body = armour.parse_file(text, _KIND, limits.MAX_RECEIPT_BYTES)
     return codec.decode_canonical(body, Receipt, limits.MAX_RECEIPT_BYTES, MemberFault)
 
 
