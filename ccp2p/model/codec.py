@@ -18,8 +18,11 @@ _encoder = msgspec.msgpack.Encoder()
 _decoders: dict[Any, msgspec.msgpack.Decoder[Any]] = {}
 
 
-class Wire(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
-    """Base of everything that travels or is stored: an immutable array-like struct."""
+class Wire(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True, gc=False):
+    """Base of everything that travels or is stored: an immutable array-like struct.
+
+    Made of its parts and never changed, it cannot be in a cycle, so none is looked for.
+    """
 
 
 class Outer(Wire, frozen=True):

@@ -7,7 +7,7 @@ from ccp2p.model.block import BlockReference
 from ccp2p.model.codec import Wire
 
 
-class Commit(Wire, frozen=True, dict=True):
+class Commit(Wire, frozen=True, dict=True, gc=True):
     """The `index`-th commit of an epoch, from 1. `previous` chains the digests.
 
     `blocks` are in execution order and end with or contain the leader; `ledger_time_ms` is the

@@ -14,7 +14,7 @@ class Seat(Wire, frozen=True):
     vendor: str
 
 
-class Committee(Wire, frozen=True, dict=True):
+class Committee(Wire, frozen=True, dict=True, gc=True):
     """Seats in index order; a block's author is an index into them."""
 
     epoch: int

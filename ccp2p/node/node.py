@@ -48,6 +48,10 @@ from ccp2p.sealing.secrets import SECRET_BYTES, EpochSecrets
 
 _log = structlog.get_logger()
 
+# A turn of execution makes some ten objects an event, none of them in cycles: Python's own 700 would
+# look through the living ones several times a turn.
+_OBJECTS_PER_COLLECTION = 50_000
+
 
 @dataclass(frozen=True, slots=True)
 class Reports:
@@ -122,6 +126,7 @@ class Node:
                 replica = self._replica = await self._build_replica(secrets, saw_begin)
                 self._reader = Reader(replica, self._prover(replica))
                 gc.freeze()  # what a node starts with stays; do not look through it again
+                gc.set_threshold(_OBJECTS_PER_COLLECTION)
                 self._api.void()
                 self._keep_peers(known_addresses(self._record, replica.registry.roster))
                 self._report_ready()
