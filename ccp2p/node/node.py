@@ -48,8 +48,8 @@ from ccp2p.sealing.secrets import SECRET_BYTES, EpochSecrets
 
 _log = structlog.get_logger()
 
-# A turn of execution makes some ten objects an event, none of them in cycles: Python's own 700 would
-# look through the living ones several times a turn.
+# A turn of execution makes some ten objects an event, none of them in cycles: at Python's own 700
+# the living ones would be looked through several times a turn.
 _OBJECTS_PER_COLLECTION = 50_000
 
 
