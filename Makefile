@@ -16,7 +16,8 @@ MINUTES_whole := 9
 MINUTES_simulator := 7
 MINUTES_sanitize := 4
 
-UNITS := tests/model tests/sealing tests/membership tests/execution tests/storage tests/devnet tests/benchmarks
+UNITS := tests/model tests/sealing tests/membership tests/execution tests/storage tests/devnet tests/benchmarks \
+	tests/interop/test_vectors.py
 WHOLE := tests/cli tests/e2e
 
 .PHONY: run test install system lint types imports lock clean suites sanitize package soak

@@ -1,46 +1,15 @@
 """HPKE: the published vector, an independent receiver, and refusals."""
 
-import hmac
 import struct
 
 import pytest
-from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
-from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ccp2p.crypto import hpke
+from tests.crypto import hpke_by_the_book
 
 KEY = hpke.PrivateKey(bytes(range(32)))
-
-
-def _extract(suite: bytes, salt: bytes, label: bytes, secret: bytes) -> bytes:
-    return hmac.digest(salt or bytes(32), b"HPKE-v1" + suite + label + secret, "sha256")
-
-
-def _expand(suite: bytes, key: bytes, label: bytes, info: bytes, size: int) -> bytes:
-    text = struct.pack(">H", size) + b"HPKE-v1" + suite + label + info
-    return hmac.digest(key, text + b"\x01", "sha256")[:size]
-
-
-def _open_by_the_book(secret: bytes, blob: bytes, info: bytes, associated: bytes = b"") -> bytes:
-    """RFC 9180 sections 4.1, 5.1 and 5.2 for this suite, written out."""
-    private = X25519PrivateKey.from_private_bytes(secret)
-    encapsulation = blob[:32]
-    shared = private.exchange(X25519PublicKey.from_public_bytes(encapsulation))
-    kem = b"KEM" + struct.pack(">H", 0x20)
-    context = encapsulation + private.public_key().public_bytes_raw()
-    secret = _expand(kem, _extract(kem, b"", b"eae_prk", shared), b"shared_secret", context, 32)
-    suite = b"HPKE" + struct.pack(">HHH", 0x20, 1, 3)
-    schedule = (
-        b"\x00"
-        + _extract(suite, b"", b"psk_id_hash", b"")
-        + _extract(suite, b"", b"info_hash", info)
-    )
-    base = _extract(suite, secret, b"secret", b"")
-    key = _expand(suite, base, b"key", schedule, 32)
-    nonce = _expand(suite, base, b"base_nonce", schedule, 12)
-    return ChaCha20Poly1305(key).decrypt(nonce, blob[32:], associated)
 
 
 # RFC 9180 section A.2.1: the first encryption.
@@ -54,7 +23,7 @@ RFC_BLOB = bytes.fromhex(
 
 
 def test_the_receiver_by_the_book_opens_the_published_vector():
-    text = _open_by_the_book(RFC_SECRET, RFC_BLOB, RFC_INFO, b"Count-0")
+    text = hpke_by_the_book.open_(RFC_SECRET, RFC_BLOB, RFC_INFO, b"Count-0")
     assert text == b"Beauty is truth, truth beauty"
 
 
@@ -63,7 +32,7 @@ def test_the_receiver_by_the_book_opens_the_published_vector():
 def test_what_we_seal_the_receiver_by_the_book_opens(info, associated, text):
     blob = hpke.seal(KEY.public, info, text, associated)
     bound = struct.pack(">I", len(info)) + info + associated
-    assert _open_by_the_book(bytes(range(32)), blob, bound) == text
+    assert hpke_by_the_book.open_(bytes(range(32)), blob, bound) == text
     assert KEY.open(blob, info, associated) == text
     assert len(blob) == len(text) + hpke.OVERHEAD_BYTES
 
