@@ -239,6 +239,22 @@ def parse_policy(text: str) -> Policy:
     return msgspec.structs.replace(policy, digest=hashing.digest(hashing.POLICY, data))
 
 
+def check_amended(before: Policy, text: str) -> Policy:
+    """The policy that governors bring in; MemberFault (`policy`) when it must not follow `before`.
+
+    A network is all-simulated or all-hardware for good: nobody who joined the one gets the other.
+    """
+    policy = parse_policy(text)
+    if policy.is_simulated != before.is_simulated:
+        kinds = ("hardware", "simulated")
+        raise MemberFault(
+            "policy",
+            f"the network's TEEs are {kinds[before.is_simulated]} for good: a policy for "
+            f"{kinds[policy.is_simulated]} ones needs a network of its own",
+        )
+    return policy
+
+
 def _check(policy: Policy) -> None:
     sections = policy.sections()
     if not sections:

@@ -9,8 +9,9 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from ccp2p.execution import apps, outcomes
+from ccp2p.execution import apps, governance, outcomes
 from ccp2p.execution.app import DETERMINISTIC_MISTAKES, View
+from ccp2p.execution.governance import NOBODY, AdoptedAmendment, Governors
 from ccp2p.execution.host import Host
 from ccp2p.execution.member_sequence import MemberSequences
 from ccp2p.execution.outcomes import Leaves, OutcomeTree
@@ -19,6 +20,7 @@ from ccp2p.execution.state import SYSTEM, State
 from ccp2p.model import codec, limits
 from ccp2p.model.commit import Commit
 from ccp2p.model.errors import Fault, LocalFault, MemberFault
+from ccp2p.model.host_commands import is_for_host
 from ccp2p.model.outcome import MemberEvent, Outcome, SessionRecord
 
 PROTOCOLS: Final = (1,)
@@ -51,8 +53,8 @@ class StateMachine:
 
     `app` is a name in `apps.APPS`, `salt_key` the epoch's secret for salts (32 bytes),
     `load_bucket` reads a stored bucket, `protocol` is the epoch record's version and
-    `checkpoint_interval` the genesis parameter, in commits. `governors`, `member_invite`
-    and `node_invite` are the genesis's: who may invite, and the digests of its standing invites.
+    `checkpoint_interval` the genesis parameter, in commits. `governors` are the epoch's,
+    `member_invite` and `node_invite` the digests of the genesis's standing invites.
     """
 
     def __init__(
@@ -64,7 +66,7 @@ class StateMachine:
         load_bucket: Callable[[int], bytes | None],
         protocol: int,
         checkpoint_interval: int,
-        governors: tuple[bytes, ...] = (),
+        governors: Governors = NOBODY,
         member_invite: bytes = b"",
         node_invite: bytes = b"",
         cache_bytes: int = limits.STATE_CACHE_BYTES,
@@ -73,7 +75,7 @@ class StateMachine:
             raise LocalFault("unknown-app", f"this program has no app called {app!r}: upgrade it")
         _check_protocol(protocol)
         self._app = apps.APPS[app]()
-        self._host = Host(governors, member_invite, node_invite)
+        self._host = Host(network, governors, member_invite, node_invite)
         self._salt_key = salt_key
         self._state = State(
             network=network, salt_key=salt_key, load_bucket=load_bucket, cache_bytes=cache_bytes
@@ -127,19 +129,23 @@ class StateMachine:
         opened: Sequence[SessionRecord] = (),
         closed: Sequence[bytes] = (),
         roster: bytes | None = None,
+        is_last: bool = False,
     ) -> Applied:
         """Execute a commit: its events in order, and the sessions that it opened and closed.
 
-        `roster` is the encoded roster after this commit, or None when it did not change.
+        `roster` is the encoded roster after this commit, or None when it did not change. `is_last`:
+        the epoch ends with it.
         """
         if commit.index == 1:
             self._end_sessions(commit.epoch)
+            governance.forget(self._state)
         self._keep_sessions(opened, closed)
         if roster is not None:
             self.roster = roster
             self._state.put(_ROSTER, roster)
         self._enter_epoch(commit.epoch)
         run = Run(self._app, self._host, self._state, self._salt_key, commit, self._sequences)
+        run.is_last = is_last
         for event in events:
             run.take(event)
         advanced = self._sequences.write()
@@ -155,6 +161,8 @@ class StateMachine:
 
     def query(self, member: bytes, body: bytes) -> bytes:
         """Answer `member` from the state after the last commit; MemberFault says why not."""
+        if is_for_host(body):
+            return self._host.answer(self._state, body)
         try:
             return self._app.query(View(self._state), member, body)
         except DETERMINISTIC_MISTAKES as mistake:
@@ -172,6 +180,10 @@ class StateMachine:
     def admit_node(self, secret_digest: bytes, ledger_time_ms: int) -> str | None:
         """The same for a node that asks to join; call it before `apply` of the commit it is in."""
         return self._host.use_invite(self._state, "node", secret_digest, ledger_time_ms)
+
+    def adopted(self, epoch: int) -> AdoptedAmendment | None:
+        """The amendment that the governors of this epoch adopted, as of the last commit."""
+        return governance.adopted(self._state, epoch)
 
     def last_of(self, member: bytes) -> int | None:
         """The last executed number of a member; None when it is unknown."""

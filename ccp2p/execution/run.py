@@ -7,14 +7,14 @@ from ccp2p.execution.state import State
 from ccp2p.model import codec, limits
 from ccp2p.model.commit import Commit
 from ccp2p.model.errors import MemberFault
-from ccp2p.model.host_commands import is_host_command
+from ccp2p.model.host_commands import is_for_host
 from ccp2p.model.outcome import MemberEvent, Outcome, Status
 
 
 class Run:
     """Collects the `outcomes` to answer, with their tags, and those `executed`, encoded.
 
-    An outcome's position is its index in `outcomes`.
+    An outcome's position is its index in `outcomes`. `is_last`: the epoch ends with this commit.
     """
 
     def __init__(
@@ -32,6 +32,7 @@ class Run:
         self._commit = commit
         self._context = Context(state, commit, seed_key)
         self._sequences = sequences
+        self.is_last = False
         self.outcomes: list[tuple[bytes, Outcome]] = []
         self.executed: list[tuple[bytes, bytes]] = []
 
@@ -90,9 +91,8 @@ class Run:
         context = self._context
         context.begin(member, len(self.outcomes))
         try:
-            if is_host_command(body):
-                time_ms = self._commit.ledger_time_ms
-                answer = self._host.execute(self._state, member, body, time_ms)
+            if is_for_host(body):
+                answer = self._host.execute(self._state, member, body, self._commit, self.is_last)
             else:
                 answer = self._app.apply(context, body)
         except MemberFault as fault:

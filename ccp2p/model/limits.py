@@ -54,6 +54,7 @@ SESSIONS_PER_MEMBER: Final = 4  # a member's devices; the oldest session makes r
 # Governors and invites
 MAX_GOVERNORS: Final = 32  # people who agree on policy; more would never gather
 MAX_AMENDMENT_BYTES: Final = 60 * 1024  # with its signature it fits an event
+AMENDMENTS_PER_GOVERNOR: Final = 4  # open at once: nobody keeps others from proposing
 MAX_INVITES: Final = 1024  # kept at once; those that ended make room for new ones
 MAX_INVITE_USES: Final = 100_000
 MAX_INVITE_LIFETIME_MS: Final = 366 * 24 * 3600 * 1000  # a forgotten ticket ends some day

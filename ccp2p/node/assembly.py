@@ -4,6 +4,7 @@ import os
 from collections.abc import Callable
 from functools import partial
 
+from ccp2p.attestation.policy import check_amended
 from ccp2p.consensus.validity import Rules
 from ccp2p.crypto import signatures
 from ccp2p.execution.machine import StateMachine
@@ -51,7 +52,12 @@ def build_replica(
         link_of(record.signed),
         secrets or EpochSecrets(record.secret, parameters.coin_length),
         store,
-        Surroundings(partial(means_of, setup, attestor), waits_for, meter),
+        Surroundings(
+            partial(means_of, setup, attestor),
+            partial(check_amended, setup.policy),
+            waits_for,
+            meter,
+        ),
         saw_begin=saw_begin,
     )
     committee = epoch.core.committee

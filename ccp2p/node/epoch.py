@@ -28,10 +28,12 @@ from ccp2p.storage.store import Store
 class Surroundings:
     """What an epoch's executor and rules ask of the node around them.
 
-    `means(link, machine)` are the membership rules' for one epoch.
+    `means(link, machine)` are the membership rules' for one epoch. `check_policy(text)` raises
+    MemberFault for a policy that governors may not bring in.
     """
 
     means: Callable[[Link, StateMachine], Means]
+    check_policy: Callable[[str], object]
     waits_for: Callable[[bytes], bool]
     meter: Meter
 
@@ -80,7 +82,9 @@ def resume_epoch(
         just_founded=saw_begin,
         ledger_time_ms=link.record.ledger_time_ms if committee.epoch else 0,
     )
-    machine, table = recovered_state(network, genesis, secrets, store, link.record)
+    machine, table = recovered_state(
+        network, genesis, secrets, store, link.record, around.check_policy
+    )
     roster = Roster.decode(machine.roster) if machine.roster else first_roster(link.record)
     if roster.epoch != committee.epoch:
         raise LocalFault("roster", "the stored roster is of another epoch than the record")

@@ -141,7 +141,12 @@ class Executor:
         with self._meter.stage("apply"):
             roster, faults = self.keeper.take(committed)
             applied = self.machine.apply(
-                commit, opened.events, opened.opened, opened.closed, roster
+                commit,
+                opened.events,
+                opened.opened,
+                opened.closed,
+                roster,
+                is_last=self.keeper.closed is not None,
             )
         executed.faults.extend(faults)
         if self.keeper.closed is not None:

@@ -1,9 +1,10 @@
 """What a start takes from the disk: the DAG and its commits, the state, the open sessions."""
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from ccp2p.consensus.messages import CommittedBlocks, Recovered
+from ccp2p.execution.governance import Governors
 from ccp2p.execution.machine import StateMachine
 from ccp2p.model import codec, limits
 from ccp2p.model.block import Block, VerifiedBlock
@@ -20,11 +21,17 @@ from ccp2p.storage.store import Store
 
 
 def recovered_state(
-    network: bytes, genesis: Genesis, secrets: EpochSecrets, store: Store, record: EpochRecord
+    network: bytes,
+    genesis: Genesis,
+    secrets: EpochSecrets,
+    store: Store,
+    record: EpochRecord,
+    check_policy: Callable[[str], object],
 ) -> tuple[StateMachine, SessionTable]:
     """The state and the sessions after the newest stored commit of the record's epoch.
 
     Before its first commit they are as CLOSE left them. LocalFault when the store differs.
+    `check_policy` raises MemberFault for one that governors may not bring in.
     """
     epoch = record.epoch
     newest = store.newest_commit(epoch)
@@ -37,7 +44,7 @@ def recovered_state(
         load_bucket=store.bucket,
         protocol=record.protocol,
         checkpoint_interval=genesis.parameters.checkpoint_interval,
-        governors=genesis.governors,
+        governors=Governors(record.governors, record.governor_threshold, check_policy),
         member_invite=genesis.member_invite,
         node_invite=genesis.node_invite,
     )

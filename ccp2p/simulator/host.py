@@ -133,7 +133,7 @@ class Host:
         """Take part in the newest epoch of `record` with what the disk holds of it."""
         founded, store = self.world.founded, self.disk.store
         around = Surroundings(
-            lambda link, _: founded.means_in(link), lambda tag: tag in self.waiting, _NoMeter()
+            lambda link, _: founded.means_in(link), str, lambda tag: tag in self.waiting, _NoMeter()
         )
         self._life += 1
         epoch = resume_epoch(

@@ -18,7 +18,7 @@ from ccp2p.model.host_commands import (
     RevokeInvite,
     encode_command,
     invite_digest,
-    is_host_command,
+    is_for_host,
 )
 from tests.sealing.world import BODY, GOVERNOR, ClientSession, Replica, event_of
 
@@ -172,7 +172,7 @@ def test_a_malformed_command_is_rejected_and_never_reaches_the_app(
     stage: Stage, body: bytes, said: str
 ):
     root = stage.replica.machine.state_root
-    assert is_host_command(body)
+    assert is_for_host(body)
     assert stage.command(body) == said
     assert stage.replica.machine.state_root != root, "its number was used"
     assert stage.knock(guest("ann")) == ["not-invited"]
@@ -186,8 +186,8 @@ def test_any_bytes_after_the_prefix_are_an_answer_and_not_a_crash(tail: bytes):
 
 
 def test_an_apps_body_is_no_command():
-    assert not is_host_command(BODY)
-    assert not any(map(is_host_command, (b"", b"net.", b"\x93", b"\x93\xa4ne", b"\x92\xa4net.")))
+    assert not is_for_host(BODY)
+    assert not any(map(is_for_host, (b"", b"net.", b"\x93", b"\x93\xa4ne", b"\x92\xa4net.")))
 
 
 def test_ended_invites_make_room_and_live_ones_do_not(stage: Stage, monkeypatch):

@@ -7,6 +7,7 @@ from functools import partial
 from ccp2p.crypto import aead, hpke
 from ccp2p.crypto.signatures import SigningKey
 from ccp2p.execution.apps import kv_protocol as kv
+from ccp2p.execution.governance import Governors
 from ccp2p.execution.machine import Applied, StateMachine
 from ccp2p.model import codec, hashing
 from ccp2p.model.block import BlockReference
@@ -87,7 +88,7 @@ class Replica:
             load_bucket=lambda _: None,
             protocol=1,
             checkpoint_interval=64,
-            governors=(key_of(GOVERNOR).public,),
+            governors=Governors((key_of(GOVERNOR).public,), 1),
             member_invite=invite_digest(INVITE),
         )
         self.table = self.new_table()
