@@ -2,12 +2,14 @@
 
 Record 0 is signed by all of its committee; record e+1 by Q of the committee of e, whose members
 executed CLOSE and so computed the very same bytes. Policy and governors stay as they are, but where
-enough governors of e approved an amendment, which then comes with the record.
+enough governors of e approved an amendment, which then comes with the record. Where e lost its
+quorum, governors and whoever goes on take the place of Q (`recovery`).
 """
 
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from ccp2p.membership import recovery
 from ccp2p.membership.founding import VerifyBatch, check_founding
 from ccp2p.membership.rules import Closed
 from ccp2p.model import limits
@@ -134,17 +136,47 @@ def check_successor(signed: SignedEpochRecord, previous: Link, verify_batch: Ver
     """The next link of the chain; PeerFault (code `record`, or the codec's) when it is none."""
     record = parse_record(signed.record)
     before = previous.record
-    _require(record.network == before.network, "a record of another network")
-    _require(record.epoch == before.epoch + 1, "a record of another epoch than the next")
-    _require(record.predecessor == previous.digest, "a record with another predecessor")
-    _check_constitution(signed, record, before, verify_batch)
-    _require(record.ledger_time_ms >= before.ledger_time_ms, "a record whose time goes backwards")
+    _check_follows(record, previous)
     _require(
         record.coin_anchor != before.coin_anchor and record.epoch_key != before.epoch_key,
         "a record that keeps its predecessor's secrets",
     )
+    if record.recovery is not None:
+        recovery.check_signed(signed, record, before, verify_batch)
+    else:
+        _check_constitution(signed, record, before, verify_batch)
+        _check_quorum(signed, record, before, verify_batch)
+    return Link(record, record_digest(signed.record))
+
+
+def check_plan(
+    plan_bytes: bytes,
+    approvals: Sequence[tuple[int, bytes]],
+    previous: Link,
+    verify_batch: VerifyBatch,
+) -> EpochRecord:
+    """The plan of a recovery that may follow `previous`, once enough governors approved it."""
+    plan = parse_record(plan_bytes)
+    _check_follows(plan, previous)
+    recovery.check_follows(plan, previous.record)
+    _require(plan == recovery.plan_of(plan), "a plan that names secrets")
+    recovery.check_approvals(plan, approvals, previous.record, verify_batch)
+    return plan
+
+
+def _check_follows(record: EpochRecord, previous: Link) -> None:
+    before = previous.record
+    _require(record.network == before.network, "a record of another network")
+    _require(record.epoch == before.epoch + 1, "a record of another epoch than the next")
+    _require(record.predecessor == previous.digest, "a record with another predecessor")
+    _require(record.ledger_time_ms >= before.ledger_time_ms, "a record whose time goes backwards")
     platforms = {seat.platform_id for seat in record.seats}
     _require(len(platforms) == len(record.seats), "a record that gives one platform two votes")
+
+
+def _check_quorum(
+    signed: SignedEpochRecord, record: EpochRecord, before: EpochRecord, verify_batch: VerifyBatch
+) -> None:
     committee = before.committee()
     indices = [index for index, _ in signed.signatures]
     _require(
@@ -159,7 +191,6 @@ def check_successor(signed: SignedEpochRecord, previous: Link, verify_batch: Ver
         sum(verdicts) >= committee.quorum,
         f"epoch record {record.epoch} is not signed by a quorum of epoch {before.epoch}",
     )
-    return Link(record, record_digest(signed.record))
 
 
 def _check_constitution(

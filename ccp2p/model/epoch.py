@@ -1,12 +1,26 @@
 """Epoch records: who votes under which keys, signed by the committee that hands over.
 
-Record 0 is signed by all of its committee; its successor by a quorum of its predecessor's.
+Record 0 is signed by all of its committee; its successor by a quorum of its predecessor's, or,
+where that was lost, by those who go on, with the approval of enough governors.
 """
 
 from ccp2p.model import codec, hashing, limits
 from ccp2p.model.codec import Wire
 from ccp2p.model.committee import Committee, Seat
 from ccp2p.model.errors import PeerFault
+
+
+class Recovery(Wire, frozen=True):
+    """How a network went on that had lost its quorum (design section 9).
+
+    `commit` and `chain` (its digest) are the newest certified checkpoint of the lost epoch that was
+    found; 0 and zeros where there was none. From it to the record's `close_commit` the survivors'
+    word counts; whatever came after that is lost. `fallen` are the seats that did not go on.
+    """
+
+    commit: int
+    chain: bytes
+    fallen: tuple[Seat, ...]
 
 
 class EpochRecord(Wire, frozen=True):
@@ -32,6 +46,7 @@ class EpochRecord(Wire, frozen=True):
     ledger_time_ms: int
     protocol: int
     amendment: bytes = b""
+    recovery: Recovery | None = None
 
     def committee(self) -> Committee:
         """The committee that votes in this epoch."""
@@ -42,7 +57,8 @@ class SignedEpochRecord(Wire, frozen=True):
     """A record's bytes as signed, and (seat index, signature) pairs.
 
     `amendment` are the bytes of the record's amendment, `approvals` (governor index, signature)
-    pairs: who voted in the epoch before is in its record, who governed then as well.
+    pairs, for it or for a recovery: who voted and who governed in the epoch before is in its
+    record.
     """
 
     record: bytes
