@@ -17,13 +17,17 @@ from ccp2p.client.verification import (
     verify_offer,
     verify_welcome,
 )
-from ccp2p.model.errors import Fault, LocalFault, PeerFault, Unreachable, fault_in
+from ccp2p.model import codec, limits
+from ccp2p.model.epoch import SignedEpochRecord
+from ccp2p.model.errors import Denied, Fault, LocalFault, PeerFault, Unreachable, fault_in
 from ccp2p.model.member_protocol import (
     GetStatus,
     Hello,
     NodeMessage,
     Outcomes,
     Query,
+    Recover,
+    Recovered,
     Refused,
     Reply,
     Status,
@@ -36,6 +40,7 @@ from ccp2p.network import FrameStream, connect
 
 _FRAME_BYTES = 256 * 1024  # envelopes in one frame; far below the limit, so that others get turns
 _ANSWER_TIMEOUT_S = 15.0
+_RECOVERY_TIMEOUT_S = 90.0  # all who go on walk a coin chain and sign meanwhile
 
 Answer = bytes | Fault
 """What an envelope came to at this node: a sealed outcome, or why there is none."""
@@ -89,6 +94,19 @@ class NodeConnection:
             raise PeerFault("protocol", "the node answered a status request with something else")
         return status
 
+    async def recover(
+        self, plan: bytes, approvals: tuple[tuple[int, bytes], ...]
+    ) -> SignedEpochRecord:
+        """Hand in what governors approved; Denied with the node's words when it refuses."""
+        number = self._next_number()
+        message = Recover(number, plan, approvals)
+        answer = await self._ask(number, message, _RECOVERY_TIMEOUT_S)
+        if not isinstance(answer, Recovered):
+            raise PeerFault("protocol", "the node answered a recovery with something else")
+        if answer.code:
+            raise Denied(f"the node refuses: {answer.reason[:600]}", answer.code[:64])
+        return codec.decode(answer.record, SignedEpochRecord, limits.MAX_SIGNED_RECORD_BYTES)
+
     async def refresh(self, epoch: int) -> VerifiedNode:
         """The node as verified in an epoch after `epoch`; unchanged while it is not there yet.
 
@@ -137,19 +155,24 @@ class NodeConnection:
         self._number += 1
         return self._number
 
-    async def _ask(self, number: int, message: Query | GetStatus) -> Reply | Status:
+    async def _ask(
+        self,
+        number: int,
+        message: Query | GetStatus | Recover,
+        timeout_s: float = _ANSWER_TIMEOUT_S,
+    ) -> Reply | Status | Recovered:
         if self.lost is not None:
             raise Unreachable(str(self.lost))
         slot = self._replies[number] = _Slot()
         try:
             await self._stream.send(encode_message(message))
-            with trio.move_on_after(_ANSWER_TIMEOUT_S):
+            with trio.move_on_after(timeout_s):
                 await slot.filled.wait()
         finally:
             self._replies.pop(number, None)
         if isinstance(slot.value, Fault):
             raise slot.value
-        if not isinstance(slot.value, Reply | Status):
+        if not isinstance(slot.value, Reply | Status | Recovered):
             raise Unreachable("the node did not answer in time")
         return slot.value
 
@@ -173,7 +196,7 @@ class NodeConnection:
             for refusal in message.refusals:
                 fault = LocalFault(refusal.code[:64], refusal.message[:512])
                 self._answer(refusal.tag, fault)
-        elif isinstance(message, Reply | Status):
+        elif isinstance(message, Reply | Status | Recovered):
             slot = self._replies.get(message.number)
             if slot is not None:
                 slot.fill(message)
@@ -203,9 +226,9 @@ class _Slot:
 
     def __init__(self) -> None:
         self.filled = trio.Event()
-        self.value: Reply | Status | Welcome | Fault | None = None
+        self.value: Reply | Status | Recovered | Welcome | Fault | None = None
 
-    def fill(self, value: Reply | Status | Welcome | Fault) -> None:
+    def fill(self, value: Reply | Status | Recovered | Welcome | Fault) -> None:
         self.value = value
         self.filled.set()
 

@@ -77,6 +77,7 @@ class Consensus:
         self._own: BlockReference | None = None
         self._own_block: VerifiedBlock | None = None
         self._may_propose = may_propose
+        self._is_halted = False
         self._floor_round = 1
         self._proposed_ms: int | None = None
         self._resend_ms: int | None = 0  # a crash may have come between persisting and sending
@@ -138,6 +139,10 @@ class Consensus:
     def pending_payload(self) -> tuple[int, int]:
         """How many offered items wait for a block of ours, and their bytes."""
         return self._queue.pending
+
+    def halt(self) -> None:
+        """Propose nothing more in this epoch; what others send is followed and served as before."""
+        self._is_halted = True
 
     def is_admitted(self, reference: BlockReference) -> bool:
         """Whether a block is in the DAG, or too old to be."""
@@ -215,7 +220,7 @@ class Consensus:
     def _proposal_ms(self, now_ms: int) -> int | None:
         """When our next block is due, `now_ms` at the earliest; None while it cannot be made."""
         round_ = self._clock.round
-        if not self._may_propose or self._me < 0 or round_ < self._floor_round:
+        if self._is_halted or not self._may_propose or self._me < 0 or round_ < self._floor_round:
             return None
         if self._own is not None and self._own.round >= round_:
             return None

@@ -178,6 +178,7 @@ class Status(Wire, frozen=True):
     """Node: roots after `commit`; `commit` is 0 when the one asked for is not known here.
 
     `connected` counts committee peers with a live attested connection; `observers` are node keys.
+    `waits` is empty, or what the node waits for in vain (`node.patience`).
     """
 
     kind: ClassVar[str] = "status"
@@ -193,14 +194,40 @@ class Status(Wire, frozen=True):
     floor: str
     seats: tuple[SeatStatus, ...] = ()
     observers: tuple[bytes, ...] = ()
+    outcomes_root: bytes = b""
+    waits: str = ""
 
 
-ClientMessage = Hello | Submit | Query | GetStatus
-NodeMessage = Welcome | Refused | Outcomes | Reply | Status
+class Recover(Wire, frozen=True):
+    """Client: go on by this plan of a recovery, which these governors approved: (index, signature).
 
-_CLIENT_KINDS: dict[str, type[Wire]] = {k.kind: k for k in (Hello, Submit, Query, GetStatus)}
+    What counts are the approvals, whoever brings them.
+    """
+
+    kind: ClassVar[str] = "recover"
+    number: Number
+    plan: bytes
+    approvals: tuple[tuple[int, bytes], ...]
+
+
+class Recovered(Wire, frozen=True):
+    """Node: the recovery's encoded SignedEpochRecord, or why there is none (`code`, else empty)."""
+
+    kind: ClassVar[str] = "recovered"
+    number: Number
+    code: str
+    reason: str
+    record: bytes
+
+
+ClientMessage = Hello | Submit | Query | GetStatus | Recover
+NodeMessage = Welcome | Refused | Outcomes | Reply | Status | Recovered
+
+_CLIENT_KINDS: dict[str, type[Wire]] = {
+    k.kind: k for k in (Hello, Submit, Query, GetStatus, Recover)
+}
 _NODE_KINDS: dict[str, type[Wire]] = {
-    k.kind: k for k in (Welcome, Refused, Outcomes, Reply, Status)
+    k.kind: k for k in (Welcome, Refused, Outcomes, Reply, Status, Recovered)
 }
 
 

@@ -16,11 +16,13 @@ from ccp2p.model import hashing, limits
 from ccp2p.model.envelope import parse_envelope
 from ccp2p.model.errors import Fault, MemberFault, fault_in
 from ccp2p.model.member_protocol import (
+    ClientMessage,
     GetStatus,
-    Hello,
     NodeMessage,
     Outcomes,
     Query,
+    Recover,
+    Recovered,
     Refusal,
     Refused,
     Reply,
@@ -65,6 +67,9 @@ class Backend(Protocol):
 
     def status(self, query: GetStatus) -> Status:
         """How far this node is."""
+
+    async def recover(self, asked: Recover) -> Recovered:
+        """Go on by what governors approved, or say why not."""
 
 
 @dataclass(slots=True, eq=False)
@@ -128,15 +133,15 @@ class ClientApi:
             if answer is not None:
                 self._put(client, answer)
 
-    async def _answer(
-        self, message: Hello | Submit | Query | GetStatus, client: _Client
-    ) -> NodeMessage | None:
+    async def _answer(self, message: ClientMessage, client: _Client) -> NodeMessage | None:
         if isinstance(message, Submit):
             return self._submit(message, client)
         if isinstance(message, Query):
             return await self._backend.query(message)
         if isinstance(message, GetStatus):
             return self._backend.status(message)
+        if isinstance(message, Recover):
+            return await self._backend.recover(message)
         if len(message.nonce) != 32:
             raise MemberFault("nonce", "a nonce has 32 bytes")
         return self._backend.welcome(message.nonce, message.pinned)

@@ -8,9 +8,11 @@ from ccp2p.attestation.policy import check_amended
 from ccp2p.consensus.validity import Rules
 from ccp2p.crypto import signatures
 from ccp2p.execution.machine import StateMachine
+from ccp2p.membership.events import JoinRequest
 from ccp2p.membership.means import Judged, Means
 from ccp2p.membership.records import Link
-from ccp2p.model.epoch import parse_record
+from ccp2p.membership.roster import Roster
+from ccp2p.model.epoch import parse_record, record_digest
 from ccp2p.model.errors import LocalFault, PeerFault
 from ccp2p.model.host_commands import INVITE_REFUSALS, invite_digest
 from ccp2p.node.attestor import NodeAttestor
@@ -21,6 +23,7 @@ from ccp2p.node.network_record import NetworkRecord
 from ccp2p.node.replica import Replica
 from ccp2p.node.setup import NodeSetup
 from ccp2p.node.steward import META, Steward
+from ccp2p.node.survivor import kept_pledge
 from ccp2p.sealing.secrets import EpochSecrets
 
 
@@ -36,6 +39,7 @@ def build_replica(
     clock: Callable[[], int],
     found_floor: Callable[[Floor], None],
     meter: Meter,
+    join_request: Callable[[bytes], JoinRequest],
 ) -> Replica:
     """The replica of the newest epoch on record.
 
@@ -68,8 +72,9 @@ def build_replica(
         store=store,
         link=epoch.link,
         record=record,
-        steward=steward_of(setup, record),
-        gc_depth=parameters.gc_depth,
+        steward=steward_of(setup, record, join_request),
+        identity=setup.identity,
+        parameters=parameters,
         send=send,
         deliver=deliver,
         clock=clock,
@@ -80,18 +85,38 @@ def build_replica(
     return replica
 
 
-def steward_of(setup: NodeSetup, record: NetworkRecord) -> Steward:
-    """This node's steward in the newest epoch on record, with what it kept of it."""
-    return Steward(
+def steward_of(
+    setup: NodeSetup,
+    record: NetworkRecord,
+    join_request: Callable[[bytes], JoinRequest] | None = None,
+) -> Steward:
+    """This node's steward in the newest epoch on record, with what it kept of it.
+
+    `join_request(anchor)` makes a request with fresh evidence.
+    """
+    epoch = parse_record(record.signed.record).epoch
+    steward = Steward(
         network=setup.network,
-        epoch=parse_record(record.signed.record).epoch,
+        epoch=epoch,
         identity=setup.identity,
         coin_length=setup.genesis.parameters.coin_length,
         vendor_cap=setup.policy.caps.vendor,
         randomness=os.urandom,
         secret=record.secret,
         kept=setup.store.meta(META) if setup.store else None,
+        ask_again=partial(_ask_again, record, join_request) if join_request else None,
     )
+    pledge = kept_pledge(setup.store, epoch) if setup.store else None
+    if pledge is not None:
+        steward.adopt(EpochSecrets(pledge.secret, setup.genesis.parameters.coin_length))
+    return steward
+
+
+def _ask_again(
+    record: NetworkRecord, join_request: Callable[[bytes], JoinRequest], roster: Roster
+) -> JoinRequest:
+    anchors = roster.anchors
+    return join_request(anchors[-1][1] if anchors else record_digest(record.signed.record))
 
 
 def means_of(setup: NodeSetup, attestor: NodeAttestor, link: Link, machine: StateMachine) -> Means:

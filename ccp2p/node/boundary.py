@@ -9,7 +9,7 @@ from typing import Final
 
 from ccp2p.crypto import signatures
 from ccp2p.membership.records import Link, check_successor
-from ccp2p.model.epoch import EpochRecord, SignedEpochRecord, parse_record
+from ccp2p.model.epoch import EpochRecord, SignedEpochRecord, parse_record, record_digest
 from ccp2p.model.errors import PeerFault
 from ccp2p.node.early_frames import EarlyFrames
 from ccp2p.node.messages import (
@@ -27,11 +27,15 @@ _REMIND_MS: Final = 1_000  # between two words to a peer that it fell behind an 
 class Boundary:
     """The edges of the epoch of `link`, whose record is `signed`. Times of any clock that rises.
 
-    `successor` is the next record, once somebody shows that this epoch has ended.
+    `successor` is the next record, once somebody shows that this epoch has ended, and
+    `successor_signed` the same with its signatures. `promised` is the digest of the only one that
+    may be, once this node gave its word for a recovery; empty before.
     """
 
     def __init__(self, link: Link, signed: SignedEpochRecord) -> None:
         self.successor: EpochRecord | None = None
+        self.successor_signed: SignedEpochRecord | None = None
+        self.promised = b""
         self._link = link
         self._epoch = link.record.epoch
         self._signed = signed
@@ -61,11 +65,25 @@ class Boundary:
         return None
 
     def learn(self, records: Sequence[SignedEpochRecord]) -> None:
-        """Whether somebody shows that this epoch has ended."""
+        """Whether somebody shows that this epoch has ended.
+
+        PeerFault when it is shown by another record than the one that counts here.
+        """
         for signed in records:
-            if parse_record(signed.record).epoch == self._epoch + 1:
+            if parse_record(signed.record).epoch != self._epoch + 1:
+                continue
+            digest = record_digest(signed.record)
+            held = self.successor_signed
+            counts = record_digest(held.record) if held is not None else self.promised
+            if counts and counts != digest:
+                raise PeerFault(
+                    "two-records",
+                    f"two records for epoch {self._epoch + 1}: a peer shows {digest.hex()}, and "
+                    f"what counts here is {counts.hex()}",
+                )
+            if held is None:
                 link = check_successor(signed, self._link, signatures.verify_batch)
-                self.successor = link.record
+                self.successor, self.successor_signed = link.record, signed
 
     def sort_out(
         self, node: bytes, blocks: tuple[bytes, ...], faults: Sequence[PeerFault], now_ms: int

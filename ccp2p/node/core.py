@@ -88,11 +88,17 @@ class NodeCore:
                 just_founded,
             )
         self.coin_limit = parameters.coin_length * 4 // 5
+        self.is_halted = False
 
     @property
     def starting(self) -> bool:
         """Until the floor is found, this node follows without proposing."""
         return self.search is not None
+
+    def halt(self) -> None:
+        """Sign no more blocks in this epoch, whatever comes: this node promised that."""
+        self.is_halted = True
+        self.consensus.halt()
 
     @property
     def coin_runs_out(self) -> bool:
@@ -135,7 +141,8 @@ class NodeCore:
 
     def _step(self, event: BlocksReceived | PayloadOffered | Tick, now_ms: int) -> Step:
         outputs = [self.consensus.handle(event, now_ms)]
-        floor = self.search.decide(self.admitted) if self.search is not None else None
+        is_searching = self.search is not None and not self.is_halted
+        floor = self.search.decide(self.admitted) if self.search and is_searching else None
         if floor is not None:
             self.search = None
             outputs.append(self.consensus.handle(Resumed(floor.round), now_ms))

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from ccp2p.execution.machine import StateMachine
 from ccp2p.membership.means import Means
 from ccp2p.membership.records import Link
-from ccp2p.membership.roster import Roster
 from ccp2p.model.epoch import SignedEpochRecord, parse_record, record_digest
 from ccp2p.model.errors import LocalFault
 from ccp2p.model.genesis import Genesis
@@ -18,7 +17,7 @@ from ccp2p.node.core import NodeCore
 from ccp2p.node.executor import Executor
 from ccp2p.node.meter import Meter
 from ccp2p.node.recovery import recovered_log, recovered_state, resume_checkpoints
-from ccp2p.node.roster_keeper import RosterKeeper, first_roster
+from ccp2p.node.roster_keeper import RosterKeeper, begun_roster
 from ccp2p.sealing.identity import Identity
 from ccp2p.sealing.secrets import EpochSecrets
 from ccp2p.storage.store import Store
@@ -85,7 +84,7 @@ def resume_epoch(
     machine, table = recovered_state(
         network, genesis, secrets, store, link.record, around.check_policy
     )
-    roster = Roster.decode(machine.roster) if machine.roster else first_roster(link.record)
+    roster = begun_roster(link.record, machine.roster)
     if roster.epoch != committee.epoch:
         raise LocalFault("roster", "the stored roster is of another epoch than the record")
     interval = parameters.checkpoint_interval

@@ -13,6 +13,7 @@ from ccp2p.model.epoch import (
     EpochRecord,
     SignedEpochRecord,
     parse_record,
+    record_digest,
     record_signed_bytes,
 )
 from ccp2p.model.errors import PeerFault
@@ -20,13 +21,21 @@ from ccp2p.node.messages import RecordComplete, RecordSignature
 
 
 class Handover:
-    """Completes `record`, the successor of `previous`. `sign` is None for a node without a seat."""
+    """Completes `record`, the successor of `previous`.
+
+    `signed` is the record complete, where it came so: as a recovery does.
+    """
 
     def __init__(
-        self, previous: Link, record: EpochRecord, node: bytes, sign: Callable[[bytes], bytes]
+        self,
+        previous: Link,
+        record: EpochRecord,
+        node: bytes,
+        sign: Callable[[bytes], bytes],
+        signed: SignedEpochRecord | None = None,
     ) -> None:
         self.record = record
-        self.signed: SignedEpochRecord | None = None
+        self.signed = signed
         self._previous = previous
         self._bytes = codec.encode(record)
         self._message = record_signed_bytes(self._bytes)
@@ -34,7 +43,7 @@ class Handover:
         self._signatures: dict[int, bytes] = {}
         self._own: RecordSignature | None = None
         seat = self._committee.index_of(node)
-        if seat is not None:
+        if seat is not None and signed is None:
             self._own = RecordSignature(record.epoch, sign(self._message))
             self._add(seat, self._own.signature)
 
@@ -51,7 +60,12 @@ class Handover:
             if parse_record(message.signed.record).epoch != self.record.epoch:
                 return  # of another epoch, by somebody who is not here yet or long gone
             if message.signed.record != self._bytes:
-                raise PeerFault("record", "a peer shows another record of the next epoch")
+                other, own = record_digest(message.signed.record), record_digest(self._bytes)
+                raise PeerFault(
+                    "record",
+                    f"two records for epoch {self.record.epoch}: a peer shows {other.hex()}, and "
+                    f"what this node executed leads to {own.hex()}",
+                )
             check_successor(message.signed, self._previous, signatures.verify_batch)
             self.signed = message.signed
             return

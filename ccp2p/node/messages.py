@@ -70,6 +70,27 @@ class RecordComplete(Wire, frozen=True):
     signed: SignedEpochRecord
 
 
+class RecoveryProposal(Wire, frozen=True):
+    """The first who goes on shows another the record of a recovery that governors approved.
+
+    `secret` is the epoch secret sealed to the receiver's seat.
+    """
+
+    kind: ClassVar[str] = "recovery?"
+    record: bytes
+    approvals: tuple[tuple[int, bytes], ...]
+    secret: bytes
+
+
+class RecoveryAnswer(Wire, frozen=True):
+    """A seat's signature over that record, or, where it is empty, the reason why there is none."""
+
+    kind: ClassVar[str] = "recovery"
+    record: bytes
+    signature: bytes
+    reason: str
+
+
 class Relay(Wire, frozen=True):
     """Membership events of the sender, who has no blocks of its own, to be ordered."""
 
@@ -208,6 +229,8 @@ PeerMessage = (
     | FloorReply
     | RecordSignature
     | RecordComplete
+    | RecoveryProposal
+    | RecoveryAnswer
     | Relay
     | FollowRequest
     | FollowReply

@@ -15,10 +15,12 @@ from ccp2p.membership.events import JoinRequest
 from ccp2p.membership.roster import Roster
 from ccp2p.model import codec, limits
 from ccp2p.model.epoch import EpochRecord, record_digest
-from ccp2p.model.errors import LocalFault
+from ccp2p.model.errors import Fault, LocalFault
 from ccp2p.model.member_protocol import (
     GetStatus,
     Query,
+    Recover,
+    Recovered,
     Reply,
     SeatStatus,
     Status,
@@ -44,6 +46,7 @@ from ccp2p.node.replica import Replica
 from ccp2p.node.roster_keeper import CLOSING, Closing
 from ccp2p.node.setup import NodeSetup
 from ccp2p.node.steward import Steward
+from ccp2p.node.survivor import PLEDGE
 from ccp2p.sealing.secrets import SECRET_BYTES, EpochSecrets
 
 _log = structlog.get_logger()
@@ -247,7 +250,22 @@ class Node:
                 )
             ),
             observers=tuple(observer.node for observer in roster.observers),
+            outcomes_root=record.outcomes_root if record else b"",
+            waits=replica.patience.waits,
         )
+
+    async def recover(self, asked: Recover) -> Recovered:
+        """Lead the network out of a lost epoch, as governors approved; or why that may not be."""
+        replica = self._replica
+        if replica is None or replica.ending.ended is not None:
+            word = "this node is between two epochs: ask again in a while"
+            return Recovered(asked.number, "between-epochs", word, b"")
+        try:
+            signed = await replica.survivor.lead(asked.plan, asked.approvals)
+            replica.ending.learn((signed,))
+        except Fault as fault:
+            return Recovered(asked.number, fault.code, str(fault), b"")
+        return Recovered(asked.number, "", "", codec.encode(signed))
 
     def _stored_commit(self, index: int) -> bytes | None:
         replica = self._replica
@@ -360,6 +378,7 @@ class Node:
                 clock=unix_ms,
                 found_floor=self._reports.floor,
                 meter=self.meter,
+                join_request=self._join_request,
             )
         )
         replica.steward.is_leaving = self.is_leaving
@@ -423,7 +442,7 @@ class Node:
         crossed = await Crossing(passage, self.peers.send, self._feed).run()
         if crossed is None:
             return None
-        await trio.to_thread.run_sync(crossed.record.save, store, {CLOSING: b""})
+        await trio.to_thread.run_sync(crossed.record.save, store, {CLOSING: b"", PLEDGE: b""})
         self.setup = setup.founded(crossed.record, store)
         if crossed.secrets is None:
             self._report_left()

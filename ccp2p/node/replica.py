@@ -9,7 +9,6 @@ import math
 import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass
 from typing import Final
 
 import structlog
@@ -20,22 +19,26 @@ from ccp2p.consensus.validity import Rules
 from ccp2p.membership.records import Link
 from ccp2p.membership.roster import Roster
 from ccp2p.model import codec, limits
-from ccp2p.model.epoch import EpochRecord
 from ccp2p.model.errors import LocalFault, PeerFault
+from ccp2p.model.genesis import Parameters
 from ccp2p.node.boundary import Boundary
 from ccp2p.node.core import NodeCore, Step
 from ccp2p.node.desk import Desk
+from ccp2p.node.ending import Ended, Ending
 from ccp2p.node.executor import Executed, Executor
 from ccp2p.node.floor import Floor
 from ccp2p.node.intake import BlockIntake, Delivery, Intake
 from ccp2p.node.messages import (
     Blocks,
     FetchBlocks,
+    FloorRequest,
     FollowReply,
     FollowRequest,
     PeerMessage,
     RecordComplete,
     RecordSignature,
+    RecoveryAnswer,
+    RecoveryProposal,
     Relay,
     SecretReply,
     SecretRequest,
@@ -46,11 +49,14 @@ from ccp2p.node.messages import (
 )
 from ccp2p.node.meter import Meter
 from ccp2p.node.network_record import NetworkRecord
+from ccp2p.node.patience import WAITING, Patience
 from ccp2p.node.registry import Registry
-from ccp2p.node.roster_keeper import CLOSING, Closing
+from ccp2p.node.roster_keeper import CLOSING
 from ccp2p.node.seat import Input, Seat
 from ccp2p.node.steward import Steward
+from ccp2p.node.survivor import Survivor
 from ccp2p.node.writer import GroupWriter
+from ccp2p.sealing.identity import Identity
 from ccp2p.storage.store import Batch, Store
 
 _log = structlog.get_logger()
@@ -61,25 +67,8 @@ _VERIFY_IN_THREAD: Final = 8  # fewer signatures than this cost less than a thre
 _COMMITS_PER_TURN: Final = 32
 _INPUTS_PER_STEP: Final = 64
 _TEND_S: Final = 0.25  # between two looks at the roster
-_LAG_S: Final = 0.5  # between two questions for the end of an epoch that others left
-_LAG_PATIENCE_S: Final = 15.0  # until state is fetched instead of replaying that end
 
-_Answered = FollowRequest | SecretRequest | VoteRequest | SnapshotRequest
-
-
-@dataclass(frozen=True, slots=True)
-class Ended:
-    """How an epoch ended here: by CLOSE, and what it left; or None: state is to be fetched.
-
-    `early` are frames of the next epoch that came before its record; `successor` is that record,
-    if somebody showed it. `saw_end`: it ended after this process started, so that no earlier one of
-    this node signed anything in the next epoch.
-    """
-
-    closing: Closing | None
-    early: tuple[tuple[bytes, bytes], ...]
-    successor: EpochRecord | None
-    saw_end: bool
+_Answered = FollowRequest | SecretRequest | VoteRequest | SnapshotRequest | RecoveryProposal
 
 
 class Replica:
@@ -98,7 +87,8 @@ class Replica:
         link: Link,
         record: NetworkRecord,
         steward: Steward,
-        gc_depth: int,
+        identity: Identity,
+        parameters: Parameters,
         send: Callable[[bytes, bytes], bool],
         deliver: Callable[[list[tuple[bytes, bytes]], list[tuple[bytes, str]]], None],
         clock: Callable[[], int],
@@ -120,17 +110,32 @@ class Replica:
             is_seat=core.me >= 0,
             executor=executor,
             store=store,
-            gc_depth=gc_depth,
+            gc_depth=parameters.gc_depth,
             settled=self._settled,
         )
+        self._writer = GroupWriter(self._write)
         self._boundary = Boundary(link, record.signed)
+        self.patience = Patience(parameters.max_round_delay_ms)
+        self.survivor = Survivor(
+            link=link,
+            identity=identity,
+            coin_length=parameters.coin_length,
+            core=core,
+            executor=executor,
+            store=store,
+            steward=steward,
+            boundary=self._boundary,
+            patience=self.patience,
+            settled=self._settled,
+            write=self._writer.write,
+            send=send,
+        )
         self._send = send
         self._deliver = deliver
         self._clock = clock
         self._found_floor = found_floor
         self._meter = meter
         self._intake = BlockIntake(rules, core.committee, core.consensus.is_admitted)
-        self._writer = GroupWriter(self._write)
         self._epoch = core.committee.epoch
         self._inputs, self._inbox = trio.open_memory_channel[Input](limits.INBOX_FRAMES)
         self._commits, self._backlog = trio.open_memory_channel[CommittedBlocks](
@@ -141,9 +146,15 @@ class Replica:
         self._serving: set[bytes] = set()
         self._answering: set[bytes] = set()
         self._relay_turn = 0
-        self._is_left_behind = trio.Event()
-        self._over = trio.CancelScope()
-        self._ended: Ended | None = None
+        self.ending = Ending(
+            boundary=self._boundary,
+            survivor=self.survivor,
+            saw_end=self._saw_end,
+            fetch=self._fetch_all,
+            settled=self._settled,
+            write=self._writer.write,
+            send=self._send_to,
+        )
 
     @property
     def epoch(self) -> int:
@@ -163,19 +174,19 @@ class Replica:
     async def run(self, frames: AsyncIterator[tuple[bytes, bytes]]) -> Ended:
         """Serve until the epoch ends here; LocalFault when this node must stop."""
         try:
-            with self._over:
+            with self.ending.over:
                 async with trio.open_nursery() as nursery:
                     nursery.start_soon(self._receive, frames, nursery)
                     nursery.start_soon(self._order)
                     nursery.start_soon(self._execute)
                     nursery.start_soon(self._search_floor)
                     nursery.start_soon(self._tend)
-                    nursery.start_soon(self._find_the_end)
+                    nursery.start_soon(self.ending.find)
         finally:
             self.desk.close()
-        if self._ended is None:
+        if self.ending.ended is None:
             raise LocalFault("replica", "the epoch's work ended without a reason")
-        return self._ended
+        return self.ending.ended
 
     def submit(self, envelopes: list[bytes]) -> int:
         """Queue envelopes for our next blocks; how many of them, from the front, fitted."""
@@ -183,11 +194,10 @@ class Replica:
         self._wake()
         return taken
 
-    def _end(self, closing: Closing | None) -> None:
-        saw_end = self.floor is not None or self.steward.is_present
-        early, successor = self._boundary.early, self._boundary.successor
-        self._ended = Ended(closing, early, successor, saw_end)
-        self._over.cancel()
+    def _saw_end(self) -> bool:
+        """Whether the end of the epoch came after this process started."""
+        is_present = self.steward.is_present or self.survivor.has_signed
+        return self.floor is not None or is_present
 
     def _wake(self) -> None:
         # A full queue is reason enough for the core to be awake.
@@ -201,7 +211,7 @@ class Replica:
             try:
                 message = decode_message(frame)
                 if isinstance(message, RecordSignature | RecordComplete):
-                    self._hear_of_records(node, message, frame)
+                    self.ending.hear(node, message, frame, _now_ms())
                 else:
                     await self._hear(node, message, nursery)
             except PeerFault as fault:
@@ -218,17 +228,18 @@ class Replica:
             self._wake()
         elif isinstance(message, SecretReply):
             self.steward.hear_secret(node, message.epoch_key, message.secret)
+        elif isinstance(message, RecoveryAnswer):
+            self.survivor.hear(node, message)
         elif isinstance(message, FollowReply):
-            self._boundary.learn(message.records)
-            self._see_the_end()
+            self.ending.learn(message.records)
         elif isinstance(message, FetchBlocks):
             if self.registry.may_fetch(node) and node not in self._serving:
                 self._serving.add(node)
                 nursery.start_soon(self._serve_fetch, node, message)
         elif seat is not None:
             await self._dispatch(seat, message)
-        elif isinstance(message, Blocks):
-            self._remind(node)
+        elif isinstance(message, Blocks | FloorRequest):
+            self.ending.remind(node, _now_ms())
 
     async def _dispatch(self, seat: int, message: PeerMessage) -> None:
         heard = self.seat.hear(seat, message)
@@ -241,7 +252,11 @@ class Replica:
 
     async def _answer(self, node: bytes, message: _Answered) -> None:
         try:
-            reply = await self.desk.answer(node, message)
+            reply: PeerMessage | None
+            if isinstance(message, RecoveryProposal):
+                reply = await self.survivor.answer(node, message)
+            else:
+                reply = await self.desk.answer(node, message)
             if reply is not None:
                 self._send_to(node, encode_message(reply))
         finally:
@@ -303,7 +318,13 @@ class Replica:
             for proposal in self.steward.lacking(roster):
                 self._ask_for_secret(roster, proposal.epoch_key)
             self.desk.sweep()
+            self._look()
             await trio.sleep(_TEND_S)
+
+    def _look(self) -> None:
+        core = self.core
+        if self.patience.look(core.consensus.round, core.starting, _now_ms()):
+            _log.warning(WAITING[self.patience.waits], epoch=self._epoch, commit=self.executed)
 
     def _submit_membership(self, events: list[bytes]) -> None:
         """Into our own next block, or by a connected seat: each time the next, lest one be deaf."""
@@ -326,34 +347,10 @@ class Replica:
                 if ack:
                     self._send_to(member.node, frame)
 
-    def _hear_of_records(
-        self, node: bytes, message: RecordSignature | RecordComplete, frame: bytes
-    ) -> None:
-        word = self._boundary.hear(node, message, frame, _now_ms())
-        if word is not None:
-            self._send_to(node, encode_message(word))
-        self._see_the_end()
-
-    def _see_the_end(self) -> None:
-        if self._boundary.successor is not None:
-            self._is_left_behind.set()
-
-    async def _find_the_end(self) -> None:
-        """Once others left this epoch, get its last blocks; if that fails, fetch the state."""
-        await self._is_left_behind.wait()
-        with trio.move_on_after(_LAG_PATIENCE_S):
-            while True:
-                newest = self.core.consensus.newest_by_author
-                above = tuple(reference.round if reference else 0 for reference in newest)
-                self._tell(None, FetchBlocks((), above, self._epoch))
-                await trio.sleep(_LAG_S)
-        self._end(None)
-
-    def _remind(self, node: bytes) -> None:
-        """Tell a peer that speaks of a past epoch that this one has begun."""
-        word = self._boundary.remind(node, _now_ms())
-        if word is not None:
-            self._send_to(node, encode_message(word))
+    def _fetch_all(self) -> None:
+        newest = self.core.consensus.newest_by_author
+        above = tuple(reference.round if reference else 0 for reference in newest)
+        self._tell(None, FetchBlocks((), above, self._epoch))
 
     async def _order(self) -> None:
         wake_ms: int | None = 0
@@ -408,6 +405,8 @@ class Replica:
                 except trio.WouldBlock:
                     break
             async with self.execution_turn:
+                if self.survivor.is_bound:
+                    continue  # it promised to go no further
                 self._is_settled = False
                 executed = await trio.to_thread.run_sync(self.executor.execute, commits)
             await self._store(executed)
@@ -415,7 +414,7 @@ class Replica:
             for seat, fault in executed.faults:
                 self._blame(self.core.committee.seats[seat].node, fault)
             if executed.closed is not None:
-                self._end(executed.closed)
+                self.ending.end(executed.closed)
             if executed.votes:
                 self.seat.queue_votes(executed.votes)
                 self._wake()

@@ -13,11 +13,13 @@ from ccp2p.membership import rules
 from ccp2p.membership.events import MembershipEvent, parse_event, signed_bytes
 from ccp2p.membership.means import Means, Moment
 from ccp2p.membership.records import Link, Roots, successor
+from ccp2p.membership.recovery import recovered_roster
 from ccp2p.membership.roster import Member, Roster
 from ccp2p.membership.rules import Closed
 from ccp2p.model.codec import Wire
 from ccp2p.model.commit import Commit
-from ccp2p.model.epoch import EpochRecord
+from ccp2p.model.committee import Seat
+from ccp2p.model.epoch import EpochRecord, SignedEpochRecord
 from ccp2p.model.errors import LocalFault, PeerFault
 
 CLOSING: Final = "closing"
@@ -27,19 +29,43 @@ _REFUSALS_KEPT: Final = 256  # joiners whose last refusal can be told
 
 
 class Closing(Wire, frozen=True):
-    """What CLOSE left: the next epoch's record, unsigned, and the roster it begins with."""
+    """What the end of an epoch left: the next one's record, and the roster that begins with it.
+
+    `signed` is None after CLOSE: then Q signatures are gathered. A recovery comes complete.
+    """
 
     record: EpochRecord
     roster: bytes
+    signed: SignedEpochRecord | None = None
 
 
 def first_roster(record: EpochRecord) -> Roster:
     """The roster with which a network begins: the founders of record 0."""
-    members = tuple(
-        Member(seat.node, seat.sealing, seat.platform_id, seat.vendor, "", (), (), record.epoch)
-        for seat in record.seats
-    )
+    members = _founders(record.seats)
     return Roster(record.epoch, members, last_rounds=(0,) * len(members))
+
+
+def begun_roster(record: EpochRecord, stored: bytes | None) -> Roster:
+    """The roster after the last commit of the state that `record`'s epoch goes on with.
+
+    `stored` is what the state holds. CLOSE writes the next epoch's there; a recovery has no commit
+    to do so, and the same follows from the record until a commit writes it.
+    """
+    roster = Roster.decode(stored) if stored else None
+    lost = record.recovery
+    if lost is None:
+        return roster or first_roster(record)
+    if roster is None:
+        founders = _founders((*record.seats, *lost.fallen))
+        roster = Roster(record.epoch - 1, founders)
+    return roster if roster.epoch == record.epoch else recovered_roster(roster, record)
+
+
+def _founders(seats: tuple[Seat, ...]) -> tuple[Member, ...]:
+    return tuple(
+        Member(seat.node, seat.sealing, seat.platform_id, seat.vendor, "", (), (), 0)
+        for seat in seats
+    )
 
 
 class RosterKeeper:

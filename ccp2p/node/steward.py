@@ -18,6 +18,7 @@ from ccp2p.membership.events import (
     Acknowledgement,
     Body,
     CloseIntent,
+    JoinRequest,
     LeaveRequest,
     Prekey,
     Rekey,
@@ -58,6 +59,7 @@ class Steward:
 
     `randomness(count)` gives secret bytes. `secret` is that of `epoch`, to be handed to its
     members. `kept` is what `META` held at the start, or None. `seal` seals a secret to a prekey.
+    `ask_again(roster)` makes a join request, for a node that an epoch began without.
 
     `is_present`: a prekey that this very object made was ordered. So the epoch ends after it was
     made, and this node, whatever disk its host gave it, signed nothing of the next epoch before.
@@ -75,6 +77,7 @@ class Steward:
         secret: bytes,
         kept: bytes | None = None,
         seal: Callable[[bytes, bytes, bytes, int], bytes] = seal_to_seat,
+        ask_again: Callable[[Roster], JoinRequest] | None = None,
     ) -> None:
         self._network = network
         self._epoch = epoch
@@ -83,6 +86,7 @@ class Steward:
         self._vendor_cap = vendor_cap
         self._randomness = randomness
         self._seal = seal
+        self._ask_again = ask_again
         self._secrets: dict[bytes, bytes] = {}
         self._ready: dict[bytes, EpochSecrets] = {}
         self._said: dict[str, int] = {}
@@ -142,13 +146,19 @@ class Steward:
             return ready
         return EpochSecrets(secret, self._coin_length)
 
+    def adopt(self, secrets: EpochSecrets) -> None:
+        """Hold the secrets of a recovery, to begin its epoch with and to hand out."""
+        epoch_key = secrets.epoch_key.public
+        self._secrets[epoch_key] = secrets.secret
+        self._ready[epoch_key] = secrets
+
     def act(self, roster: Roster, at: Moment, now_ms: int) -> Acts:
         """What to submit now. May recompute a coin chain, which takes seconds: not in the loop."""
         acts = Acts()
         before = self._kept()
         self._try_offered(roster)
         for name, body in self._wanted(roster, at, now_ms):
-            if now_ms < self._said.get(name, -_REPEAT_MS) + _REPEAT_MS:
+            if not self._is_due(name, now_ms):
                 continue
             self._said[name] = now_ms
             sign = self._identity.signing.sign
@@ -166,6 +176,8 @@ class Steward:
         is_here = seated or roster.following(node) is not None
         if self.is_leaving and is_here and node not in roster.leaving:
             wanted.append(("leave", LeaveRequest()))
+        if self._ask_again is not None and self._fell_out(roster) and self._is_due("join", now_ms):
+            wanted.append(("join", self._ask_again(roster)))
         for author, accusation in sorted(self._accusations.items()):
             if seated and roster.members[author].node not in roster.expelled:
                 wanted.append((f"accuse {author}", accusation))
@@ -192,13 +204,21 @@ class Steward:
             wanted.append((f"prekey {attempt}", Prekey(attempt, self._prekey().public)))
         if rules.may_propose(change, node, at) and self._is_my_turn(change, place, now_ms):
             name = f"rekey {attempt}"
-            if now_ms >= self._said.get(name, -_REPEAT_MS) + _REPEAT_MS:
+            if self._is_due(name, now_ms):
                 wanted.append((name, self._proposal(attempt, change)))
         for number, proposal in enumerate(change.proposals):
             self._open(place, proposal)
             if proposal.epoch_key in self._secrets and not change.has_acked(place, number):
                 wanted.append((f"ack {attempt} {number}", Acknowledgement(attempt, number)))
         return wanted
+
+    def _is_due(self, name: str, now_ms: int) -> bool:
+        return now_ms >= self._said.get(name, -_REPEAT_MS) + _REPEAT_MS
+
+    def _fell_out(self, roster: Roster) -> bool:
+        """Whether this epoch began without a seat for this node, and with no request of it."""
+        own = roster.following(self._identity.node)
+        return own is not None and own.anchor < 0 and (own.platform_id, -1) in roster.left_out
 
     def _is_my_turn(self, change: Change, place: int, now_ms: int) -> bool:
         """Members propose one after the other: each new proposal begins with the next of them."""

@@ -129,9 +129,11 @@ class Stage:
         parameters: Parameters = PARAMETERS,
         map_bytes: int = 64 * MIB,
         policy: str | None = None,
+        governors: tuple[bytes, ...] = (),
+        threshold: int = 0,
     ) -> None:
         """Found a network of `count` nodes and wait until all vote."""
-        founding = Founding("stage", app, count, parameters, policy)
+        founding = Founding("stage", app, count, parameters, policy, governors, threshold)
         setup = setups.found(self.wanted(0, map_bytes), founding, unix_ms())
         self.hosts.append(await self.launch(setup))
         ticket = self.hosts[0].node.tickets()[1]

@@ -76,7 +76,7 @@ def test_blocks_of_other_epochs_are_no_offence():
 def test_a_record_of_another_epoch_is_not_held_against_who_repeats_it():
     handover = Handover(FIRST, SECOND, NODE, KEYS[0].sign)
     handover.hear(FOUNDERS[1].node, RecordComplete(FIRST_SIGNED))
-    with pytest.raises(PeerFault, match="another record"):
+    with pytest.raises(PeerFault, match="two records"):
         handover.hear(FOUNDERS[1].node, RecordComplete(rival()))
     assert handover.signed is None
 
