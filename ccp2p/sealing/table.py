@@ -48,13 +48,20 @@ _WINDOW = limits.SEQUENCE_WINDOW
 
 @dataclass(slots=True)
 class Session:
-    """An open session; it answers to the tags of numbers from `first_tag` to below `end_tag`."""
+    """An open session; it answers to the tags of numbers from `first_tag` to below `end_tag`.
+
+    `opener` is what its events are opened and checked with: keys of tags and of seals, the member.
+    """
 
     record: SessionRecord
     keys: SessionKeys
     first_tag: int = 0
     end_tag: int = 0
     tags: deque[bytes] = field(default_factory=deque)
+    opener: tuple[bytes, bytes, bytes] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.opener = (self.keys.tag, self.keys.up, self.record.member)
 
 
 @dataclass(slots=True)
@@ -97,7 +104,8 @@ class SessionTable:
         self._by_member: dict[bytes, list[Session]] = {}
         self._by_tag: dict[bytes, Session] = {}
         self._keys: set[bytes] = set()
-        self._foreseen: dict[bytes, _Foreseen] = {}
+        self._coming: list[bytes] = []  # what was foreseen, and in the same order what it is
+        self._foreseen: list[_Foreseen | None] = []
 
     def __len__(self) -> int:
         return len(self._sessions)
@@ -124,63 +132,65 @@ class SessionTable:
     def foresee(self, data: Sequence[bytes]) -> None:
         """Open and check at once what open sessions claim of several commits to come.
 
-        Only a cache: what an envelope holds under a session is the same whenever it is opened, and
-        `open_commit` still decides which session claims it in its turn. Whatever is not plain
-        (openings, odd encodings, what does not open) waits for `open_commit` altogether.
+        Only a cache for the commits that come next, in this order: what an envelope holds under a
+        session is the same whenever it is opened, and `open_commit` still decides which session
+        claims it in its turn. Whatever is not plain (openings, odd encodings, what does not open)
+        waits for `open_commit` altogether.
         """
-        tags = envelopes.tags_of(data, self._context.epoch)
+        self._coming, self._foreseen = list(data), [None] * len(data)
         claimed = [
-            (item, tag, session)
-            for item, tag in zip(data, tags, strict=True)
+            (place, tag, session)
+            for place, tag in enumerate(envelopes.tags_of(data, self._context.epoch))
             if tag is not None and (session := self._by_tag.get(tag)) is not None
         ]
+        if not claimed:
+            return
+        places, tags, sessions = zip(*claimed, strict=True)
+        tag_keys, up_keys, members = zip(*[session.opener for session in sessions], strict=True)
         statuses, numbers, bodies, ids, proofs = envelopes.open_events(
             self._context.aead,
             self._context.network,
             self._context.epoch,
-            [item for item, _, _ in claimed],
-            [session.keys.tag for _, _, session in claimed],
-            [session.keys.up for _, _, session in claimed],
-            [session.record.member for _, _, session in claimed],
+            [data[place] for place in places],
+            tag_keys,
+            up_keys,
+            members,
         )
         identifiers = blake2b.split(ids)
-        verdicts = _verdicts([session for _, _, session in claimed], identifiers, statuses, proofs)
-        self._foreseen = {
-            item: (
-                session,
-                MemberEvent(
-                    tag,
-                    session.record.member,
-                    number,
-                    body,
-                    identifier,
-                    "" if good else "bad-signature",
-                ),
-            )
-            for (item, tag, session), status, number, body, identifier, good in zip(
-                claimed, statuses, numbers, bodies, identifiers, verdicts, strict=True
-            )
-            if status == envelopes.GOOD
-        }
+        verdicts = _verdicts(members, identifiers, statuses, proofs)
+        refusals = ["" if good else "bad-signature" for good in verdicts]
+        events = map(MemberEvent, tags, members, numbers, bodies, identifiers, refusals)
+        for place, session, event, status in zip(places, sessions, events, statuses, strict=True):
+            if status == envelopes.GOOD:
+                self._foreseen[place] = (session, event)
 
     def open_commit(
         self, commit: int, data: Sequence[bytes], last_of: LastOf, admit: Admit
     ) -> OpenedCommit:
         """Open everything that commit number `commit` carries."""
         result = OpenedCommit()
-        foreseen = [self._foreseen.get(item) for item in data]
+        foreseen = self._take_foreseen(data)
         others = [item for item, known in zip(data, foreseen, strict=True) if known is None]
         rest = iter(self._open_others(commit, others, last_of, admit, result))
-        by_tag = self._by_tag
+        by_tag, events = self._by_tag, result.events
         for item, known in zip(data, foreseen, strict=True):
             if known is None:
                 self._collect(next(rest), result)
             elif by_tag.get(known[1].tag) is known[0]:
-                result.events.append(known[1])
+                events.append(known[1])
             else:  # its session went meanwhile
                 for candidate in self._open_others(commit, [item], last_of, admit, result):
                     self._collect(candidate, result)
         return result
+
+    def _take_foreseen(self, data: Sequence[bytes]) -> Sequence[_Foreseen | None]:
+        """What was foreseen of the next envelopes, if these are they."""
+        count = len(data)
+        coming, foreseen = self._coming[:count], self._foreseen[:count]
+        if coming != list(data):
+            return [None] * count
+        del self._coming[:count], self._foreseen[:count]
+        return foreseen
 
     def _open_others(
         self,
@@ -396,15 +406,14 @@ class SessionTable:
 
 
 def _verdicts(
-    sessions: list[Session], identifiers: list[bytes], statuses: bytes, proofs: bytes
+    members: Sequence[bytes], identifiers: list[bytes], statuses: bytes, proofs: bytes
 ) -> list[bool]:
-    """Whether each event is signed by its session's member; False where there is no event."""
-    messages = b"".join([hashing.EVENT + identifier for identifier in identifiers])
+    """Whether each event is signed by its member; False where there is no event."""
+    messages = hashing.EVENT + hashing.EVENT.join(identifiers)
     size = len(hashing.EVENT) + hashing.DIGEST_BYTES
     offsets = array("q", range(0, len(messages), size))
     lengths = array("q", [size if status == envelopes.GOOD else -1 for status in statuses])
-    publics = b"".join([session.record.member for session in sessions])
-    return signatures.verify_arena(publics, proofs, Arena(messages, offsets, lengths))
+    return signatures.verify_arena(b"".join(members), proofs, Arena(messages, offsets, lengths))
 
 
 def _parse_event(plaintext: bytes) -> Event:
