@@ -60,7 +60,7 @@ class Context:
         self._state = state
         self._commit = commit
         self._seed_key = seed_key
-        self._writes: dict[bytes, bytes | None] = {}
+        self._writes: dict[bytes, bytes | None] = {}  # under their keys in the state
         self.member = b""
         self.position = 0
 
@@ -89,27 +89,22 @@ class Context:
 
     def get(self, key: bytes) -> bytes | None:
         """The value of a key, or None; this event's own writes included."""
-        if key in self._writes:
-            return self._writes[key]
-        return self._state.get(APP + key)
+        key = APP + key
+        return self._writes[key] if key in self._writes else self._state.get(key)
 
     def put(self, key: bytes, value: bytes) -> None:
         """Set a key; MemberFault `oversized` when key or value is too long."""
         if len(key) >= limits.MAX_KEY_BYTES or len(value) > limits.MAX_VALUE_BYTES:
             raise MemberFault("oversized", "a key or value is longer than the state takes")
-        self._writes[key] = value
+        self._writes[APP + key] = value
 
     def delete(self, key: bytes) -> None:
         """Remove a key, if it is there."""
-        self._writes[key] = None
+        self._writes[APP + key] = None
 
     def keep(self) -> None:
         """Hand the writes to the state; the host calls it when the app accepted."""
-        for key, value in self._writes.items():
-            if value is None:
-                self._state.delete(APP + key)
-            else:
-                self._state.put(APP + key, value)
+        self._state.write(self._writes)
 
 
 class App(Protocol):

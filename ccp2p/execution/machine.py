@@ -146,8 +146,7 @@ class StateMachine:
         self._enter_epoch(commit.epoch)
         run = Run(self._app, self._host, self._state, self._salt_key, commit, self._sequences)
         run.is_last = is_last
-        for event in events:
-            run.take(event)
+        run.take(events)
         advanced = self._sequences.write()
         leaves = self._outcomes.apply(commit.index, run.executed)
         buckets = self._state.flush(commit.epoch, commit.index)

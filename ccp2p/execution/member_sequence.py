@@ -134,7 +134,7 @@ class MemberSequence:
             start = number * _CHUNK
             end = start + _CHUNK if number < newest else last
             kept = len(outcomes) - last
-            chunk = codec.encode(_Chunk(end, tuple(outcomes[kept + start : kept + end])))
+            chunk = codec.encode((end, outcomes[kept + start : kept + end]))  # a _Chunk, unbuilt
             state.put(MEMBER + member + _SLOTS[number % _RING], chunk)
         if self._held or self._has_held_record:
             self._write_held(state, member)

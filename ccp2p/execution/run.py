@@ -1,8 +1,10 @@
 """One commit on its way through the state machine: events executed, held, answered or refused."""
 
+from collections.abc import Iterable
+
 from ccp2p.execution.app import DETERMINISTIC_MISTAKES, App, Context
 from ccp2p.execution.host import Host
-from ccp2p.execution.member_sequence import MemberSequence, MemberSequences
+from ccp2p.execution.member_sequence import Held, MemberSequence, MemberSequences
 from ccp2p.execution.state import State
 from ccp2p.model import codec, limits
 from ccp2p.model.commit import Commit
@@ -36,23 +38,25 @@ class Run:
         self.outcomes: list[tuple[bytes, Outcome]] = []
         self.executed: list[tuple[bytes, bytes]] = []
 
-    def take(self, event: MemberEvent) -> None:
-        """Bring one event to its outcome, or hold it."""
-        if event.refusal:
-            self._refuse(event, "denied", event.refusal)
-            return
-        numbers = self._sequences.of(event.member)
-        ahead = event.sequence - numbers.last
-        if event.sequence == 0:
-            self._greet(numbers, event)
-        elif ahead == 1:
-            self._execute(numbers, event.member, event.tag, event.identifier, event.body)
-            while held := numbers.take_next():
-                self._execute(numbers, event.member, held.tag, held.identifier, held.body)
-        elif ahead > 1:
-            self._hold(numbers, event)
-        else:
-            self._repeat(numbers, event)
+    def take(self, events: Iterable[MemberEvent]) -> None:
+        """Bring each event in turn to its outcome, or hold it."""
+        sequence_of, execute = self._sequences.of, self._execute
+        for event in events:
+            if event.refusal:
+                self._refuse(event, "denied", event.refusal)
+                continue
+            numbers = sequence_of(event.member)
+            ahead = event.sequence - numbers.last
+            if event.sequence == 0:
+                self._greet(numbers, event)
+            elif ahead == 1:
+                execute(numbers, event.member, event)
+                while held := numbers.take_next():
+                    execute(numbers, event.member, held)
+            elif ahead > 1:
+                self._hold(numbers, event)
+            else:
+                self._repeat(numbers, event)
 
     def _greet(self, numbers: MemberSequence, event: MemberEvent) -> None:
         """Number 0 executes nothing: it makes a member known and tells its last number."""
@@ -76,20 +80,19 @@ class Run:
         else:
             self._refuse(event, known, "")
 
-    def _execute(
-        self, numbers: MemberSequence, member: bytes, tag: bytes, identifier: bytes, body: bytes
-    ) -> None:
-        status, answer = self._answer(member, body)
-        outcome = Outcome(identifier, status, self._commit.index, len(self.outcomes), answer)
+    def _execute(self, numbers: MemberSequence, member: bytes, event: MemberEvent | Held) -> None:
+        place = len(self.outcomes)
+        status, answer = self._answer(member, event.body, place)
+        outcome = Outcome(event.identifier, status, self._commit.index, place, answer)
         encoded = codec.encode(outcome)
         numbers.executed(encoded)
-        self.outcomes.append((tag, outcome))
-        self.executed.append((identifier, encoded))
+        self.outcomes.append((event.tag, outcome))
+        self.executed.append((event.identifier, encoded))
 
-    def _answer(self, member: bytes, body: bytes) -> tuple[Status, bytes]:
+    def _answer(self, member: bytes, body: bytes, place: int) -> tuple[Status, bytes]:
         """The app, or the host, on one event: all of its writes, or none."""
         context = self._context
-        context.begin(member, len(self.outcomes))
+        context.begin(member, place)
         try:
             if is_for_host(body):
                 answer = self._host.execute(self._state, member, body, self._commit, self.is_last)

@@ -8,7 +8,7 @@ would grind keys into one bucket and slow everyone down.
 """
 
 from collections import OrderedDict, deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from hashlib import blake2b
 from typing import Final
 
@@ -74,6 +74,10 @@ class State:
     def delete(self, key: bytes) -> None:
         """Remove a key, as of the next flush; reads see it at once."""
         self._written[key] = None
+
+    def write(self, writes: Mapping[bytes, bytes | None]) -> None:
+        """Several of both at once: None removes a key."""
+        self._written.update(writes)
 
     def flush(self, epoch: int, commit: int) -> dict[int, bytes]:
         """Fold the writes of one commit into buckets and root; the changed buckets, encoded.
@@ -167,16 +171,16 @@ class State:
 
     def _borrow_all(self, indices: Sequence[int]) -> list[bytes]:
         """Buckets taken out of the cache to be changed; `flush` puts the new ones in."""
-        cache, found, freed = self._cache, [], 0
-        for index in indices:
-            data = cache.pop(index, None)
-            if data is None:
-                data = self._read(index)
-            else:
-                freed += len(data) + _CACHED_BYTES
-            found.append(data)
-        self._cached_bytes -= freed
-        return found
+        pop, is_empty = self._cache.pop, self._tree.is_empty
+        cached = [pop(index, None) for index in indices]
+        taken = [data for data in cached if data is not None]
+        self._cached_bytes -= sum(map(len, taken)) + _CACHED_BYTES * len(taken)
+        if len(taken) == len(cached):
+            return taken
+        return [
+            data if data is not None else b"" if is_empty(index) else self._read(index)
+            for index, data in zip(indices, cached, strict=True)
+        ]
 
     def _keep(self, index: int, data: bytes) -> None:
         self._cache[index] = data
@@ -189,13 +193,12 @@ class State:
             self._cached_bytes -= len(evicted) + _CACHED_BYTES
 
     def _read(self, index: int) -> bytes:
-        expected = self._tree.leaf(index)
-        if expected == hashing.ZERO_DIGEST:
+        if self._tree.is_empty(index):
             return b""
         data = self._not_stored(index)
         if data is None:
             data = self._load_bucket(index) or b""
-        if _digest(data, LocalFault) != expected:
+        if _digest(data, LocalFault) != self._tree.leaf(index):
             raise LocalFault("state-mismatch", "the disk returned another state than was written")
         return data
 

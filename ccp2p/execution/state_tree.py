@@ -33,6 +33,10 @@ class StateTree:
         """The hash of bucket `index`; ZERO_DIGEST when it is empty."""
         return bytes(self._levels[0][index * DIGEST_BYTES : (index + 1) * DIGEST_BYTES])
 
+    def is_empty(self, index: int) -> bool:
+        """Whether bucket `index` has no entry."""
+        return self._levels[0].startswith(ZERO_DIGEST, index * DIGEST_BYTES)
+
     def update(self, indices: Sequence[int], leaves: bytes) -> None:
         """Set bucket hashes, indices ascending, and all above; a shared node is hashed once."""
         self.root = buckets.update_tree(self._levels, indices, leaves) or self.root
@@ -44,7 +48,7 @@ class StateTree:
             if self._group(self._levels[0], group) != _EMPTY_GROUP:
                 first = group * _ARITY
                 indices = range(first, first + _ARITY)
-                found += [index for index in indices if self.leaf(index) != ZERO_DIGEST]
+                found += [index for index in indices if not self.is_empty(index)]
         return found
 
     def proof(self, index: int) -> tuple[bytes, ...]:

@@ -10,6 +10,7 @@ record has had one, and the record goes.
 import struct
 from collections import deque
 from collections.abc import Iterator, Mapping
+from itertools import chain
 from typing import Final
 
 from ccp2p.model import limits
@@ -86,8 +87,8 @@ class BucketJournal:
 
 def encode(changed: Mapping[int, bytes]) -> bytes:
     """One record: number, length and bytes of each bucket."""
-    rows = ((_row.pack(index, len(data)), data) for index, data in changed.items())
-    return b"".join([part for row in rows for part in row])
+    heads = map(_row.pack, changed.keys(), map(len, changed.values()))
+    return b"".join(chain.from_iterable(zip(heads, changed.values(), strict=True)))
 
 
 def decode(record: bytes) -> Iterator[tuple[int, bytes]]:
