@@ -103,7 +103,6 @@ def _measure(options: argparse.Namespace, folder: Path) -> dict[str, float]:
         salt_key=b"s" * 32,
         load_bucket=store.bucket,
         protocol=1,
-        checkpoint_interval=64,
     )
     table = SessionTable(CONTEXT, epoch_key)
     node = Node(store, machine, table)

@@ -52,9 +52,9 @@ class StateMachine:
     """An empty machine; `restore` gives it the state of a store.
 
     `app` is a name in `apps.APPS`, `salt_key` the epoch's secret for salts (32 bytes),
-    `load_bucket` reads a stored bucket, `protocol` is the epoch record's version and
-    `checkpoint_interval` the genesis parameter, in commits. `governors` are the epoch's,
-    `member_invite` and `node_invite` the digests of the genesis's standing invites.
+    `load_bucket` reads a stored bucket and `protocol` is the epoch record's version. `governors`
+    are the epoch's, `member_invite` and `node_invite` the digests of the genesis's standing
+    invites.
     """
 
     def __init__(
@@ -65,7 +65,6 @@ class StateMachine:
         salt_key: bytes,
         load_bucket: Callable[[int], bytes | None],
         protocol: int,
-        checkpoint_interval: int,
         governors: Governors = NOBODY,
         member_invite: bytes = b"",
         node_invite: bytes = b"",
@@ -80,7 +79,7 @@ class StateMachine:
         self._state = State(
             network=network, salt_key=salt_key, load_bucket=load_bucket, cache_bytes=cache_bytes
         )
-        self._outcomes = OutcomeTree(self._state, salt_key, checkpoint_interval)
+        self._outcomes = OutcomeTree(self._state, salt_key)
         self._sequences = MemberSequences(self._state, 0)
         self._sessions: dict[bytes, SessionRecord] = {}
         self.roster: bytes | None = (
@@ -94,7 +93,7 @@ class StateMachine:
 
     @property
     def outcomes_root(self) -> bytes:
-        """The root over the outcomes since the last checkpoint."""
+        """The root over the outcomes of the epoch."""
         return self._outcomes.root
 
     def restore(

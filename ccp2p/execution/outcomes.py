@@ -1,8 +1,9 @@
-"""The Merkle tree over the outcomes of a checkpoint interval, and proofs from it.
+"""The Merkle tree over the outcomes of an epoch, and proofs from it.
 
-The tree is that of RFC 6962: nodes pair up, an odd one is promoted. Its peaks are kept in the
-state, so a node that restarts within an interval computes the same root. Leaves are handed to the
-caller, who keeps those of recent intervals and gives them back to prove an outcome.
+The tree is that of RFC 6962: nodes pair up, an odd one is promoted. It grows through the epoch, so
+every later checkpoint covers an outcome, and CLOSE the last ones, whatever became of the votes for
+those between. Its peaks are kept in the state, so a node that restarts computes the same root.
+Leaves are handed to the caller, who keeps recent ones and gives them back to prove an outcome.
 """
 
 from collections.abc import Iterable
@@ -33,7 +34,7 @@ class OutcomeProof(Wire, frozen=True):
     path: tuple[bytes, ...]
 
 
-class _Peaks(Wire, frozen=True):
+class Peaks(Wire, frozen=True):
     """The roots of the perfect subtrees over `count` leaves, largest first."""
 
     count: int = 0
@@ -41,58 +42,62 @@ class _Peaks(Wire, frozen=True):
 
 
 class Leaves(Wire, frozen=True):
-    """Leaves of executed outcomes, in order: event ids (32 bytes each), salts (16), hashes (32)."""
+    """Leaves of executed outcomes, in order: event ids (32 bytes each), salts (16), hashes (32).
 
+    `before` are the peaks over all leaves of the epoch before these.
+    """
+
+    before: Peaks = Peaks()
     events: bytes = b""
     salts: bytes = b""
     digests: bytes = b""
 
 
-class Interval:
-    """All leaves of the interval that ended with `commit` of `epoch`, a commit's after another."""
+class Stretch:
+    """All leaves of an epoch from some commit up to the one at `end`, a commit's after another."""
 
-    def __init__(self, epoch: int, commit: int, parts: Iterable[Leaves]) -> None:
-        self._end = (epoch, commit)
+    def __init__(self, epoch: int, end: int, parts: Iterable[Leaves]) -> None:
+        self._end = (epoch, end)
         kept = list(parts)
+        before = kept[0].before if kept else Peaks()
         events = b"".join(part.events for part in kept)
         self._salts = b"".join(part.salts for part in kept)
+        self._first = before.count
         self._places = {_row(events, at, _EVENT_BYTES): at for at in range(_count(events))}
-        self._levels = [b"".join(part.digests for part in kept)]
-        while len(self._levels[-1]) > DIGEST_BYTES:
-            self._levels.append(_next_level(self._levels[-1]))
+        self._levels = _levels(before, b"".join(part.digests for part in kept))
 
     @property
     def root(self) -> bytes:
-        """The root over all leaves; ZERO_DIGEST when there is none."""
-        return self._levels[-1] or ZERO_DIGEST
+        """The root over all leaves of the epoch up to `end`; ZERO_DIGEST when there is none."""
+        return self._levels[-1][1] or ZERO_DIGEST
 
     def prove(self, event: bytes) -> OutcomeProof | None:
-        """The proof of an executed event under `root`; None when it is not of this interval."""
-        index = self._places.get(event)
-        if index is None:
+        """The proof of an executed event under `root`; None when it is not of this stretch."""
+        place = self._places.get(event)
+        if place is None:
             return None
-        path, at = [], index
-        for level in self._levels[:-1]:
-            sibling = _row(level, at ^ 1, DIGEST_BYTES)
+        index = at = self._first + place
+        path = []
+        for start, level in self._levels[:-1]:
+            sibling = _row(level, (at ^ 1) - start, DIGEST_BYTES)
             if sibling:
                 path.append(sibling)
             at >>= 1
-        salt = _row(self._salts, index, _SALT_BYTES)
-        return OutcomeProof(*self._end, index, len(self._places), salt, tuple(path))
+        salt = _row(self._salts, place, _SALT_BYTES)
+        return OutcomeProof(*self._end, index, self._first + len(self._places), salt, tuple(path))
 
 
 class OutcomeTree:
-    """The root over the running interval."""
+    """The root over the running epoch."""
 
-    def __init__(self, state: State, salt_key: bytes, interval_commits: int) -> None:
+    def __init__(self, state: State, salt_key: bytes) -> None:
         self._state = state
-        self._interval_commits = interval_commits
         self.set_salt_key(salt_key)
         self.resume(None)
 
     @property
     def root(self) -> bytes:
-        """The root over the running interval; ZERO_DIGEST while it is empty."""
+        """The root over the running epoch; ZERO_DIGEST while it is empty."""
         digests = self._peaks.digests
         if not digests:
             return ZERO_DIGEST
@@ -107,14 +112,14 @@ class OutcomeTree:
 
     def resume(self, data: bytes | None) -> None:
         """Go on from the peaks that the state holds under `KEY`, or from nothing."""
-        self._peaks = codec.decode(data, _Peaks, _MAX_PEAKS_BYTES, LocalFault) if data else _Peaks()
+        self._peaks = codec.decode(data, Peaks, _MAX_PEAKS_BYTES, LocalFault) if data else Peaks()
 
     def apply(self, commit: int, outcomes: list[tuple[bytes, bytes]]) -> Leaves:
-        """Append a commit's executed outcomes, (event id, encoded outcome), to its interval."""
+        """Append a commit's executed outcomes: (event id, encoded outcome)."""
         before = self._peaks
-        if (commit - 1) % self._interval_commits == 0:
-            self._peaks = _Peaks()
-        leaves = Leaves()
+        if commit == 1:
+            self._peaks = Peaks()
+        leaves = Leaves(self._peaks)
         if outcomes:
             leaves = self._leaves(outcomes)
             self._peaks = _append(self._peaks, leaves.digests)
@@ -134,7 +139,7 @@ class OutcomeTree:
                 for salt, (event, encoded) in zip(salts, outcomes, strict=True)
             ],
         )
-        return Leaves(b"".join(events), b"".join(salts), digests)
+        return Leaves(self._peaks, b"".join(events), b"".join(salts), digests)
 
 
 def verify_outcome(root: bytes, outcome: Outcome, proof: OutcomeProof) -> bool:
@@ -161,7 +166,7 @@ def _node(left: bytes, right: bytes) -> bytes:
     return hashing.digest(hashing.TREE, left + right)
 
 
-def _append(peaks: _Peaks, leaves: bytes) -> _Peaks:
+def _append(peaks: Peaks, leaves: bytes) -> Peaks:
     """Add leaves: at each height, two neighbours pair up and an odd one becomes a peak."""
     total = peaks.count + len(leaves) // DIGEST_BYTES
     before = list(peaks.digests)
@@ -175,7 +180,7 @@ def _append(peaks: _Peaks, leaves: bytes) -> _Peaks:
             row = row[:-DIGEST_BYTES]
         row = blake2b.digest_rows(hashing.TREE, row, 2 * DIGEST_BYTES)
         height += 1
-    return _Peaks(total, tuple(reversed(after)))
+    return Peaks(total, tuple(reversed(after)))
 
 
 def _row(rows: bytes, index: int, size: int) -> bytes:
@@ -187,6 +192,17 @@ def _count(events: bytes) -> int:
     return len(events) // _EVENT_BYTES
 
 
-def _next_level(level: bytes) -> bytes:
-    even = len(level) - len(level) % (2 * DIGEST_BYTES)
-    return blake2b.digest_rows(hashing.TREE, level[:even], 2 * DIGEST_BYTES) + level[even:]
+def _levels(before: Peaks, leaves: bytes) -> list[tuple[int, bytes]]:
+    """(index of the first node, nodes) of each level, leaves first, as far as they are known."""
+    peaks, levels, row = list(before.digests), list[tuple[int, bytes]](), leaves
+    width, height = before.count + len(leaves) // DIGEST_BYTES, 0
+    while True:
+        start = before.count >> height
+        if start & 1:
+            start, row = start - 1, peaks.pop() + row
+        levels.append((start, row))
+        if width <= 1:
+            return levels
+        even = len(row) - len(row) % (2 * DIGEST_BYTES)
+        row = blake2b.digest_rows(hashing.TREE, row[:even], 2 * DIGEST_BYTES) + row[even:]
+        width, height = (width + 1) >> 1, height + 1

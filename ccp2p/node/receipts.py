@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import TypeVar
 
 from ccp2p.execution.checkpoints import checkpoint_of_close, due_checkpoint
-from ccp2p.execution.outcomes import Interval, Leaves
+from ccp2p.execution.outcomes import Leaves, Stretch
 from ccp2p.model import codec, limits
 from ccp2p.model.checkpoint import Certified
 from ccp2p.model.codec import Wire
@@ -26,7 +26,7 @@ T = TypeVar("T")
 
 _NEWEST = "checkpoint"
 _IMAGE = "image"
-_CACHED_INTERVALS = 2  # who waits for one checkpoint asks right after it
+_CACHED_STRETCHES = 2  # who waits for one checkpoint asks right after it
 
 
 class _Image(Wire, frozen=True):
@@ -89,8 +89,9 @@ class Prover:
         self._store = store
         self._network = network
         self._interval = interval
+        self._kept_commits = limits.KEPT_CHECKPOINTS * interval
         self._records = records
-        self._intervals: dict[tuple[int, int], Interval] = {}
+        self._stretches: dict[tuple[int, int, int], Stretch] = {}
 
     def prove(self, member: bytes, asked: Prove) -> Proof:
         """The proof of an executed event of `member` under a certified checkpoint.
@@ -99,9 +100,11 @@ class Prover:
         `not-yet` when no checkpoint covers it so far, `gone` when this node kept too little.
         """
         due = due_checkpoint(asked.commit, self._interval)
-        certified = self._closed(asked.epoch, due) or self._certified(asked.epoch, due)
-        interval = self._load(certified)
-        proof = interval.prove(event_id(self._network, member, asked.sequence, asked.body))
+        certified = self._covering(asked.epoch, due)
+        if not any(self._leaves(asked.epoch, (asked.commit,))):
+            raise MemberFault("gone", "this node kept nothing of what that commit executed")
+        stretch = self._load(certified, due - self._interval + 1)
+        proof = stretch.prove(event_id(self._network, member, asked.sequence, asked.body))
         if proof is None:
             raise MemberFault("unknown-event", "no such event of this member was executed there")
         return Proof(certified, codec.encode(proof))
@@ -117,38 +120,35 @@ class Prover:
             page.append(signed)
         return Records(tuple(page))
 
-    def _closed(self, epoch: int, due: int) -> Certified | None:
-        """The checkpoint of an epoch's CLOSE, when that came before the one that is due."""
-        following = self._records()[epoch + 1 : epoch + 2]
-        for signed in following:
-            checkpoint = checkpoint_of_close(parse_record(signed.record))
-            if checkpoint.commit < due:
-                return Certified(checkpoint, ())
-        return None
+    def _covering(self, epoch: int, due: int) -> Certified:
+        """The first kept checkpoint of `epoch` from commit `due` on, or its CLOSE.
 
-    def _certified(self, epoch: int, commit: int) -> Certified:
+        Votes may come too late for a checkpoint; each later one, and CLOSE, covers what it would.
+        """
+        for commit in range(due, due + self._kept_commits, self._interval):
+            kept = _read(self._store, _checkpoint_name(epoch, commit, self._interval), Certified)
+            if kept is not None and _place(kept) == (epoch, commit):
+                return kept
+        for signed in self._records()[epoch + 1 : epoch + 2]:
+            return Certified(checkpoint_of_close(parse_record(signed.record)), ())
         newest = _read(self._store, _NEWEST, Certified)
-        name = _checkpoint_name(epoch, commit, self._interval)
-        kept = _read(self._store, name, Certified)
-        if kept is not None and _place(kept) == (epoch, commit):
-            return kept
-        if newest is None or _place(newest) < (epoch, commit):
+        if newest is None or _place(newest) < (epoch, due):
             raise MemberFault("not-yet", "no certified checkpoint covers this event yet")
         raise MemberFault("gone", "this node keeps no checkpoint of that time any more")
 
-    def _load(self, certified: Certified) -> Interval:
-        epoch, end = place = _place(certified)
-        interval = self._intervals.get(place)
-        if interval is None:
-            first = due_checkpoint(end, self._interval) - self._interval + 1
-            commits = range(first, end + 1)
-            interval = Interval(epoch, end, self._leaves(epoch, commits))
-            if interval.root != certified.checkpoint.outcomes_root:
+    def _load(self, certified: Certified, first: int) -> Stretch:
+        epoch, end = _place(certified)
+        place = (epoch, first, end)
+        stretch = self._stretches.get(place)
+        if stretch is None:
+            commits = range(max(first, end - self._kept_commits + 1), end + 1)
+            stretch = Stretch(epoch, end, self._leaves(epoch, commits))
+            if stretch.root != certified.checkpoint.outcomes_root:
                 raise MemberFault("gone", "this node did not keep all outcomes of that time")
-            while len(self._intervals) >= _CACHED_INTERVALS:
-                del self._intervals[next(iter(self._intervals))]
-            self._intervals[place] = interval
-        return interval
+            while len(self._stretches) >= _CACHED_STRETCHES:
+                del self._stretches[next(iter(self._stretches))]
+            self._stretches[place] = stretch
+        return stretch
 
     def _leaves(self, epoch: int, commits: Iterable[int]) -> Iterable[Leaves]:
         for commit in commits:

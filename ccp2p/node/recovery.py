@@ -43,7 +43,6 @@ def recovered_state(
         salt_key=secrets.salt_key,
         load_bucket=store.bucket,
         protocol=record.protocol,
-        checkpoint_interval=genesis.parameters.checkpoint_interval,
         governors=Governors(record.governors, record.governor_threshold, check_policy),
         member_invite=genesis.member_invite,
         node_invite=genesis.node_invite,

@@ -16,12 +16,8 @@ from ccp2p.client.receipts import Ordered, Wait
 from ccp2p.client.session import MemberSession
 from ccp2p.crypto.signatures import SigningKey
 from ccp2p.devnet.process import NodeProcess
-from ccp2p.execution.checkpoints import due_checkpoint
 from ccp2p.execution.receipts import Receipt
-from ccp2p.model import codec
-from ccp2p.model.epoch import parse_record
-from ccp2p.model.errors import Denied, Fault, fault_in
-from ccp2p.model.member_protocol import ListRecords, Records
+from ccp2p.model.errors import Fault, fault_in
 from ccp2p.model.ticket import Ticket, parse_ticket
 from tests.cli.conftest import Member
 
@@ -37,7 +33,6 @@ class Resident:
         self.session = session
         self.said: list[Ordered] = []
         self.receipts: list[Receipt] = []
-        self.unproven: list[Ordered] = []
         self.is_silent = False
         self._heard = trio.Event()
 
@@ -55,17 +50,12 @@ class Resident:
                 await self._heard.wait()
                 continue
             ordered = self.said[self._collected]
-            try:
-                self.receipts.append(await receipts.fetch(self.session, ordered, Wait(TIMEOUT_MS)))
-            except Denied as refusal:
-                if refusal.code != "gone":
-                    raise
-                self.unproven.append(ordered)
+            self.receipts.append(await receipts.fetch(self.session, ordered, Wait(TIMEOUT_MS)))
             self._tell()
 
     @property
     def _collected(self) -> int:
-        return len(self.receipts) + len(self.unproven)
+        return len(self.receipts)
 
     def _tell(self) -> None:
         self._heard.set()
@@ -262,7 +252,6 @@ async def assert_one_story(life: Life, resident: Resident) -> None:
     network = life.ticket.network
     verified = [receipts.verify(receipt, network) for receipt in resident.receipts]
     assert all(verification.passed for verification in verified)
-    await assert_only_cut_off(resident)
     assert {ordered.epoch for ordered in resident.said} == {0, 1, 2, 3, 4, 5}
     life.note(f"{len(told)} messages, {len(resident.receipts)} receipts")
 
@@ -279,13 +268,3 @@ async def assert_one_story(life: Life, resident: Resident) -> None:
         assert "equivocation" not in log
         assert "at fault" not in log
         assert "Traceback" not in log
-
-
-async def assert_only_cut_off(resident: Resident) -> None:
-    """What has no receipt lies under an epoch's last checkpoint, whose votes CLOSE cut off."""
-    answer = await resident.session.ask(ListRecords(0))
-    records = codec.decode(answer, Records, len(answer)).records
-    interval = resident.session.verified.genesis.parameters.checkpoint_interval
-    for ordered in resident.unproven:
-        due = due_checkpoint(ordered.outcome.commit, interval)
-        assert due <= parse_record(records[ordered.epoch + 1].record).close_commit < due + interval

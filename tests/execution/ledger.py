@@ -39,8 +39,8 @@ def commit_at(index: int, epoch: int = 0) -> Commit:
 class Ledger:
     """A machine, the buckets it stored, and everyone's next sequence number."""
 
-    def __init__(self, app: str = "rooms", *, interval: int = 64, cache_bytes: int = 1 << 20):
-        self._settings = {"app": app, "checkpoint_interval": interval, "cache_bytes": cache_bytes}
+    def __init__(self, app: str = "rooms", *, cache_bytes: int = 1 << 20):
+        self._settings = {"app": app, "cache_bytes": cache_bytes}
         self.disk: dict[int, bytes] = {}
         self.loads = 0
         self.index = 0

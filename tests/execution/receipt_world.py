@@ -8,7 +8,7 @@ from msgspec.structs import replace
 from ccp2p.crypto.signatures import SigningKey
 from ccp2p.execution.apps.kv_protocol import Put, Read, Request
 from ccp2p.execution.checkpoints import checkpoint_of
-from ccp2p.execution.outcomes import Interval
+from ccp2p.execution.outcomes import Stretch
 from ccp2p.execution.receipts import Receipt, Verification, verify
 from ccp2p.membership.founding import record_zero
 from ccp2p.model import codec
@@ -128,7 +128,7 @@ class World:
 
     def receipt(self, number: int = 5, epoch: int = 0, value: bytes = b"v") -> Receipt:
         """The receipt of event `number` of ann, who writes 1 to 6 and then reads in 7."""
-        ledger = Ledger("kv", interval=8)
+        ledger = Ledger("kv")
         if epoch:
             ledger.begin_epoch(b"t" * 32)
         bodies = [codec.encode(Request(Put(b"k", value + b"%d" % n))) for n in range(1, 7)]
@@ -138,10 +138,10 @@ class World:
         applied += [ledger.apply() for _ in range(6)]
         end = applied[-1]
         checkpoint = checkpoint_of(self.network, commit_at(8, epoch), end)
-        interval = Interval(epoch, 8, [each.leaves for each in applied])
+        stretch = Stretch(epoch, 8, [each.leaves for each in applied])
         outcomes = [outcome for each in applied for _, outcome in each.outcomes]
         outcome = outcomes[number - 1]
-        proof = interval.prove(outcome.event)
+        proof = stretch.prove(outcome.event)
         assert proof is not None
         return Receipt(
             genesis=codec.encode(self.genesis),

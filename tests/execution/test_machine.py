@@ -4,7 +4,7 @@ from ccp2p.execution import apps
 from ccp2p.execution.app import Context, View
 from ccp2p.execution.apps.kv_protocol import Get, Put, Query, Request, Value
 from ccp2p.execution.machine import StateMachine
-from ccp2p.execution.outcomes import Interval, verify_outcome
+from ccp2p.execution.outcomes import Stretch, verify_outcome
 from ccp2p.model import codec
 from ccp2p.model.errors import LocalFault, MemberFault
 from ccp2p.model.hashing import ZERO_DIGEST
@@ -113,7 +113,7 @@ def busy(ledger: Ledger, commits: int, first: int = 1):
 
 
 def test_a_restart_at_any_commit_changes_no_root_and_no_bucket():
-    steady, restarting = Ledger("kv", interval=5), Ledger("kv", interval=5, cache_bytes=0)
+    steady, restarting = Ledger("kv"), Ledger("kv", cache_bytes=0)
     for number in range(1, 14):
         (expected,) = busy(steady, 1, number)
         (found,) = busy(restarting, 1, number)
@@ -124,7 +124,7 @@ def test_a_restart_at_any_commit_changes_no_root_and_no_bucket():
 
 
 def test_an_empty_commit_changes_nothing_but_the_first():
-    ledger = Ledger("kv", interval=2)
+    ledger = Ledger("kv")
     ledger.apply()
     root = ledger.machine.state_root
     applied = ledger.apply()
@@ -133,21 +133,21 @@ def test_an_empty_commit_changes_nothing_but_the_first():
 
 
 def test_every_executed_outcome_is_proved_under_its_checkpoint():
-    ledger = Ledger("kv", interval=3)
+    ledger = Ledger("kv")
     ledger.apply([event("z", 1, b"malformed"), event("z", 3, put("z", 3))])
     applied = busy(ledger, 7)
     roots = {number + 2: each.outcomes_root for number, each in enumerate(applied)}
     for first, end in ((4, 6), (7, 8)):
         commits = applied[first - 2 : end - 1]
-        interval = Interval(0, end, [each.leaves for each in commits])
-        assert interval.root == roots[end]
+        stretch = Stretch(0, end, [each.leaves for each in commits])
+        assert stretch.root == roots[end]
         for _, outcome in (answered for each in commits for answered in each.outcomes):
-            proof = interval.prove(outcome.event)
+            proof = stretch.prove(outcome.event)
             assert proof is not None
             assert verify_outcome(roots[end], outcome, proof)
             forged = type(outcome)(outcome.event, "rejected", outcome.commit, 0, b"")
             assert not verify_outcome(roots[end], forged, proof)
-        assert interval.prove(b"unknown") is None
+        assert stretch.prove(b"unknown") is None
 
 
 def session(name: str, epoch: int = 0, commit: int = 1) -> SessionRecord:
@@ -183,7 +183,6 @@ def test_an_unknown_app_or_protocol_is_refused_by_name():
         "network": NETWORK,
         "salt_key": b"s" * 32,
         "load_bucket": lambda _: None,
-        "checkpoint_interval": 1,
     }
     with pytest.raises(LocalFault, match="no app called"):
         StateMachine(app="chess", protocol=1, **settings)

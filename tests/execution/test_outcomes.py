@@ -3,7 +3,7 @@ from hashlib import blake2b
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ccp2p.execution.outcomes import Interval, Leaves, OutcomeProof, OutcomeTree, verify_outcome
+from ccp2p.execution.outcomes import Leaves, OutcomeProof, OutcomeTree, Stretch, verify_outcome
 from ccp2p.execution.state import State
 from ccp2p.model import codec
 from ccp2p.model.hashing import ZERO_DIGEST
@@ -11,32 +11,29 @@ from ccp2p.model.outcome import Outcome
 
 
 class Outcomes:
-    """A tree, and the leaves of each of its intervals as a node keeps them."""
+    """A tree, and its leaves as a node keeps them."""
 
-    def __init__(self, interval: int = 1000) -> None:
+    def __init__(self) -> None:
         state = State(network=b"n" * 32, salt_key=b"s" * 32, load_bucket=lambda _: None)
-        self.tree = OutcomeTree(state, b"s" * 32, interval)
-        self._interval = interval
+        self.tree = OutcomeTree(state, b"s" * 32)
         self._leaves: list[Leaves] = []
-        self.intervals: list[Interval] = []
+        self._end = (0, 0)
 
     def apply(self, epoch: int, commit: int, rows: list[tuple[bytes, bytes]]) -> None:
-        leaves = self.tree.apply(commit, rows)
-        if (commit - 1) % self._interval == 0:
+        if commit == 1:
             self._leaves = []
-        else:
-            self.intervals.pop()
-        self._leaves.append(leaves)
-        self.intervals.append(Interval(epoch, commit, self._leaves))
+        self._leaves.append(self.tree.apply(commit, rows))
+        self._end = (epoch, commit)
 
     @property
     def root(self) -> bytes:
-        assert self.intervals[-1].root == self.tree.root
         return self.tree.root
 
-    def prove(self, event: bytes) -> OutcomeProof | None:
-        proofs = (interval.prove(event) for interval in self.intervals)
-        return next((proof for proof in proofs if proof is not None), None)
+    def prove(self, event: bytes, first: int = 1) -> OutcomeProof | None:
+        """The proof from the leaves of commit `first` on."""
+        stretch = Stretch(*self._end, self._leaves[first - 1 :])
+        assert stretch.root == self.root
+        return stretch.prove(event)
 
 
 def outcome(number: int) -> Outcome:
@@ -106,7 +103,23 @@ def test_an_altered_proof_does_not_hold(total, data):
     assert not verify_outcome(outcomes.root, outcome(total), proof)
 
 
-def test_a_proof_follows_its_running_interval():
+@given(st.lists(st.integers(0, 9), min_size=1, max_size=8), st.data())
+@settings(max_examples=60, deadline=None)
+def test_the_leaves_from_some_commit_on_prove_the_same(counts, data):
+    outcomes, total = Outcomes(), 0
+    first = data.draw(st.integers(1, len(counts)))
+    for commit, count in enumerate(counts, 1):
+        outcomes.apply(0, commit, rows(total, total + count))
+        total += count
+    before = sum(counts[: first - 1])
+    for number in range(before, total):
+        event = outcome(number).event
+        assert outcomes.prove(event, first) == outcomes.prove(event)
+    for number in range(before):
+        assert outcomes.prove(outcome(number).event, first) is None
+
+
+def test_a_proof_follows_its_running_epoch():
     outcomes = Outcomes()
     for commit in range(1, 7):
         outcomes.apply(0, commit, rows(3 * commit, 3 * commit + 3))
@@ -115,14 +128,11 @@ def test_a_proof_follows_its_running_interval():
         assert verify_outcome(outcomes.root, outcome(3), proof)
 
 
-def test_an_interval_starts_again_after_each_checkpoint_and_each_epoch():
-    outcomes = Outcomes(interval=2)
-    roots = []
+def test_the_tree_starts_again_with_each_epoch():
+    outcomes = Outcomes()
+    counts = []
     for epoch, commit, first in ((0, 1, 0), (0, 2, 1), (0, 3, 2), (1, 1, 3), (1, 2, 4)):
         outcomes.apply(epoch, commit, rows(first, first + 1))
         proof = outcomes.prove(outcome(first).event)
-        roots.append((proof.count, outcomes.root))
-    assert [count for count, _ in roots] == [1, 2, 1, 1, 2]
-    ends = [(p.epoch, p.commit) for p in (outcomes.prove(outcome(n).event) for n in range(5))]
-    assert ends == [(0, 2), (0, 2), (0, 3), (1, 2), (1, 2)]
-    assert verify_outcome(roots[1][1], outcome(0), outcomes.prove(outcome(0).event))
+        counts.append((proof.epoch, proof.count))
+    assert counts == [(0, 1), (0, 2), (0, 3), (1, 1), (1, 2)]

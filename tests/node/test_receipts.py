@@ -3,7 +3,7 @@
 import pytest
 from msgspec.structs import replace
 
-from ccp2p.execution.outcomes import Leaves, OutcomeProof, verify_outcome
+from ccp2p.execution.outcomes import Leaves, OutcomeProof, Peaks, verify_outcome
 from ccp2p.model import codec, limits
 from ccp2p.model.checkpoint import Certified, Checkpoint, CheckpointVote
 from ccp2p.model.epoch import EpochRecord, SignedEpochRecord
@@ -117,9 +117,8 @@ def test_proofs_survive_a_restart_in_the_middle_of_an_interval():
     assert log.prover.prove(ann.member.public, Prove(0, 2, 1, BODY))
 
 
-def test_what_an_epoch_executed_last_is_certified_by_the_next_record():
-    log, ann, _ = ann_and_bob()
-    last = codec.decode(log.run().records[-1][1], CommitRecord, 1 << 16)
+def close_after(last: CommitRecord) -> SignedEpochRecord:
+    """The record of the epoch that begins after this commit."""
     record = EpochRecord(
         network=NETWORK,
         epoch=1,
@@ -131,21 +130,61 @@ def test_what_an_epoch_executed_last_is_certified_by_the_next_record():
         measurements=(),
         coin_anchor=bytes(32),
         epoch_key=bytes(32),
-        close_commit=3,
+        close_commit=last.commit.index,
         close_chain=last.commit.digest,
         state_root=last.state_root,
         outcomes_root=last.outcomes_root,
         ledger_time_ms=last.commit.ledger_time_ms,
         protocol=1,
     )
-    asked = Prove(0, 2, 1, BODY)
+    return SignedEpochRecord(codec.encode(record), ())
+
+
+def assert_proven_by_close(log: KeptLog, ann: ClientSession, asked: Prove) -> None:
+    """Nothing proves it before CLOSE, which comes now."""
+    last = codec.decode(log.run().records[-1][1], CommitRecord, 1 << 16)
     assert log.refusal(asked, ann.member.public) == "not-yet"
-    log.chain = [SignedEpochRecord(b"record 0", ()), SignedEpochRecord(codec.encode(record), ())]
+    log.chain = [SignedEpochRecord(b"record 0", ()), close_after(last)]
     proof = log.prover.prove(ann.member.public, asked)
-    assert (proof.certified.checkpoint.commit, proof.certified.signatures) == (3, ())
+    certified = proof.certified
+    assert (certified.checkpoint.commit, certified.signatures) == (last.commit.index, ())
     path = codec.decode(proof.outcome, OutcomeProof, 1 << 16)
     assert verify_outcome(last.outcomes_root, outcome_of(log, ann), path)
+
+
+def test_what_an_epoch_executed_last_is_certified_by_the_next_record():
+    log, ann, _ = ann_and_bob()
+    assert_proven_by_close(log, ann, Prove(0, 2, 1, BODY))
     assert log.prover.records(1).records == (log.chain[1],)
+
+
+def test_what_lies_under_a_checkpoint_whose_votes_close_cut_off_is_certified_by_the_record():
+    log, ann, _ = ann_and_bob()
+    log.certify(log.up_to_checkpoint().checkpoint, (0, 1))
+    assert_proven_by_close(log, ann, Prove(0, 2, 1, BODY))
+
+
+def test_what_lies_under_a_checkpoint_that_never_got_its_votes_is_proven_by_the_next_one():
+    log, ann, bob = ann_and_bob()
+    log.up_to_checkpoint()
+    log.run([bob.send(2)])
+    checkpoint = log.up_to_checkpoint().checkpoint
+    asked = Prove(0, 2, 1, BODY)
+    assert log.refusal(asked, ann.member.public) == "not-yet"
+    log.certify(checkpoint)
+    proof = log.prover.prove(ann.member.public, asked)
+    path = codec.decode(proof.outcome, OutcomeProof, 1 << 16)
+    assert proof.certified.checkpoint == checkpoint
+    assert verify_outcome(checkpoint.outcomes_root, outcome_of(log, ann), path)
+
+
+def test_a_node_that_kept_only_later_outcomes_says_that_it_cannot_prove():
+    log, ann, bob = ann_and_bob()
+    log.run([bob.send(2)])
+    log.certify(log.up_to_checkpoint().checkpoint)
+    log.store._meta.pop("outcomes/0/2")
+    assert log.refusal(Prove(0, 2, 1, BODY), ann.member.public) == "gone"
+    assert log.prover.prove(bob.member.public, Prove(0, 3, 2, BODY))
 
 
 def test_what_is_too_old_is_gone():
@@ -223,7 +262,7 @@ def test_the_next_epochs_commits_take_no_place_of_the_last_ones():
     log.store.write(Batch(epoch=1, meta=kept_checkpoint(later, INTERVAL)))
     for commit in range(1, INTERVAL + 1):
         ordered = replace(log.commit().commit, epoch=1, index=commit)
-        leaves = Leaves(bytes(32), bytes(16), bytes(32))
+        leaves = Leaves(Peaks(), bytes(32), bytes(16), bytes(32))
         log.store.write(Batch(epoch=1, meta=kept_leaves(ordered, leaves, INTERVAL)))
     log.prover = Prover(log.store, NETWORK, INTERVAL, lambda: log.chain)
     assert log.prover.prove(ann.member.public, asked) == before

@@ -87,7 +87,6 @@ class Replica:
             salt_key=b"s" * 32,
             load_bucket=lambda _: None,
             protocol=1,
-            checkpoint_interval=64,
             governors=Governors((key_of(GOVERNOR).public,), 1),
             member_invite=invite_digest(INVITE),
         )
