@@ -3,7 +3,8 @@
 Members post; a random node is killed with SIGKILL and started again, every third time on a copy
 of its folder from an earlier turn; the next one only once this one proposes again. Epochs end
 meanwhile, because the coin chain is short. At the end every node's transcript is read back and
-held against what was acknowledged. Exit code 1 unless nothing was lost, doubled or forked.
+held against what was acknowledged. Exit code 1 unless nothing was lost, doubled or forked, and
+every node could be read; then the folder with its disks and logs stays.
 
     python bench/soak.py --minutes 10 --nodes 4
 """
@@ -35,7 +36,6 @@ MEMBERS = 8
 IN_FLIGHT = 16
 TIMEOUT_MS = 120_000
 PATIENCE_S = 180
-COIN_LENGTH = 2048  # an epoch ends after four fifths of it: a minute and a half under load
 PUT_BACK_EVERY = 3
 
 
@@ -81,7 +81,7 @@ class Soak:
 
     def __init__(self, network: LocalNetwork, nursery: trio.Nursery, seed: int) -> None:
         self.network = network
-        self.kills = self.set_back = 0
+        self.kills = self.set_back = self.epoch = 0
         self._nursery = nursery
         self._random = random.Random(seed)
 
@@ -94,9 +94,8 @@ class Soak:
             await node.ended.wait()
             self.kills += 1
             await self._swap_disk(node)
-            with trio.fail_after(PATIENCE_S):
-                floor = await self._start(number)
-            say(f"killed node {number}; it votes again from round {floor['round']}")
+            floor = await self.start(number)
+            say(f"killed node {number}; it votes again from {floor['round']} of epoch {self.epoch}")
 
     async def _swap_disk(self, node: NodeProcess) -> None:
         """Put an older copy of the folder back, where there is one; else make one, at times."""
@@ -109,20 +108,23 @@ class Soak:
         elif not copy.exists():
             await trio.to_thread.run_sync(shutil.copytree, node.directory, copy)
 
-    async def _start(self, number: int) -> dict[str, Any]:
-        """Start a node on what its folder holds; returns once another has a new block of it."""
+    async def start(self, number: int) -> dict[str, Any]:
+        """Start a node on what its folder holds; its floor, once another has a new block of it."""
         node = self.network.nodes[number] = self.network.nodes[number].again()
         await self._nursery.start(node.run)
         floor = await node.wait_for("floor")
         witness = self.network.nodes[number - 1]
-        async with open_network(self.ticket_of(witness), allow_simulated=True) as client:
-            began = (await client.connections[0].status()).epoch
-            while True:
-                status = await client.connections[0].status()
-                newest = next(seat.last_round for seat in status.seats if seat.node == node.node)
-                if newest and (status.epoch, newest) >= (began, floor["round"]):
-                    return floor
-                await trio.sleep(0.1)
+        with trio.move_on_after(PATIENCE_S):
+            async with open_network(self.ticket_of(witness), allow_simulated=True) as client:
+                began = (await client.connections[0].status()).epoch
+                while True:
+                    status = await client.connections[0].status()
+                    self.epoch = max(self.epoch, status.epoch)
+                    newest = next(s.last_round for s in status.seats if s.node == node.node)
+                    if newest and (status.epoch, newest) >= (began, floor["round"]):
+                        return floor
+                    await trio.sleep(0.1)
+        raise NotCommitted(f"node {number} found {floor}, and node {witness.number} no block of it")
 
     def ticket_of(self, node: NodeProcess) -> Any:
         """A ticket that leads to one node only."""
@@ -134,16 +136,19 @@ class Soak:
         return [await self._transcript(reader, node) for node in self.network.nodes]
 
     async def _transcript(self, reader: MemberSession, node: NodeProcess) -> list[str]:
-        with trio.fail_after(PATIENCE_S):
+        fault: Exception | None = None
+        with trio.move_on_after(PATIENCE_S):
             while True:
                 try:
                     async with open_network(self.ticket_of(node), allow_simulated=True) as client:
                         via = client.connections[0]
                         return [m.text async for m in rooms.messages(reader, ROOM, via=via)]
                 except (Fault, ExceptionGroup) as error:
-                    if fault_in(error) is None:
+                    fault = fault_in(error)
+                    if fault is None:
                         raise  # else it is behind, and says so
                 await trio.sleep(0.5)
+        raise NotCommitted(f"node {node.number} cannot be read: {fault!r}")
 
     def equivocations(self) -> int:
         """How often a node saw another sign a slot twice."""
@@ -159,11 +164,10 @@ def say(text: str) -> None:
 _began_s = 0.0
 
 
-async def soak(minutes: float, nodes: int, seed: int, folder: Path) -> bool:
+async def soak(minutes: float, plan: Plan, seed: int) -> bool:
     """Run it; whether nothing was lost, duplicated or forked."""
     global _began_s
     _began_s = trio.current_time()
-    plan = Plan(folder, nodes, "rooms", coin_length=COIN_LENGTH)
     async with (
         trio.open_nursery() as nursery,
         run_network(plan, say) as network,
@@ -182,7 +186,7 @@ async def soak(minutes: float, nodes: int, seed: int, folder: Path) -> bool:
             await _answered(load)
             posting.cancel_scope.cancel()
         for number in [n for n, node in enumerate(network.nodes) if not node.is_alive]:
-            await running._start(number)
+            await running.start(number)
         told = await running.transcripts(load.sessions[0])
         is_good = verdict(running, load, told)
         nursery.cancel_scope.cancel()
@@ -220,7 +224,8 @@ def verdict(running: Soak, load: Load, told: list[list[str]]) -> bool:
     forks = len({tuple(texts) for texts in told}) - 1 + running.equivocations()
     say(
         f"{running.kills} kills, {running.set_back} older disks, {load.sent} messages, "
-        f"{len(load.acknowledged)} acknowledged, refused {dict(load.refused)}"
+        f"{len(load.acknowledged)} acknowledged, refused {dict(load.refused)}, "
+        f"{running.epoch} epochs ended"
     )
     print(f"lost {lost}, duplicated {duplicated}, forks {forks}")
     return (lost, duplicated, forks) == (0, 0, 0) and not load.refused
@@ -232,10 +237,19 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=10)
     parser.add_argument("--nodes", type=int, default=4)
     parser.add_argument("--seed", type=int, default=random.randrange(1 << 32))
+    parser.add_argument("--coin-length", type=int, default=1024, help="rounds of 1.25 epochs")
     options = parser.parse_args()
     print(f"seed {options.seed}", file=sys.stderr)
-    with tempfile.TemporaryDirectory(prefix="ccp2p-soak-") as folder:
-        good = trio.run(soak, options.minutes, options.nodes, options.seed, Path(folder))
+    folder = Path(tempfile.mkdtemp(prefix="ccp2p-soak-"))
+    good = False
+    try:
+        plan = Plan(folder, options.nodes, "rooms", coin_length=options.coin_length)
+        good = trio.run(soak, options.minutes, plan, options.seed)
+    finally:
+        if good:
+            shutil.rmtree(folder)
+        else:
+            print(f"what is left is in {folder}", file=sys.stderr)
     raise SystemExit(0 if good else 1)
 
 
