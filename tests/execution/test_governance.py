@@ -48,7 +48,6 @@ def machine_of(threshold: int = 2, load_bucket=lambda _: None) -> StateMachine:
         salt_key=b"s" * 32,
         load_bucket=load_bucket,
         protocol=1,
-        checkpoint_interval=64,
         governors=Governors(keys, threshold, check_policy),
     )
 
