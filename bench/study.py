@@ -29,7 +29,7 @@ from ccp2p.simulator.founding import found
 from ccp2p.simulator.host import Host
 from ccp2p.simulator.links import Latencies, Weather, even_latencies, measured_latencies
 from ccp2p.simulator.load import Load
-from ccp2p.simulator.remembered import remembered_signatures
+from ccp2p.simulator.remembered import remembered_crypto
 from ccp2p.simulator.schedulers import CoinScheduler
 from ccp2p.simulator.trace import Trace
 from ccp2p.simulator.traitors import Equivocator, Traitor
@@ -79,7 +79,7 @@ def measure(variation: Variation, table: str) -> dict[str, Any]:
     founded = found(size, seed, given)
     even = variation.even_us
     latencies = even_latencies(size, even) if even else measured_latencies(size, table)
-    with remembered_signatures():
+    with remembered_crypto():
         world = World(founded, seed, latencies, Trace())
         dead = tuple(sorted(Random(f"crash/{seed}").sample(range(size), variation.crashed)))
         _populate(world, variation)

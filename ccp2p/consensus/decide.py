@@ -33,7 +33,10 @@ def are_quorum(vertices: Iterable[Vertex], quorum: int) -> bool:
 def committed(index: Index, slot: Slot, wave: int, quorum: int) -> Vertex | None:
     """The block of `slot` for which Q authors have certificates of `wave`."""
     certifiers: dict[Vertex, list[Vertex]] = {}
-    for vertex in index.at(slot.round + wave - 1):
+    witnesses = index.at(slot.round + wave - 1)
+    if len(witnesses) < quorum:
+        return None
+    for vertex in witnesses:
         vector = vertex.certificates.get(wave)
         block = vector[slot.author] if vector else None
         if block is not None:
@@ -148,17 +151,23 @@ class Decider:
 
     def _decide_round(self, round_: int) -> None:
         for author in range(self._size):
-            slot = Slot(round_, author)
-            if slot in self._decided:
+            if (round_, author) in self._decided:
                 continue
-            commits = (committed(self._index, slot, wave, self._quorum) for wave in self._waves)
-            block = next((one for one in commits if one is not None), None)
+            slot = Slot(round_, author)
+            block = self._committed(slot)
             if block is not None:
                 self._highest_commit = max(self._highest_commit, round_)
             elif not skipped(self._index, slot, self._quorum):
                 continue
             self._decided[slot] = block
             self._direct_decisions += 1
+
+    def _committed(self, slot: Slot) -> Vertex | None:
+        for wave in self._waves:
+            block = committed(self._index, slot, wave, self._quorum)
+            if block is not None:
+                return block
+        return None
 
     def _decide_indirectly(self) -> None:
         """Decide what the anchors permit, from the highest committed round downwards."""
@@ -177,8 +186,8 @@ class Decider:
 
     def _decide_by(self, history: History, round_: int) -> None:
         for author in range(self._size):
-            slot = Slot(round_, author)
-            if slot not in self._decided:
+            if (round_, author) not in self._decided:
+                slot = Slot(round_, author)
                 self._decided[slot] = certified_in(history, slot, self._waves)
 
     def _first_not_skipped(self, round_: int, above: Vertex | None) -> Vertex | None:

@@ -4,10 +4,10 @@ Adding a vertex computes its support and certificates; everything else is look-u
 admission or decision lives here, so that a native twin can take its place.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from ccp2p.consensus import support
-from ccp2p.consensus.vertex import Vertex
+from ccp2p.consensus.vertex import Vector, Vertex
 from ccp2p.model.block import VerifiedBlock
 
 
@@ -19,6 +19,8 @@ class Index:
         self._quorum = quorum
         self._waves = waves
         self._by_digest: dict[bytes, Vertex] = {}
+        self.get: Callable[[bytes], Vertex | None] = self._by_digest.get
+        """The vertex of a digest, if any: the dictionary's method, as all of admission asks."""
         self._by_round: dict[int, list[Vertex]] = {}
         self._chains: list[list[Vertex]] = [[] for _ in range(size)]
         self._lowest = 1
@@ -29,16 +31,12 @@ class Index:
     def __len__(self) -> int:
         return len(self._by_digest)
 
-    def get(self, digest: bytes) -> Vertex | None:
-        """The vertex of a block digest."""
-        return self._by_digest.get(digest)
-
     def add(self, block: VerifiedBlock) -> Vertex:
         """Add a block whose parents are in, or at or below the gc round."""
-        get = self._by_digest.get
+        get = self.get
         found = (get(parent.digest) for parent in block.header.parents)
         vertex = Vertex(block, tuple(parent for parent in found if parent is not None))
-        vertex.supports = support.supports(vertex, self._size)
+        vertex.supports = self._shared(vertex.round, support.supports(vertex, self._size))
         vertex.certificates = support.certificates(vertex, self._waves, self._quorum)
         self._by_digest[vertex.reference.digest] = vertex
         self._by_round.setdefault(vertex.round, []).append(vertex)
@@ -46,6 +44,19 @@ class Index:
         self.last_rounds[vertex.author] = max(self.last_rounds[vertex.author], vertex.round)
         self.urgent += vertex.is_urgent
         return vertex
+
+    def _shared(self, round: int, supports: tuple[Vector, ...]) -> tuple[Vector, ...]:
+        """The same vectors, each the very object that the round's last vertex has if that is equal.
+
+        Most are: n nodes would hold n copies of each, which are most of a large committee's DAG.
+        """
+        neighbours = self.at(round)
+        if not neighbours:
+            return supports
+        return tuple(
+            theirs if theirs == ours else ours
+            for theirs, ours in zip(neighbours[-1].supports, supports, strict=True)
+        )
 
     def _extend_chain(self, vertex: Vertex) -> None:
         """Keep the first vertex of each slot, by author, in order of rounds."""

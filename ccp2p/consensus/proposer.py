@@ -25,29 +25,26 @@ class _Queue:
     """Byte strings in order; `limit` is how many may wait."""
 
     def __init__(self, limit: int) -> None:
-        self._items: deque[bytes] = deque()
+        self.items: deque[bytes] = deque()
         self._limit = limit
         self.bytes = 0
 
-    def __len__(self) -> int:
-        return len(self._items)
-
     def has_room(self) -> bool:
-        return len(self._items) < self._limit
+        return len(self.items) < self._limit
 
     def put(self, item: bytes) -> None:
-        self._items.append(item)
+        self.items.append(item)
         self.bytes += len(item)
 
     def take(self, count: int, room_bytes: int) -> tuple[tuple[bytes, ...], int]:
         """At most `count` items of together at most `room_bytes`, and the room left."""
         taken: list[bytes] = []
-        while self._items and len(taken) < count:
-            needed = len(self._items[0]) + ITEM_OVERHEAD_BYTES
+        while self.items and len(taken) < count:
+            needed = len(self.items[0]) + ITEM_OVERHEAD_BYTES
             if needed > room_bytes:
                 break
             room_bytes -= needed
-            taken.append(self._items.popleft())
+            taken.append(self.items.popleft())
             self.bytes -= len(taken[-1])
         return tuple(taken), room_bytes
 
@@ -63,13 +60,14 @@ class PayloadQueue:
     @property
     def pending(self) -> tuple[int, int]:
         """How many items wait, and how many bytes they have."""
-        queues = (self._envelopes, self._votes, self._membership)
-        return sum(map(len, queues)), sum(queue.bytes for queue in queues)
+        envelopes, votes, membership = self._envelopes, self._votes, self._membership
+        count = len(envelopes.items) + len(votes.items) + len(membership.items)
+        return count, envelopes.bytes + votes.bytes + membership.bytes
 
     @property
     def is_urgent(self) -> bool:
         """Whether something waits that should not wait for an idle network's next round."""
-        return bool(self._envelopes) or bool(self._membership)
+        return bool(self._envelopes.items or self._membership.items)
 
     def offer(self, offered: PayloadOffered) -> int:
         """Queue what fits; how many items did not is returned."""

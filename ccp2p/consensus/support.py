@@ -9,36 +9,46 @@ from collections.abc import Sequence
 
 from ccp2p.consensus.vertex import Vector, Vertex
 
-SUPPORT_ROUNDS = 3  # the vote round of the longest wave, k = 5, is three above its slot
-
 
 def supports(vertex: Vertex, size: int) -> tuple[Vector, ...]:
     """What `vertex` supports in each slot of the three rounds below it (see `vertex`)."""
-    return tuple(
-        _supported(vertex.parents, vertex.round - distance, size)
-        for distance in range(1, SUPPORT_ROUNDS + 1)
+    below = vertex.round - 1
+    direct: list[Vertex | None] = [None] * size
+    for parent in vertex.parents:
+        if parent.round == below:
+            direct[parent.author] = parent
+    return (
+        tuple(direct),
+        _supported(vertex.parents, below - 1, size),
+        _supported(vertex.parents, below - 2, size),
     )
 
 
 def _supported(parents: Sequence[Vertex], slot_round: int, size: int) -> Vector:
-    found: list[Vertex | None] = [None] * size
+    found: list[Vertex | None] = []
     open_authors: Sequence[int] = range(size)
     for parent in parents:
         distance = parent.round - slot_round
         if distance < 0:
             continue
         if distance == 0:
+            found = found or [None] * size
             if found[parent.author] is None:
                 found[parent.author] = parent
             continue
         vector = parent.supports[distance - 1]
-        for author in open_authors:
-            if found[author] is None:
-                found[author] = vector[author]
+        if not found:  # mostly the own last block, which leaves little to ask others
+            if None not in vector:
+                return vector
+            found = list(vector)
+        else:
+            for author in open_authors:
+                if found[author] is None:
+                    found[author] = vector[author]
         open_authors = [author for author in open_authors if found[author] is None]
         if not open_authors:
             break
-    return tuple(found)
+    return tuple(found or [None] * size)
 
 
 def voters(vertex: Vertex) -> list[Vertex]:
@@ -53,14 +63,21 @@ def certificates(vertex: Vertex, waves: tuple[int, ...], quorum: int) -> dict[in
     Empty where the round below was collected before `vertex` came.
     """
     votes = voters(vertex)
+    if len(votes) < quorum:
+        return {}
     return {
-        wave: tuple(
-            certified(column, quorum)
-            for column in zip(*(vote.supports[wave - 3] for vote in votes), strict=True)
-        )
-        for wave in waves
-        if len(votes) >= quorum
+        wave: _certified_each([vote.supports[wave - 3] for vote in votes], quorum) for wave in waves
     }
+
+
+def _certified_each(votes: list[Vector], quorum: int) -> Vector:
+    """What these votes certify, slot by slot; mostly a quorum of them says the same throughout."""
+    if votes.count(votes[0]) >= quorum:
+        return votes[0]
+    return tuple(
+        column[0] if column.count(column[0]) >= quorum else certified(column, quorum)
+        for column in zip(*votes, strict=True)
+    )
 
 
 def certified(column: Vector, quorum: int) -> Vertex | None:

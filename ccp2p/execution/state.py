@@ -84,6 +84,8 @@ class State:
 
         An emptied bucket is empty bytes. They stay in memory until `stored` is told of them.
         """
+        if not self._written:
+            return {}
         places, encoded, digests = buckets.fold(
             self._written, self._borrow_all, self._placement, self._salt_key, epoch, commit
         )

@@ -5,7 +5,7 @@ Trust grows with the type: `bytes -> Block` (well-formed, payload matches its di
 block keeps the bytes it came in; nothing re-encodes it.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Self
 
 from ccp2p.model import codec, hashing, limits
@@ -63,6 +63,7 @@ class Block:
     payload: Payload
     payload_bytes: bytes
     reference: BlockReference
+    _wire: bytes = field(init=False, repr=False, compare=False)  # once somebody asked for it
 
     @classmethod
     def parse(cls, data: bytes) -> Self:
@@ -89,7 +90,12 @@ class Block:
 
     def to_bytes(self) -> bytes:
         """The wire form: `[header bytes, signature, payload bytes]`."""
-        return codec.encode(_SignedBlock(self.header_bytes, self.signature, self.payload_bytes))
+        try:
+            return self._wire
+        except AttributeError:
+            signed = _SignedBlock(self.header_bytes, self.signature, self.payload_bytes)
+            object.__setattr__(self, "_wire", codec.encode(signed))
+            return self._wire
 
     def signed_bytes(self) -> bytes:
         """What the author signs."""

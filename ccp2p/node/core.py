@@ -140,28 +140,43 @@ class NodeCore:
         return self._step(Tick(), now_ms)
 
     def _step(self, event: BlocksReceived | PayloadOffered | Tick, now_ms: int) -> Step:
-        outputs = [self.consensus.handle(event, now_ms)]
+        step = self._stepped(self.consensus.handle(event, now_ms))
         is_searching = self.search is not None and not self.is_halted
         floor = self.search.decide(self.admitted) if self.search and is_searching else None
-        if floor is not None:
-            self.search = None
-            outputs.append(self.consensus.handle(Resumed(floor.round), now_ms))
-        return _merge(outputs, floor, self.committee.epoch)
+        if floor is None:
+            return step
+        self.search = None
+        resumed = self.consensus.handle(Resumed(floor.round), now_ms)
+        return _joined(step, self._stepped(resumed), floor)
 
-
-def _merge(outputs: list[Output], floor: Floor | None, epoch: int) -> Step:
-    send: list[tuple[int | None, PeerMessage]] = []
-    for output in outputs:
-        send.extend((push.peer, _blocks(push)) for push in output.send)
+    def _stepped(self, output: Output) -> Step:
+        send: list[tuple[int | None, PeerMessage]] = [
+            (push.peer, _blocks(push)) for push in output.send
+        ]
+        epoch = self.committee.epoch
         send.extend((f.peer, FetchBlocks(f.references, f.above, epoch)) for f in output.fetch)
+        return Step(
+            output.persist,
+            tuple(send),
+            output.commits,
+            output.evidence,
+            output.faults,
+            output.wake_ms,
+            output.refused,
+            None,
+        )
+
+
+def _joined(first: Step, second: Step, floor: Floor) -> Step:
+    """Both, one after the other."""
     return Step(
-        persist=tuple(block for output in outputs for block in output.persist),
-        send=tuple(send),
-        commits=tuple(commit for output in outputs for commit in output.commits),
-        evidence=tuple(pair for output in outputs for pair in output.evidence),
-        faults=tuple(fault for output in outputs for fault in output.faults),
-        wake_ms=outputs[-1].wake_ms,
-        refused=sum(output.refused for output in outputs),
+        persist=first.persist + second.persist,
+        send=first.send + second.send,
+        commits=first.commits + second.commits,
+        evidence=first.evidence + second.evidence,
+        faults=first.faults + second.faults,
+        wake_ms=second.wake_ms,
+        refused=first.refused + second.refused,
         floor=floor,
     )
 

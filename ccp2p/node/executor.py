@@ -211,6 +211,8 @@ class Executor:
                     continue
                 if vote.author == block.header.author and vote.checkpoint.network == self._network:
                     votes.append(vote)
+        if not votes:
+            return
         verdicts = signatures.verify_batch(
             [
                 (self._committee.seats[v.author].node, v.signature, v.checkpoint.signed_bytes())

@@ -169,6 +169,8 @@ class SessionTable:
     ) -> OpenedCommit:
         """Open everything that commit number `commit` carries."""
         result = OpenedCommit()
+        if not data:
+            return result
         foreseen = self._take_foreseen(data)
         others = [item for item, known in zip(data, foreseen, strict=True) if known is None]
         rest = iter(self._open_others(commit, others, last_of, admit, result))
@@ -425,6 +427,8 @@ def _parse_event(plaintext: bytes) -> Event:
 
 def _check_signatures(candidates: list[_Candidate]) -> None:
     """Mark every candidate whose member did not sign its event."""
+    if not candidates:
+        return
     items = [
         (c.event.member, c.event.signature, event_signed_bytes(c.identifier))
         for c in candidates

@@ -208,12 +208,12 @@ class Checks:
         """Queues and memory are within their limits."""
         consensus = host.core.consensus
         size = host.core.committee.size
-        found = {
-            "suspended": (consensus.suspended, limits.MAX_SUSPENDED_BLOCKS),
-            "pending": (consensus.pending_payload[0], limits.ENVELOPE_QUEUE + limits.VOTE_QUEUE),
-            "missing": (consensus.missing, limits.MAX_SUSPENDED_BLOCKS * size),
-        }
-        for name, (value, limit) in found.items():
+        found = (
+            ("suspended", consensus.suspended, limits.MAX_SUSPENDED_BLOCKS),
+            ("pending", consensus.pending_payload[0], limits.ENVELOPE_QUEUE + limits.VOTE_QUEUE),
+            ("missing", consensus.missing, limits.MAX_SUSPENDED_BLOCKS * size),
+        )
+        for name, value, limit in found:
             if value > limit:
                 raise Violation("bounds", f"node {host.index}: {value} {name}, limit {limit}")
 

@@ -20,6 +20,7 @@ from ccp2p.node.messages import (
     PeerMessage,
     encode_message,
 )
+from ccp2p.simulator.chance import below
 from ccp2p.simulator.traitors import Letter, Traitor
 
 Breach = Callable[[BlockHeader, Random], BlockHeader]
@@ -139,7 +140,7 @@ class Garbler:
     def _message(self, size: int) -> bytes:
         random = self._random
         invented = tuple(
-            BlockReference(random.randrange(1, 1000), random.randrange(size), random.randbytes(32))
+            BlockReference(1 + below(random, 999), below(random, size), random.randbytes(32))
             for _ in range(random.choice((1, 600)))
         )
         junk = random.randbytes(64)

@@ -26,6 +26,7 @@ from ccp2p.node.roster_keeper import CLOSING
 from ccp2p.node.seat import Input, Seat
 from ccp2p.node.steward import Steward
 from ccp2p.sealing.secrets import EpochSecrets
+from ccp2p.simulator.chance import below
 from ccp2p.simulator.changes import Changes
 from ccp2p.simulator.disk import Disk
 from ccp2p.simulator.founding import START_MS
@@ -300,7 +301,7 @@ class Host:
 
     def draw_write_us(self) -> int:
         """How long the next write takes."""
-        return self.write_us + self.random.randrange(self.write_us + 1)
+        return self.write_us + below(self.random, self.write_us + 1)
 
     def _written(self, batch: Batch, steps: list[Step]) -> None:
         self.reach("before-write")
@@ -314,7 +315,7 @@ class Host:
         checks = self.world.checks
         for step in steps:
             for seat, message in step.send:
-                self.reach("half-sent") if self.random.randrange(2) else None
+                self.reach("half-sent") if below(self.random, 2) else None
                 self.tell(seat, message)
             for blamed, fault in step.faults:
                 if blamed is not None:

@@ -10,6 +10,7 @@ from random import Random
 from typing import NamedTuple
 
 from ccp2p.model import limits
+from ccp2p.simulator.chance import below
 
 Latencies = Sequence[Sequence[int]]
 """One-way delays in microseconds, by sender and receiver."""
@@ -57,7 +58,7 @@ class Links:
     def arrivals(self, now_us: int, sender: int, receiver: int, frame: bytes) -> list[int] | None:
         """When `frame` arrives: never, once or twice. None when its sender's line is full."""
         weather = self.weather
-        if self._is_cut(sender, receiver) or self._random.randrange(1000) < weather.lost:
+        if self._is_cut(sender, receiver) or below(self._random, 1000) < weather.lost:
             return []
         leaves_us = self._leaves(now_us, sender, len(frame))
         if leaves_us is None:
@@ -68,8 +69,8 @@ class Links:
         if weather.in_order:
             times[0] = max(times[0], self._newest_us.get((sender, receiver), 0))
             self._newest_us[sender, receiver] = times[0]
-        if weather.doubled and self._random.randrange(1000) < weather.doubled:
-            times.append(times[0] + self._random.randrange(500_000))
+        if weather.doubled and below(self._random, 1000) < weather.doubled:
+            times.append(times[0] + below(self._random, 500_000))
         return times
 
     def quorum_delay_us(self, quorum: int) -> int:
@@ -98,11 +99,11 @@ class Links:
 
     def _delay(self, sender: int, receiver: int) -> int:
         weather = self.weather
-        delay_us = self.latencies[sender][receiver] + self._random.randrange(weather.jitter_us + 1)
+        delay_us = self.latencies[sender][receiver] + below(self._random, weather.jitter_us + 1)
         if weather.slow_us:
             delay_us += weather.slow_us.get(sender, 0) + weather.slow_us.get(receiver, 0)
-        if weather.spikes and self._random.randrange(1000) < weather.spikes:
-            delay_us += self._random.randrange(weather.spike_us)
+        if weather.spikes and below(self._random, 1000) < weather.spikes:
+            delay_us += below(self._random, weather.spike_us)
         return delay_us
 
 

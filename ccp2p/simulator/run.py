@@ -1,6 +1,8 @@
 """One run: a scenario, a seed, a verdict."""
 
-from collections.abc import Callable
+import gc
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from random import Random
 
@@ -14,7 +16,7 @@ from ccp2p.simulator.founding import found
 from ccp2p.simulator.host import Host
 from ccp2p.simulator.hostile import HostileMembers
 from ccp2p.simulator.load import Load
-from ccp2p.simulator.remembered import remembered_signatures
+from ccp2p.simulator.remembered import remembered_crypto
 from ccp2p.simulator.review import review
 from ccp2p.simulator.scenarios import (
     SCENARIOS,
@@ -29,6 +31,8 @@ from ccp2p.simulator.world import World
 _COIN_LENGTH = 4096
 _SHORT_COINS = (256, 1024, 4096)  # where the committee changes: an epoch may use one up
 _LIE_MS = 3_600_000  # a traitor's clock is an hour off
+
+_GARBAGE_THRESHOLD = (50_000, 10, 10)
 
 PASS, NO_PROGRESS, VIOLATED = "pass", "no-progress", "violated"
 
@@ -79,7 +83,7 @@ def simulate(
     """
     scenario = SCENARIOS[name]
     trace = trace or Trace()
-    with remembered_signatures():
+    with remembered_crypto(), _rarely_collected():
         world, faults = build(scenario, seed, setting, trace)
         if see is not None:
             see(world)
@@ -138,6 +142,17 @@ def build(scenario: Scenario, seed: int, setting: Setting, trace: Trace) -> tupl
     if scenario.changes:
         churn.unfold(world, world.generator("churn"), plan, scenario.span_us)
     return world, faults
+
+
+@contextmanager
+def _rarely_collected() -> Iterator[None]:
+    """Let Python look for garbage less often: a world holds much and leaves little behind."""
+    usual = gc.get_threshold()
+    gc.set_threshold(*_GARBAGE_THRESHOLD)
+    try:
+        yield
+    finally:
+        gc.set_threshold(*usual)
 
 
 def _host(world: World, index: int, scenario: Scenario, is_traitor: bool, is_mute: bool) -> Host:

@@ -1,20 +1,23 @@
 """The parts of a world by themselves: links, disks, what members seal, what is remembered."""
 
+from array import array
 from random import Random
 
 import pytest
 
-from ccp2p.crypto import signatures
+from ccp2p.crypto import hpke, signatures
+from ccp2p.crypto.arena import Arena
 from ccp2p.crypto.signatures import SigningKey
 from ccp2p.model.block import BlockReference
 from ccp2p.model.errors import LocalFault
 from ccp2p.model.genesis import Parameters
 from ccp2p.sealing import session as sessions
+from ccp2p.simulator.chance import below
 from ccp2p.simulator.disk import Disk
 from ccp2p.simulator.founding import found
 from ccp2p.simulator.links import Links, Weather, even_latencies, measured_latencies
 from ccp2p.simulator.load import Session
-from ccp2p.simulator.remembered import remembered_signatures
+from ccp2p.simulator.remembered import remembered_crypto
 from ccp2p.storage.store import Batch
 
 PARAMETERS = Parameters(coin_length=256)
@@ -91,10 +94,36 @@ def test_remembered_verdicts_are_those_of_the_real_check() -> None:
     key = SigningKey(bytes(32))
     good = (key.public, key.sign(b"message"), b"message")
     bad = (key.public, key.sign(b"message"), b"another")
-    honest = signatures.verify_batch
-    with remembered_signatures():
-        assert signatures.verify_batch is not honest
+    honest = signatures.verify_batch, signatures.verify_arena
+    publics, proofs = good[0] * 3, good[1] + bad[1] + good[1]
+    rows = array("q", (0, 7, 14)), array("q", (7, 7, -1))
+    with remembered_crypto():
+        assert signatures.verify_batch is not honest[0]
         assert signatures.verify_batch([good, bad, good]) == [True, False, True]
         assert signatures.verify_batch([bad, good]) == [False, True]
         assert signatures.verify_batch([]) == []
-    assert signatures.verify_batch is honest
+        for buffer, wanted in ((b"message", True), (b"another", False)):
+            arena = Arena(buffer * 3, *rows)
+            for _ in range(2):
+                assert signatures.verify_arena(publics, proofs, arena) == [wanted, wanted, False]
+    assert (signatures.verify_batch, signatures.verify_arena) == honest
+
+
+def test_remembered_openings_are_those_of_the_right_key_and_bytes_alone() -> None:
+    first, second = hpke.PrivateKey(bytes(32)), hpke.PrivateKey(bytes([1]) * 32)
+    honest = hpke.PrivateKey.open
+    with remembered_crypto():
+        blob = hpke.seal(first.public, b"info", b"text", b"bound")
+        for _ in range(2):
+            assert first.open(blob, b"info", b"bound") == b"text"
+            assert second.open(blob, b"info", b"bound") is None
+            assert first.open(blob, b"info") is None
+            assert first.open(blob, b"another", b"bound") is None
+            assert first.open(blob[:-1], b"info", b"bound") is None
+    assert hpke.PrivateKey.open is honest
+
+
+def test_draws_are_those_of_the_library() -> None:
+    ours, library = Random(3), Random(3)
+    for end in (1, 2, 3, 1000, 1 << 20, 500_001):
+        assert [below(ours, end) for _ in range(50)] == [library.randrange(end) for _ in range(50)]
