@@ -44,6 +44,7 @@ def fault_of(data: bytes) -> str:
 def test_a_block_is_read_back_with_the_bytes_it_came_in():
     parsed = Block.parse(ENCODED)
     assert parsed.to_bytes() == ENCODED
+    assert parsed.to_bytes() is parsed.to_bytes()
     assert parsed.reference == BLOCK.reference == BlockReference(1, 2, parsed.reference.digest)
     assert (parsed.header, parsed.payload) == (BLOCK.header, PAYLOAD)
     assert verify(KEY.public, parsed.signature, parsed.signed_bytes())
