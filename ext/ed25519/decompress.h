@@ -1,53 +1,52 @@
 /* From 32 bytes to an affine row, as ZIP-215 decodes: bit 255 is the sign of x, y is taken modulo
- * p, and x = 0 may carry either sign. Runs LANES points abreast, two such groups interleaved, since
- * the exponentiation is a chain of dependent squarings. */
+ * p, and x = 0 may carry either sign. Runs LANES points abreast, GROUPS such groups interleaved,
+ * since the exponentiation is a chain of dependent squarings. */
 #ifndef CCP2P_ED25519_DECOMPRESS_H
 #define CCP2P_ED25519_DECOMPRESS_H
 
 #include "canonical.h"
 #include "point.h"
 
-#define PAIR 2
-#define DECOMPRESS_MANY (PAIR * LANES)
+#define DECOMPRESS_MANY (GROUPS * LANES)
 
-static inline void pair_mul(fe r[PAIR], const fe a[PAIR], const fe b[PAIR])
+static inline void groups_mul(fe r[GROUPS], const fe a[GROUPS], const fe b[GROUPS])
 {
-    for (int j = 0; j < PAIR; j++) fe_mul(&r[j], &a[j], &b[j]);
+    for (int j = 0; j < GROUPS; j++) fe_mul(&r[j], &a[j], &b[j]);
 }
 
-static inline void pair_square_times(fe r[PAIR], const fe a[PAIR], int times)
+static inline void groups_square_times(fe r[GROUPS], const fe a[GROUPS], int times)
 {
-    for (int j = 0; j < PAIR; j++) fe_sq(&r[j], &a[j]);
+    for (int j = 0; j < GROUPS; j++) fe_sq(&r[j], &a[j]);
     for (int i = 1; i < times; i++)
-        for (int j = 0; j < PAIR; j++) fe_sq(&r[j], &r[j]);
+        for (int j = 0; j < GROUPS; j++) fe_sq(&r[j], &r[j]);
 }
 
 /* z^((p - 5) / 8) = z^(2^252 - 3): the usual addition chain; `kN` holds z^(2^N - 1). */
-static void pair_power(fe r[PAIR], const fe z[PAIR])
+static void groups_power(fe r[GROUPS], const fe z[GROUPS])
 {
-    fe z2[PAIR], z9[PAIR], k5[PAIR], k10[PAIR], k20[PAIR], k50[PAIR], k100[PAIR], t[PAIR];
-    pair_square_times(z2, z, 1);
-    pair_square_times(t, z2, 2);
-    pair_mul(z9, t, z);
-    pair_mul(t, z9, z2);
-    pair_square_times(t, t, 1);
-    pair_mul(k5, t, z9);
-    pair_square_times(t, k5, 5);
-    pair_mul(k10, t, k5);
-    pair_square_times(t, k10, 10);
-    pair_mul(k20, t, k10);
-    pair_square_times(t, k20, 20);
-    pair_mul(t, t, k20);
-    pair_square_times(t, t, 10);
-    pair_mul(k50, t, k10);
-    pair_square_times(t, k50, 50);
-    pair_mul(k100, t, k50);
-    pair_square_times(t, k100, 100);
-    pair_mul(t, t, k100);
-    pair_square_times(t, t, 50);
-    pair_mul(t, t, k50);
-    pair_square_times(t, t, 2);
-    pair_mul(r, t, z);
+    fe z2[GROUPS], z9[GROUPS], k5[GROUPS], k10[GROUPS], k20[GROUPS], k50[GROUPS], k100[GROUPS], t[GROUPS];
+    groups_square_times(z2, z, 1);
+    groups_square_times(t, z2, 2);
+    groups_mul(z9, t, z);
+    groups_mul(t, z9, z2);
+    groups_square_times(t, t, 1);
+    groups_mul(k5, t, z9);
+    groups_square_times(t, k5, 5);
+    groups_mul(k10, t, k5);
+    groups_square_times(t, k10, 10);
+    groups_mul(k20, t, k10);
+    groups_square_times(t, k20, 20);
+    groups_mul(t, t, k20);
+    groups_square_times(t, t, 10);
+    groups_mul(k50, t, k10);
+    groups_square_times(t, k50, 50);
+    groups_mul(k100, t, k50);
+    groups_square_times(t, k100, 100);
+    groups_mul(t, t, k100);
+    groups_square_times(t, t, 50);
+    groups_mul(t, t, k50);
+    groups_square_times(t, t, 2);
+    groups_mul(r, t, z);
 }
 
 /* A mask of the lanes in which `test` holds of the element. */
@@ -141,9 +140,9 @@ static void decompress_store(struct affine *out, u8 *ok, const fe *x, const fe *
 static void decompress_group(
     struct affine *out, u8 *ok, const u8 *const encodings[DECOMPRESS_MANY])
 {
-    fe y[PAIR], u[PAIR], v[PAIR], x[PAIR], uv3[PAIR];
-    vec sign[PAIR];
-    for (int j = 0; j < PAIR; j++) {
+    fe y[GROUPS], u[GROUPS], v[GROUPS], x[GROUPS], uv3[GROUPS];
+    vec sign[GROUPS];
+    for (int j = 0; j < GROUPS; j++) {
         u64 words[LANES][ROW_WORDS] = {{0}}, signs[LANES];
         const u64 *rows[LANES];
         for (int lane = 0; lane < LANES; lane++) {
@@ -157,9 +156,9 @@ static void decompress_group(
         curve_ratio(&u[j], &v[j], &y[j]);
         root_inputs(&uv3[j], &x[j], &u[j], &v[j]);
     }
-    pair_power(x, x);
-    pair_mul(x, x, uv3);
-    for (int j = 0; j < PAIR; j++) {
+    groups_power(x, x);
+    groups_mul(x, x, uv3);
+    for (int j = 0; j < GROUPS; j++) {
         vec good = choose_root(&x[j], &u[j], &v[j], sign[j]);
         decompress_store(out + j * LANES, ok + j * LANES, &x[j], &y[j], good);
     }

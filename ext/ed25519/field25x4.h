@@ -16,6 +16,7 @@
 #include "vectors.h"
 
 #define LANES 4
+#define GROUPS 2
 #define ROW_WORDS 20
 #define LIMBS 10
 #define MASK25 ((1ULL << 25) - 1)

@@ -8,14 +8,15 @@
  *
  * Here everything up to 2^54 may be multiplied, and wide stays below 4 * 2^51 + 2^53 < 2^54. With
  * limbs below 2^54 a product column is below (1 + 4 * 19) * 2^108 < 2^114.3: it fits 128 bits and
- * its carry 64 bits; the last column has no factor 19, so its carry is below 2^59.4, and 19 times
- * that fits too. */
+ * its carry 64 bits, which the next column has room for; the last column has no factor 19, so its
+ * carry is below 2^59.4, and 19 times that and a limb fit too. */
 #ifndef CCP2P_ED25519_FIELD51_H
 #define CCP2P_ED25519_FIELD51_H
 
 #include "common.h"
 
 #define LANES 1
+#define GROUPS 4 /* decompressed abreast: as many independent chains as keep the multiplier busy */
 #define ROW_WORDS 20
 
 typedef u64 vec;
@@ -57,14 +58,22 @@ static inline void fe_narrow(fe *r, const fe *a)
     *r = *a;
 }
 
-static inline void fe_columns_reduce(fe *r, u128 t[LIMBS51])
+/* What all products end with: each column carries into the next as soon as it is summed, since a
+ * column that waits for the others takes two registers. */
+#define NEXT_LIMB(limb, carry, column) \
+    do { \
+        limb = (u64)(column) & MASK51; \
+        carry = (u64)((column) >> 51); \
+    } while (0)
+
+static inline void fe_set_carried(fe *r, u64 r0, u64 r1, u64 r2, u64 r3, u64 r4, u64 carry)
 {
-    for (int i = 0; i < LIMBS51 - 1; i++) t[i + 1] += ((u64)(t[i] >> 64) << 13) + ((u64)t[i] >> 51);
-    u64 carry = (((u64)(t[4] >> 64) << 13) + ((u64)t[4] >> 51)) * 19;
-    u64 low = ((u64)t[0] & MASK51) + (carry & MASK51);
-    r->v[0] = low & MASK51;
-    r->v[1] = ((u64)t[1] & MASK51) + (carry >> 51) + (low >> 51);
-    for (int i = 2; i < LIMBS51; i++) r->v[i] = (u64)t[i] & MASK51;
+    r0 += 19 * carry;
+    r->v[0] = r0 & MASK51;
+    r->v[1] = r1 + (r0 >> 51);
+    r->v[2] = r2;
+    r->v[3] = r3;
+    r->v[4] = r4;
 }
 
 /* Not inlined, nor is fe_sq: point operations would outgrow the instruction cache, a loss of a
@@ -74,34 +83,47 @@ static __attribute__((noinline)) void fe_mul(fe *r, const fe *a, const fe *b)
     fe_check(a, 1ULL << 54);
     fe_check(b, 1ULL << 54);
     const u64 *f = a->v, *g = b->v;
-    u64 g1 = 19 * g[1], g2 = 19 * g[2], g3 = 19 * g[3], g4 = 19 * g[4];
-    u128 t[LIMBS51];
-    t[0] = (u128)f[0] * g[0] + (u128)f[1] * g4 + (u128)f[2] * g3 + (u128)f[3] * g2
-        + (u128)f[4] * g1;
-    t[1] = (u128)f[0] * g[1] + (u128)f[1] * g[0] + (u128)f[2] * g4 + (u128)f[3] * g3
-        + (u128)f[4] * g2;
-    t[2] = (u128)f[0] * g[2] + (u128)f[1] * g[1] + (u128)f[2] * g[0] + (u128)f[3] * g4
-        + (u128)f[4] * g3;
-    t[3] = (u128)f[0] * g[3] + (u128)f[1] * g[2] + (u128)f[2] * g[1] + (u128)f[3] * g[0]
-        + (u128)f[4] * g4;
-    t[4] = (u128)f[0] * g[4] + (u128)f[1] * g[3] + (u128)f[2] * g[2] + (u128)f[3] * g[1]
-        + (u128)f[4] * g[0];
-    fe_columns_reduce(r, t);
+    const u64 h1 = 19 * f[1], h2 = 19 * f[2], h3 = 19 * f[3], h4 = 19 * f[4];
+    u64 r0, r1, r2, r3, r4, carry;
+    u128 t;
+    t = (u128)f[0] * g[0] + (u128)h1 * g[4] + (u128)h2 * g[3] + (u128)h3 * g[2] + (u128)h4 * g[1];
+    NEXT_LIMB(r0, carry, t);
+    t = (u128)f[0] * g[1] + (u128)f[1] * g[0] + (u128)h2 * g[4] + (u128)h3 * g[3]
+        + (u128)h4 * g[2] + carry;
+    NEXT_LIMB(r1, carry, t);
+    t = (u128)f[0] * g[2] + (u128)f[1] * g[1] + (u128)f[2] * g[0] + (u128)h3 * g[4]
+        + (u128)h4 * g[3] + carry;
+    NEXT_LIMB(r2, carry, t);
+    t = (u128)f[0] * g[3] + (u128)f[1] * g[2] + (u128)f[2] * g[1] + (u128)f[3] * g[0]
+        + (u128)h4 * g[4] + carry;
+    NEXT_LIMB(r3, carry, t);
+    t = (u128)f[0] * g[4] + (u128)f[1] * g[3] + (u128)f[2] * g[2] + (u128)f[3] * g[1]
+        + (u128)f[4] * g[0] + carry;
+    NEXT_LIMB(r4, carry, t);
+    fe_set_carried(r, r0, r1, r2, r3, r4, carry);
 }
 
 static __attribute__((noinline)) void fe_sq(fe *r, const fe *a)
 {
     fe_check(a, 1ULL << 54);
     const u64 *f = a->v;
-    u64 f0 = 2 * f[0], f1 = 2 * f[1], f3 = 19 * f[3], f4 = 19 * f[4];
-    u128 t[LIMBS51];
-    t[0] = (u128)f[0] * f[0] + (u128)f1 * f4 + (u128)(2 * f[2]) * f3;
-    t[1] = (u128)f0 * f[1] + (u128)(2 * f[2]) * f4 + (u128)f[3] * f3;
-    t[2] = (u128)f0 * f[2] + (u128)f[1] * f[1] + (u128)(2 * f[3]) * f4;
-    t[3] = (u128)f0 * f[3] + (u128)f1 * f[2] + (u128)f[4] * f4;
-    t[4] = (u128)f0 * f[4] + (u128)f1 * f[3] + (u128)f[2] * f[2];
-    fe_columns_reduce(r, t);
+    const u64 f0 = 2 * f[0], f1 = 2 * f[1], f2 = 2 * f[2], h3 = 19 * f[3], h4 = 19 * f[4];
+    u64 r0, r1, r2, r3, r4, carry;
+    u128 t;
+    t = (u128)f[0] * f[0] + (u128)f1 * h4 + (u128)f2 * h3;
+    NEXT_LIMB(r0, carry, t);
+    t = (u128)f0 * f[1] + (u128)f2 * h4 + (u128)f[3] * h3 + carry;
+    NEXT_LIMB(r1, carry, t);
+    t = (u128)f0 * f[2] + (u128)f[1] * f[1] + (u128)(2 * f[3]) * h4 + carry;
+    NEXT_LIMB(r2, carry, t);
+    t = (u128)f0 * f[3] + (u128)f1 * f[2] + (u128)f[4] * h4 + carry;
+    NEXT_LIMB(r3, carry, t);
+    t = (u128)f0 * f[4] + (u128)f1 * f[3] + (u128)f[2] * f[2] + carry;
+    NEXT_LIMB(r4, carry, t);
+    fe_set_carried(r, r0, r1, r2, r3, r4, carry);
 }
+
+#undef NEXT_LIMB
 
 /* r = mask ? b : a, a mask being all ones or all zeros. */
 static inline void fe_select(fe *r, const fe *a, const fe *b, vec mask)

@@ -13,6 +13,7 @@
 #include "vectors.h"
 
 #define LANES 8
+#define GROUPS 2
 #define ROW_WORDS 24
 #define UNROLL _Pragma("GCC unroll 10")
 
