@@ -1,8 +1,9 @@
-"""The member protocol's transport: ordinary libp2p (TCP, Noise, Yamux), one stream of frames.
+"""The member protocol's transport: ordinary libp2p, one stream of frames (docs/protocol.md).
 
-A node listens for members apart from its peers; whoever speaks libp2p may connect. Members get
-their confidentiality from the session above, not from here. Rules: whatever a client sends ends at
-most its own connection, and so does an exception of our handler.
+A node listens for members apart from its peers: TCP or WebSocket on one port, Noise, Yamux. Whoever
+speaks libp2p may connect. Members get their confidentiality from the session above, not from here.
+Rules: whatever a client sends ends at most its own connection, and so does an exception of our
+handler.
 """
 
 import math
@@ -148,7 +149,7 @@ class ClientListener:
             raise LocalFault("stopped", "the listener is not running")
         async with (
             link(
-                stream,
+                await self._carrier(stream),
                 self._identity,
                 is_initiator=False,
                 timeout_ms=self._handshake_timeout_ms,
@@ -160,6 +161,16 @@ class ClientListener:
             with suppress(ConnectionLost):
                 await self._serve_streams(established, nursery)
             nursery.cancel_scope.cancel()
+
+    async def _carrier(self, stream: trio.SocketStream) -> trio.abc.Stream:
+        """What carries libp2p's bytes: `stream` as it is, or the WebSocket inside it."""
+        from ccp2p.network import websocket
+
+        with trio.move_on_after(self._handshake_timeout_ms / 1000):
+            if not await websocket.is_upgrade(stream):
+                return stream
+            return await websocket.accept(stream)
+        raise Unreachable("the client says nothing")
 
     async def _serve_streams(self, established: "Link", nursery: trio.Nursery) -> None:
         """Handle each stream, until the connection ends or is idle without any."""
