@@ -80,6 +80,13 @@ def founding_options(command: Command) -> Command:
             help="Coins of an epoch of the new network: it changes its keys after a fifth less "
             "rounds.",
         ),
+        click.option(
+            "--aead",
+            type=click.Choice(["aegis256", "xchacha20"]),
+            default="aegis256",
+            show_default=True,
+            help="What a new network seals with: the fast one, or the one that every language has.",
+        ),
     )
 
 
@@ -110,7 +117,7 @@ def founding(
         name,
         options["app"],
         options["founders"],
-        Parameters(coin_length=options["coin_length"]),
+        Parameters(coin_length=options["coin_length"], aead=options["aead"]),
         console.read_text(options["policy"]) if options["policy"] else None,
         governors,
         needed,

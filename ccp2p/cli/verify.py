@@ -57,6 +57,7 @@ async def _verify(options: dict[str, Any]) -> None:
         "signed_by": verified.signers,
         "at_rest": verified.genesis.parameters.at_rest,
         "resume": verified.genesis.parameters.resume,
+        "aead": verified.genesis.parameters.aead,
         "nodes": rows,
         "refused": [{"address": a, "reason": str(f)} for a, f in refused.items()],
         "checked_at": int(started),

@@ -25,6 +25,7 @@ class Plan:
     nodes: int
     app: Literal["rooms", "kv"] = "rooms"
     coin_length: int = 1 << 20
+    aead: Literal["aegis256", "xchacha20"] = "aegis256"
     node_arguments: tuple[str, ...] = ()
 
 
@@ -80,7 +81,7 @@ async def _found(
 ) -> list[NodeProcess]:
     progress(f"founding a network of {plan.nodes}")
     first = ["--founders", str(plan.nodes), "--name", "dev", "--app", plan.app]
-    first += ["--coin-length", str(plan.coin_length)]
+    first += ["--coin-length", str(plan.coin_length), "--aead", plan.aead]
     nodes = [
         _node(plan, number, first if number == 0 else ["--join", "-"])
         for number in range(plan.nodes)

@@ -66,7 +66,8 @@ def rooms_node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NodeProcess
 @pytest.fixture(scope="session")
 def kv_node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NodeProcess]:
     """A one-node network that runs kv."""
-    node = start_node(tmp_path_factory.mktemp("kv") / "node", "--name", "store", "--app", "kv")
+    folder = tmp_path_factory.mktemp("kv") / "node"
+    node = start_node(folder, "--name", "store", "--app", "kv", "--aead", "xchacha20")
     yield node
     assert node.stop() == 0
 

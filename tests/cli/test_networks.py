@@ -95,6 +95,7 @@ def test_a_local_name_never_leaves_the_folder(stranger: Member, rooms_node: Node
 def test_kv_commands(tmp_path: Path, kv_node: NodeProcess):
     member = Member(tmp_path)
     member.run("net", "join", kv_node.ticket)
+    assert member.json("verify", "network")["aead"] == "xchacha20"
     member.run("kv", "put", "fruit/apple", "red")
     member.run("kv", "put", "fruit/pear", "-", stdin="green")
     assert member.run("kv", "get", "fruit/apple").stdout == "red\n"

@@ -22,8 +22,10 @@ from ccp2p.crypto import aead, hpke
 from ccp2p.crypto.signatures import SigningKey
 from ccp2p.execution.apps import rooms_protocol
 from ccp2p.execution.receipts import format_receipt
+from ccp2p.membership import recovery
 from ccp2p.membership.founding import record_zero
 from ccp2p.model import codec, hashing
+from ccp2p.model.amendment import Amendment, amendment_digest, approval_bytes
 from ccp2p.model.committee import Seat
 from ccp2p.model.envelope import Event, event_id, event_signed_bytes, pad
 from ccp2p.model.epoch import (
@@ -32,7 +34,7 @@ from ccp2p.model.epoch import (
     record_digest,
     record_signed_bytes,
 )
-from ccp2p.model.genesis import Genesis, Parameters, network_id
+from ccp2p.model.genesis import Genesis, Parameters, network_id, policy_digest
 from ccp2p.model.host_commands import invite_digest
 from ccp2p.model.member_protocol import (
     GetStatus,
@@ -69,6 +71,8 @@ SESSION_KEY: Final = bytes([42]) * 32
 INVITE: Final = bytes([43]) * 16
 NONCE: Final = bytes(range(32))
 MEASUREMENT: Final = bytes([51]) * 32
+LATER_POLICY: Final = simulated_policy(MEASUREMENT) + 'vendors = ["sim-a"]\n'
+EPOCH: Final = 2
 QUERY_NUMBER: Final = 0x0102030405
 
 GENESIS: Final = Genesis(
@@ -93,15 +97,15 @@ ADDRESS: Final = format_address("192.0.2.1", 4001, FOUNDERS[0].public)
 
 def vectors() -> dict[str, Any]:
     """All of them, as they are published."""
-    zero, one = records()
+    chain = records()
     return {
         "about": "Test vectors of docs/protocol.md. Bytes are in hexadecimal; every key is public.",
         "hashing": _hashing(),
         "genesis": {"bytes": GENESIS_BYTES.hex(), "network": NETWORK.hex()},
-        "ticket": _ticket(zero),
+        "ticket": _ticket(chain[0]),
         "evidence": _evidence(),
-        "records": [_record(zero), _record(one)],
-        "welcome": _welcome(zero, one),
+        "records": [_record(signed) for signed in chain],
+        "welcome": _welcome(chain),
         "hpke": _hpke(),
         "session": _session(),
         "event": _event(),
@@ -112,32 +116,44 @@ def vectors() -> dict[str, Any]:
     }
 
 
-def records() -> tuple[SignedEpochRecord, SignedEpochRecord]:
-    """Record 0, and one that follows from it with the same seats."""
+def records() -> tuple[SignedEpochRecord, ...]:
+    """Record 0; the same seats under a policy that the governor changed; one of them, recovered."""
     seats = [
         Seat(founder.public, sealing.public, platform_id("sim-a", chip.public, NETWORK), "sim-a")
         for founder, sealing, chip in zip(FOUNDERS, SEALING, CHIPS, strict=True)
     ]
     zero = record_zero(GENESIS, NETWORK, seats, bytes([61]) * 32, bytes([62]) * 32, [MEASUREMENT])
     first = _signed(zero)
+    amendment = codec.encode(Amendment(NETWORK, 0, LATER_POLICY))
     one = replace(
         zero,
         epoch=1,
         predecessor=record_digest(first.record),
+        policy_digest=policy_digest(LATER_POLICY),
+        amendment=amendment_digest(amendment),
         coin_anchor=bytes([63]) * 32,
-        epoch_key=EPOCH_KEY.public,
+        epoch_key=bytes([64]) * 32,
         close_commit=99,
-        close_chain=bytes([64]) * 32,
-        state_root=bytes([65]) * 32,
-        outcomes_root=bytes([66]) * 32,
+        close_chain=bytes([65]) * 32,
+        state_root=bytes([66]) * 32,
+        outcomes_root=bytes([67]) * 32,
         ledger_time_ms=GENESIS.created_ms + 60_000,
     )
-    return first, _signed(one)
+    approval = MEMBER.sign(approval_bytes(NETWORK, amendment_digest(amendment)))
+    second = replace(_signed(one), amendment=amendment, approvals=((0, approval),))
+    stand = recovery.Stand(88, *(bytes([n]) * 32 for n in (71, 72, 73)), one.ledger_time_ms + 1)
+    planned = recovery.plan(
+        one, record_digest(second.record), [FOUNDERS[0].public], stand, (80, bytes([74]) * 32)
+    )
+    two = replace(planned, coin_anchor=bytes([75]) * 32, epoch_key=EPOCH_KEY.public)
+    approval = MEMBER.sign(recovery.approval_bytes(two))
+    third = replace(_signed(two), approvals=((0, approval),))
+    return first, second, replace(third, signatures=third.signatures[:1])
 
 
 def context(algorithm: str) -> sessions.SessionContext:
     """What the seals of the session are bound to."""
-    return sessions.SessionContext(NETWORK, 1, algorithm)
+    return sessions.SessionContext(NETWORK, EPOCH, algorithm)
 
 
 def opening() -> bytes:
@@ -219,7 +235,7 @@ def _record(signed: SignedEpochRecord) -> dict[str, str]:
     }
 
 
-def _welcome(*chain: SignedEpochRecord) -> dict[str, str]:
+def _welcome(chain: tuple[SignedEpochRecord, ...]) -> dict[str, str]:
     data = report_data(NETWORK, FOUNDERS[0].public, SEALING[0].public, NONCE)
     welcome = Welcome(
         genesis=GENESIS_BYTES,
@@ -235,6 +251,7 @@ def _welcome(*chain: SignedEpochRecord) -> dict[str, str]:
         "remote": FOUNDERS[0].public.hex(),
         "network": NETWORK.hex(),
         "epoch_key": EPOCH_KEY.public.hex(),
+        "policy": LATER_POLICY,
         "frame": encode_message(welcome).hex(),
     }
 
@@ -254,7 +271,7 @@ def _session() -> dict[str, Any]:
     keys = sessions.SessionKeys.derive(SESSION_KEY)
     return {
         "network": NETWORK.hex(),
-        "epoch": 1,
+        "epoch": EPOCH,
         "key": SESSION_KEY.hex(),
         "invite": INVITE.hex(),
         "tag_key": keys.tag.hex(),
