@@ -28,6 +28,7 @@ EXIT_FAILED, EXIT_USAGE, EXIT_UNREACHABLE, EXIT_ATTESTATION = 1, 2, 3, 4
 EXIT_NOT_COMMITTED, EXIT_DENIED, EXIT_INTERRUPTED = 5, 6, 130
 
 SIMULATED_WARNING = "SIMULATED TEE: NOT CONFIDENTIAL. Whoever runs these machines can read all."
+TEST_MESH = "TEST MESH"
 
 
 def exit_code(fault: Fault) -> int:
@@ -82,6 +83,11 @@ def fail(fault: Fault) -> NoReturn:
 def say(text: str) -> None:
     """A line for people."""
     click.echo(printable(text, "\t\n"), err=True)
+
+
+def warn_simulated(kind: str) -> None:
+    """The warning that every screen of a simulated network begins with."""
+    say(f"{TEST_MESH}: {SIMULATED_WARNING}" if kind == "mesh" else SIMULATED_WARNING)
 
 
 def show(text: str) -> None:

@@ -156,12 +156,13 @@ def _ticket(client: "NetworkClient", role: Any, secret: bytes, expires_ms: int) 
         verified.client_addresses[: limits.TICKET_ADDRESSES],
         secret,
         expires_ms,
+        verified.genesis.kind,
     )
 
 
 def _print(ticket: "Ticket", text: str, options: dict[str, Any]) -> None:
     if ticket.simulated:
-        console.say(console.SIMULATED_WARNING)
+        console.warn_simulated(ticket.kind)
     people = "once" if options["uses"] == 1 else f"{options['uses']} times"
     console.say(
         f"a {ticket.role}'s ticket to {ticket.name}, to be used {people} until "
@@ -248,6 +249,7 @@ def invite_show(ticket: str, as_json: bool) -> None:
                 "name": parsed.name,
                 "id": parsed.network.hex(),
                 "role": parsed.role,
+                "kind": parsed.kind,
                 "simulated": parsed.simulated,
                 "record": parsed.record.hex() or None,
                 "addresses": list(parsed.addresses),
@@ -261,7 +263,7 @@ def invite_show(ticket: str, as_json: bool) -> None:
 
 def _show(ticket: "Ticket") -> None:
     if ticket.simulated:
-        console.say(console.SIMULATED_WARNING)
+        console.warn_simulated(ticket.kind)
     console.show(f"a {ticket.role}'s ticket to network {ticket.name}")
     click.echo(f"network id (pins policy, app and parameters): {ticket.network.hex()}")
     click.echo(f"TEEs: {'SIMULATED' if ticket.simulated else 'hardware'}, says the ticket")

@@ -34,7 +34,12 @@ def net_list(as_json: bool) -> None:
     except Fault as fault:
         console.fail(fault)
     rows = [
-        {"name": name, "id": ticket.network.hex(), "simulated": ticket.simulated}
+        {
+            "name": name,
+            "id": ticket.network.hex(),
+            "kind": ticket.kind,
+            "simulated": ticket.simulated,
+        }
         for name, ticket in networks.items()
     ]
     if as_json:
@@ -43,7 +48,8 @@ def net_list(as_json: bool) -> None:
     if not rows:
         console.say("no network joined yet: ccp2p net join TICKET")
     for row in rows:
-        mark = "  SIMULATED" if row["simulated"] else ""
+        simulated = console.TEST_MESH if row["kind"] == "mesh" else "SIMULATED"
+        mark = f"  {simulated}" if row["simulated"] else ""
         console.show(f"{row['name']}  {str(row['id'])[:16]}{mark}")
 
 
@@ -58,8 +64,8 @@ async def _show(options: dict[str, Any]) -> None:
     async with session.open_network(options) as client:
         verified = client.verified
         status = await client.connections[0].status()
-    if verified.policy.is_simulated:
-        console.say(console.SIMULATED_WARNING)
+    if verified.policy.is_simulated and verified.genesis.kind == "group":
+        console.warn_simulated("group")
     epoch = verified.record.epoch
     said = {seat.node: seat for seat in status.seats}
     committee = [
@@ -77,6 +83,7 @@ async def _show(options: dict[str, Any]) -> None:
         "schema": "net/1",
         "id": verified.network.hex(),
         "name": verified.genesis.name,
+        "kind": verified.genesis.kind,
         "epoch": status.epoch,
         "commit": status.commit,
         "committee": committee,

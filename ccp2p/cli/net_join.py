@@ -76,7 +76,7 @@ async def _become_member(ticket: "Ticket", options: dict[str, Any]) -> None:
     async with open_network(ticket, allow_simulated=options["allow_simulated"]) as client:
         verified = client.verified
         if verified.policy.is_simulated:
-            console.say(console.SIMULATED_WARNING)
+            console.warn_simulated(verified.genesis.kind)
         await _introduce(client, profile, options)
         profile.add_network(client.pinned_ticket(), name)
     if options["as_json"]:
@@ -115,7 +115,7 @@ async def _prepare(ticket: "Ticket", options: dict[str, Any]) -> None:
     setup.require_kept(prepared)
     genesis = offer.genesis
     if offer.policy.is_simulated:
-        console.say(console.SIMULATED_WARNING)
+        console.warn_simulated(genesis.kind)
     if options["as_json"]:
         console.emit(
             {

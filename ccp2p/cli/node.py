@@ -14,9 +14,10 @@ from ccp2p.cli import console, node_options
 from ccp2p.model import limits
 
 if TYPE_CHECKING:
+    from ccp2p.cli.meshes import Mesh
     from ccp2p.node.floor import Floor
     from ccp2p.node.node import Node
-    from ccp2p.node.setup import NodeSetup
+    from ccp2p.node.setup import NodeSetup, Wanted
 
 _MIB = 1024 * 1024
 
@@ -38,6 +39,18 @@ _MIB = 1024 * 1024
     help="Found or enter the network of this node ticket: `net join` and `node` in one.",
 )
 @click.option(
+    "--mesh",
+    metavar="NAME|ID",
+    help="Join this mesh on the local network, and no other.",
+)
+@click.option("--new", is_flag=True, help="Found a mesh at once, whatever is there.")
+@click.option(
+    "--no-discovery",
+    is_flag=True,
+    envvar="CCP2P_NO_DISCOVERY",
+    help="Neither look for a mesh nor announce one; a new network is a group, with tickets.",
+)
+@click.option(
     "--leave",
     is_flag=True,
     help="Give up the seat, and stop once an epoch without it has begun.",
@@ -52,11 +65,14 @@ _MIB = 1024 * 1024
 @click.option("--json", "as_json", is_flag=True, help="Events as JSON, one object a line.")
 @click.option("-v", "--verbose", is_flag=True, help="Log what peers do.")
 def node(**options: Any) -> None:
-    """Run a node: go on with the folder's network, or begin one.
+    """Run a node: go on with the folder's network, join a mesh, or begin one.
 
     `ccp2p net create` and `ccp2p net join` prepare a folder. Without either, on a new machine,
-    this founds a network of its own, which anybody with the ticket that it prints may join.
+    this looks for a mesh on the local network for three seconds and joins it, or founds one when
+    there is none. A mesh is open: any node whose evidence satisfies its policy, and any member.
     """
+    if options["mesh"] and (options["new"] or options["no_discovery"] or options["join_ticket"]):
+        raise click.UsageError("--mesh goes with none of --new, --no-discovery and --join")
     _configure_log(options["verbose"])
     output = _Output(options["as_json"])
     console.run(lambda: _run(options, output))
@@ -76,7 +92,7 @@ async def _run(options: dict[str, Any], output: "_Output") -> None:
     setup = await _settle(options)
     output.start(setup)
     reports = Reports(output.listening, output.progress, output.ready, output.floor, output.epoch)
-    running = Node(setup, reports)
+    running = Node(setup, reports, is_announced=not options["no_discovery"])
     if options["leave"]:
         running.leave()
     async with trio.open_nursery() as nursery:
@@ -89,6 +105,8 @@ async def _run(options: dict[str, Any], output: "_Output") -> None:
 
 
 async def _settle(options: dict[str, Any]) -> "NodeSetup":
+    from dataclasses import replace
+
     import trio
 
     from ccp2p.cli.net_join import fetch
@@ -103,11 +121,35 @@ async def _settle(options: dict[str, Any]) -> "NodeSetup":
         offer = await fetch(ticket, allow_simulated=True)
         return setup.join(wanted, ticket, offer.welcome)
     home = NodeHome(wanted.directory)
-    if home.networks() or home.is_prepared:
+    is_new = not (home.networks() or home.is_prepared)
+    if not is_new and not options["mesh"]:
         return await trio.to_thread.run_sync(setup.reopen, wanted)
+    mesh = None if _founds_at_once(options) else await _find(wanted, options)
+    if mesh is not None:
+        return setup.join(wanted, mesh.ticket, mesh.welcome, by_chance=is_new)
     governor = Profile(default_folder()).member(None).public
+    kind = "group" if options["no_discovery"] else "mesh"
     founding = node_options.founding(options["name"], options, (governor,), 1, standing=True)
-    return setup.found(wanted, founding, time.time_ns() // 1_000_000)
+    return setup.found(wanted, replace(founding, kind=kind), time.time_ns() // 1_000_000)
+
+
+def _founds_at_once(options: dict[str, Any]) -> bool:
+    return options["new"] or options["no_discovery"] or options["founders"] > 1
+
+
+async def _find(wanted: "Wanted", options: dict[str, Any]) -> "Mesh | None":
+    from ccp2p.attestation.policy import parse_policy
+    from ccp2p.cli.meshes import LOOK_S, Search, find_mesh
+
+    file = options["policy"]
+    policy = parse_policy(console.read_text(file)) if file else None
+    console.say(f"looking for a mesh on the local network for {LOOK_S:.0f} s")
+    mesh = await find_mesh(Search(wanted, options["mesh"], options["app"], policy))
+    if mesh is None:
+        console.say("none found: founding one")
+    else:
+        console.say(f"joining {mesh.ticket.name}")
+    return mesh
 
 
 async def _stop_on_signal(scope: Any) -> None:
@@ -159,7 +201,7 @@ class _Output:
             self._resumes = True
             self._alone = len(parse_record(setup.record.signed.record).seats) == 1
         if setup.policy.is_simulated:
-            console.say(console.SIMULATED_WARNING)
+            console.warn_simulated(setup.genesis.kind)
         if not keeps_keys(setup.platform):
             console.say(
                 f"{setup.platform.tee} keeps no key over a restart: this node's keys live in "
@@ -174,7 +216,7 @@ class _Output:
         _, ticket = node.tickets()
         if node.setup.record is not None:
             return
-        if ticket is not None and node.setup.genesis.founders > 1:
+        if ticket is not None and node.setup.node_invite and node.setup.genesis.founders > 1:
             text = _format(ticket)
             others = node.setup.genesis.founders - 1
             flag = "--allow-simulated " if node.setup.policy.is_simulated else ""
@@ -200,6 +242,7 @@ class _Output:
             node=setup.identity.node.hex(),
             tee=setup.platform.tee,
             simulated=setup.policy.is_simulated,
+            kind=setup.genesis.kind,
             client_addresses=list(node.listener.addresses),
             ticket=_format(member) if member else None,
         )

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from ccp2p.cli import console
+
 if TYPE_CHECKING:
     from ccp2p.client.network import NetworkClient
     from ccp2p.client.session import MemberSession
@@ -76,6 +78,8 @@ async def open_network(options: dict[str, Any]) -> AsyncIterator["NetworkClient"
             # Its creator has held this ticket since before it was founded: from now on this
             # record counts.
             profile.add_network(client.pinned_ticket(), name)
+        if client.verified.genesis.kind == "mesh" and client.verified.policy.is_simulated:
+            console.warn_simulated("mesh")
         yield client
 
 

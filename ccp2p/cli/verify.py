@@ -50,6 +50,7 @@ async def _verify(options: dict[str, Any]) -> None:
         "schema": "verify-network/1",
         "name": name,
         "id": verified.network.hex(),
+        "kind": verified.genesis.kind,
         "simulated": verified.policy.is_simulated,
         "policy_digest": verified.policy.digest.hex(),
         "epoch": verified.record.epoch,
@@ -91,7 +92,7 @@ def _print(shown: dict[str, Any]) -> None:
     from rich.table import Table
 
     if shown["simulated"]:
-        console.say(console.SIMULATED_WARNING)
+        console.warn_simulated(shown["kind"])
     console.say(f"network {shown['name']} {shown['id']}")
     console.say(
         f"epoch record {shown['epoch']} {shown['record'][:32]}..., "

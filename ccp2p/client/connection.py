@@ -262,6 +262,15 @@ async def fetch_offer(
         return await trio.to_thread.run_sync(verify_offer, welcome, expected)
 
 
+async def fetch_standing(
+    address: str, network: bytes, *, allow_simulated: bool, timeout_ms: int = 10_000
+) -> tuple[Welcome, VerifiedNode]:
+    """What a node says of a network that runs, and that as verified; faults as above."""
+    async with connect(address, timeout_ms=timeout_ms) as stream:
+        welcome, expected = await _greet(stream, network, b"", allow_simulated, timeout_ms)
+        return welcome, await trio.to_thread.run_sync(verify_welcome, welcome, expected)
+
+
 async def _greet(
     stream: FrameStream, network: bytes, record: bytes, allow_simulated: bool, timeout_ms: int
 ) -> tuple[Welcome, Expectation]:

@@ -73,7 +73,11 @@ class NodeProcess:
                 stdout=subprocess.PIPE,
                 stderr=log,
                 # Whoever starts a network governs it; here that is nobody's own key.
-                env=os.environ | {"CCP2P_HOME": str(self.directory.parent / "governor")},
+                env=os.environ
+                | {
+                    "CCP2P_HOME": str(self.directory.parent / "governor"),
+                    "CCP2P_NO_DISCOVERY": "1",
+                },
             )
         task_status.started()
         try:

@@ -21,13 +21,22 @@ from ccp2p.model.host_commands import (
 
 
 class Host:
-    """`governors` are the epoch's; standing invites are digests that always let in, or empty."""
+    """`governors` are the epoch's; standing invites are digests that always let in, or empty.
+
+    An open network (a mesh) asks nobody for an invite.
+    """
 
     def __init__(
-        self, network: bytes, governors: Governors, member_invite: bytes, node_invite: bytes
+        self,
+        network: bytes,
+        governors: Governors,
+        member_invite: bytes,
+        node_invite: bytes,
+        is_open: bool = False,
     ) -> None:
         self._network = network
         self._governors = governors
+        self._is_open = is_open
         self._standing: dict[Role, bytes] = {"member": member_invite, "node": node_invite}
 
     def admit(
@@ -55,7 +64,7 @@ class Host:
         self, state: State, role: Role, secret_digest: bytes, ledger_time_ms: int
     ) -> str | None:
         """Use an invite once: None, or why not (see `invites.use`). A standing one stays."""
-        if secret_digest == self._standing[role]:
+        if self._is_open or secret_digest == self._standing[role]:
             return None
         return invites.use(state, role, secret_digest, ledger_time_ms)
 

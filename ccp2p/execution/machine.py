@@ -54,7 +54,7 @@ class StateMachine:
     `app` is a name in `apps.APPS`, `salt_key` the epoch's secret for salts (32 bytes),
     `load_bucket` reads a stored bucket and `protocol` is the epoch record's version. `governors`
     are the epoch's, `member_invite` and `node_invite` the digests of the genesis's standing
-    invites.
+    invites; a machine that `is_open` asks for none.
     """
 
     def __init__(
@@ -68,13 +68,14 @@ class StateMachine:
         governors: Governors = NOBODY,
         member_invite: bytes = b"",
         node_invite: bytes = b"",
+        is_open: bool = False,
         cache_bytes: int = limits.STATE_CACHE_BYTES,
     ) -> None:
         if app not in apps.APPS:
             raise LocalFault("unknown-app", f"this program has no app called {app!r}: upgrade it")
         _check_protocol(protocol)
         self._app = apps.APPS[app]()
-        self._host = Host(network, governors, member_invite, node_invite)
+        self._host = Host(network, governors, member_invite, node_invite, is_open)
         self._salt_key = salt_key
         self._state = State(
             network=network, salt_key=salt_key, load_bucket=load_bucket, cache_bytes=cache_bytes

@@ -30,7 +30,8 @@ class Genesis(Wire, frozen=True):
     A governor's key is a member without an invite; `governor_threshold` of them change policy, any
     one invites. Without governors both stay as they are for good. `member_invite` and `node_invite`
     are digests of secrets that let in whoever knows them, without limit or end, `founder_invite`
-    that of the one which founders show; empty: there is none.
+    that of the one which founders show; empty: there is none. A `mesh` is open: it asks nobody for
+    an invite once it is founded.
     """
 
     name: str
@@ -46,6 +47,11 @@ class Genesis(Wire, frozen=True):
     node_invite: bytes
     founder_invite: bytes
     created_ms: int
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it lets in every member, and every node whose evidence satisfies the policy."""
+        return self.kind == "mesh"
 
 
 def network_id(genesis_bytes: bytes) -> bytes:

@@ -76,6 +76,14 @@ MAX_RECORD_BYTES: Final = 256 * 1024
 MAX_SIGNED_RECORD_BYTES: Final = MAX_RECORD_BYTES + MAX_AMENDMENT_BYTES + 32 * 1024  # signatures
 MAX_ADDRESSES: Final = 16
 MAX_ADDRESS_CHARS: Final = 256
+OWN_ADDRESSES: Final = 4  # of one listener: those of a machine with several networks
+BOOK_NODES: Final = 1024  # addresses of a network's nodes that one of them keeps
+BOOK_ADDRESSES: Final = 8  # of one node: several networks, and where it was before
+BOOK_SUBNET_NODES: Final = 64  # of one subnet, of those that were only heard of
+NODES_ASKED: Final = 8  # by a newcomer, as different as can be had: one honest one is enough
+MAX_ANNOUNCEMENT_BYTES: Final = 2048  # on the local network: eight addresses and a name
+MESH_NODES_ASKED: Final = 32  # by one look around; lies must not make us dial without end
+ANNOUNCEMENTS_ASKED: Final = 16  # at once, of those that did not say everything by themselves
 MAX_NAME_CHARS: Final = 64
 
 # Queues
@@ -93,6 +101,8 @@ MAX_CLIENT_CONNECTIONS: Final = 1024
 MAX_CLIENT_STREAMS: Final = 4  # at once on one client connection; a client needs one
 MAX_PEER_CONNECTIONS: Final = 512
 MAX_HANDSHAKES: Final = 128  # inbound and unfinished: strangers take no place of a peer
+HANDSHAKES_OF_HOST: Final = 32  # of them from one host, so that a slow crowd keeps nobody else out
+CLIENTS_OF_HOST: Final = 256  # of the clients' places; a household shares one address
 COMMIT_BACKLOG: Final = 256  # commits decided and not yet executed before ordering pauses
 
 # Time
@@ -100,6 +110,7 @@ WRITE_TIMEOUT_MS: Final = 10_000  # a frozen peer is cut after this
 HEARTBEAT_MS: Final = 1_000
 PEER_SILENCE_MS: Final = 10_000  # ten missed heartbeats: reconnect
 HANDSHAKE_TIMEOUT_MS: Final = 10_000
+CLIENT_IDLE_MS: Final = 600_000  # a client that says nothing dials again when it has something to say
 
 # Execution
 STATE_BUCKETS: Final = 65_536  # leaves of the state tree

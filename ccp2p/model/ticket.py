@@ -18,7 +18,7 @@ class Ticket(Wire, frozen=True):
     `record` is the digest of the newest epoch record known to the issuer, or empty before there
     is one. `addresses` are multiaddresses of listeners for members, which newcomers of both kinds
     ask first. `secret` is the invite, empty where none is needed; `expires_ms` is the ledger time
-    (Unix) at which it ends, 0 for never: a hint, the network decides.
+    (Unix) at which it ends, 0 for never: a hint, the network decides. A `mesh` is open to all.
     """
 
     network: bytes
@@ -29,6 +29,7 @@ class Ticket(Wire, frozen=True):
     addresses: tuple[str, ...]
     secret: bytes
     expires_ms: int = 0
+    kind: Literal["group", "mesh"] = "group"
 
 
 def format_ticket(ticket: Ticket) -> str:

@@ -47,10 +47,14 @@ def parse_address(text: str) -> Address:
     return Address(host, port, node_of_peer_id(parts[6]))
 
 
+def listen_address(host: str, port: int) -> str:
+    """The multiaddress of an IP address and a port, which names no node."""
+    return f"/{'ip6' if ':' in host else 'ip4'}/{host}/tcp/{port}"
+
+
 def format_address(host: str, port: int, node: bytes) -> str:
     """The multiaddress of a listener on an IP address, with its `/p2p/` id."""
-    kind = "ip6" if ":" in host else "ip4"
-    return f"/{kind}/{host}/tcp/{port}/p2p/{peer_id_of_node(node)}"
+    return f"{listen_address(host, port)}/p2p/{peer_id_of_node(node)}"
 
 
 def peer_id_of_node(node: bytes) -> str:

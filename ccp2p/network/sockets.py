@@ -1,10 +1,12 @@
 """TCP sockets for addresses of ours and of others."""
 
+import ipaddress
 import socket
 from typing import Final
 
 import trio
 
+from ccp2p.model import limits
 from ccp2p.model.errors import LocalFault, Unreachable
 from ccp2p.network.addresses import Address, format_address
 
@@ -12,19 +14,56 @@ from ccp2p.network.addresses import Address, format_address
 _KEEPALIVE: Final = (("TCP_KEEPIDLE", 30), ("TCP_KEEPINTVL", 10), ("TCP_KEEPCNT", 3))
 
 
+EVERYWHERE: Final = "::"
+"""Listening here is listening on every address of this machine, IPv4 and IPv6."""
+
+
 async def listen_tcp(address: Address) -> list[trio.SocketListener]:
     """Listeners on an address; LocalFault where it cannot be had."""
     try:
+        if address.host == EVERYWHERE:
+            return [_listen_everywhere(address.port)]
         return list(await trio.open_tcp_listeners(address.port, host=address.host))
     except OSError as error:
         place = f"{address.host}:{address.port}"
         raise LocalFault("listen", f"cannot listen on {place}: {error.strerror}") from None
 
 
+def _listen_everywhere(port: int) -> trio.SocketListener:
+    """One socket for both families, where the kernel has both."""
+    both = socket.has_dualstack_ipv6()
+    family, host = (socket.AF_INET6, "::") if both else (socket.AF_INET, "0.0.0.0")
+    server = socket.create_server((host, port), family=family, dualstack_ipv6=both, backlog=1024)
+    return trio.SocketListener(trio.socket.from_stdlib_socket(server))
+
+
 def addresses_of(listeners: list[trio.SocketListener], node: bytes) -> tuple[str, ...]:
-    """The multiaddresses of listeners, with the port that the system gave."""
+    """The multiaddresses of listeners, with the port that the system gave.
+
+    Of one that listens everywhere those that others may reach, this machine's own network first.
+    """
     names = (listener.socket.getsockname() for listener in listeners)
-    return tuple(format_address(name[0], name[1], node) for name in names)
+    return tuple(
+        format_address(host, name[1], node) for name in names for host in _hosts_of(name[0])
+    )[: limits.OWN_ADDRESSES]
+
+
+def _hosts_of(host: str) -> list[str]:
+    if not ipaddress.ip_address(host).is_unspecified:
+        return [host]
+    found = [one for one in _machine_addresses() if one.version == 4 or host == EVERYWHERE]
+    return [str(one) for one in sorted(found, key=lambda one: one.version)] or ["127.0.0.1"]
+
+
+def _machine_addresses() -> list[ipaddress.IPv4Address | ipaddress.IPv6Address]:
+    """Every address of this machine's interfaces that means something on another."""
+    import ifaddr
+
+    texts = (
+        ip.ip if ip.is_IPv4 else ip.ip[0] for adapter in ifaddr.get_adapters() for ip in adapter.ips
+    )
+    found = [ipaddress.ip_address(str(text).split("%")[0]) for text in texts]
+    return [one for one in found if not (one.is_loopback or one.is_link_local)]
 
 
 async def dial_tcp(address: Address, timeout_ms: int) -> trio.SocketStream:

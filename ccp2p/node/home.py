@@ -18,7 +18,7 @@ _LISTEN = "listen"
 _SIGNED = "founding-signed"
 _PREPARATION = "founding.sealed"
 _NETWORKS = "networks"
-_HOST = "127.0.0.1"
+LOOPBACK = "127.0.0.1"
 
 _IN_MEMORY = os.urandom(32)  # what a TEE without a sealing key (TDX, Nitro) has instead
 
@@ -35,13 +35,14 @@ class Listen(Wire, frozen=True):
 
         LocalFault when the host is not this machine's, or a port is taken.
         """
-        host = self.host or _HOST
+        host = self.host or LOOPBACK
         try:
-            with socket.socket() as node, socket.socket() as client:
+            family = socket.AF_INET6 if ":" in host else socket.AF_INET
+            with socket.socket(family) as node, socket.socket(family) as client:
                 node.bind((host, self.node_port))
                 client.bind((host, self.client_port))
-                (host, node_port), (_, client_port) = node.getsockname(), client.getsockname()
-                return Listen(host, node_port, client_port)
+                host, node_port = node.getsockname()[:2]
+                return Listen(host, node_port, client.getsockname()[1])
         except (OSError, OverflowError) as error:
             raise LocalFault("listen", f"cannot listen on {host}: {error}") from None
 
@@ -100,14 +101,14 @@ class NodeHome:
         _write(path, identity.seal(key))
         return identity
 
-    def listen(self, wanted: Listen) -> Listen:
-        """The address used last time, where `wanted` leaves it open."""
+    def listen(self, wanted: Listen, host: str = LOOPBACK) -> Listen:
+        """The address used last time, where `wanted` leaves it open; `host` the first time."""
         path = self.directory / _LISTEN
         kept = Listen()
         if path.exists():
             kept = codec.decode(path.read_bytes(), Listen, 1024, LocalFault)
         return Listen(
-            wanted.host or kept.host or _HOST,
+            wanted.host or kept.host or host,
             wanted.node_port or kept.node_port,
             wanted.client_port or kept.client_port,
         )

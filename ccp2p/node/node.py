@@ -15,7 +15,7 @@ from ccp2p.membership.events import JoinRequest
 from ccp2p.membership.roster import Roster
 from ccp2p.model import codec, limits
 from ccp2p.model.epoch import EpochRecord, record_digest
-from ccp2p.model.errors import Fault, LocalFault
+from ccp2p.model.errors import Fault, LocalFault, PeerFault, Unreachable
 from ccp2p.model.member_protocol import (
     GetStatus,
     Query,
@@ -28,6 +28,7 @@ from ccp2p.model.member_protocol import (
 )
 from ccp2p.model.ticket import Ticket
 from ccp2p.network import ClientListener, Connected, Disconnected, FrameReceived, PeerNetwork
+from ccp2p.network.addresses import listen_address
 from ccp2p.node import founding
 from ccp2p.node.api import ClientApi
 from ccp2p.node.assembly import build_replica, steward_of
@@ -38,6 +39,7 @@ from ccp2p.node.floor import Floor
 from ccp2p.node.home import Listen
 from ccp2p.node.joining import Entrance, enter, install
 from ccp2p.node.meter import Meter
+from ccp2p.node.neighbourhood import announcement_of, live_among
 from ccp2p.node.network_record import NetworkRecord, NodeAddresses, known_addresses
 from ccp2p.node.passage import Crossed, Passage
 from ccp2p.node.reader import Reader
@@ -75,27 +77,28 @@ def unix_ms() -> int:
 class Node:
     """One node of one network."""
 
-    def __init__(self, setup: NodeSetup, reports: Reports) -> None:
+    def __init__(self, setup: NodeSetup, reports: Reports, *, is_announced: bool = False) -> None:
+        """`is_announced`: a mesh's node tells the local network of itself."""
         self.setup = setup
+        self._is_announced = is_announced and setup.genesis.is_open
         self._reports = reports
         self.meter = Meter()
         self._attestor = setup.attestor(unix_ms)
         self._api = ClientApi(self)
-        host = setup.listen.host
         self.peers = PeerNetwork(
             key_seed=setup.identity.signing_seed,
             attestor=self._attestor,
-            listen=f"/ip4/{host}/tcp/{setup.listen.node_port}",
+            listen=listen_address(setup.listen.host, setup.listen.node_port),
             network_id=setup.network,
         )
         self.listener = ClientListener(
             key_seed=setup.identity.signing_seed,
-            listen=f"/ip4/{host}/tcp/{setup.listen.client_port}",
+            listen=listen_address(setup.listen.host, setup.listen.client_port),
             handler=self._api.serve,
         )
         self._connected: dict[bytes, None] = {}
         self._feed = FrameFeed(self._next_frame)
-        self._is_ready = False
+        self._ready = trio.Event()
         self._replica: Replica | None = None
         self._reader: Reader | None = None
         self.is_leaving = False
@@ -113,6 +116,8 @@ class Node:
                 await nursery.start(self.listener.run)
                 self.setup.home.keep_listen(self._ports())
                 self._reports.listening(self)
+                if self._is_announced:
+                    nursery.start_soon(self._announce)
                 await self._live()
                 nursery.cancel_scope.cancel()
         finally:
@@ -168,9 +173,14 @@ class Node:
         return True, await self._found(self._feed)
 
     def _report_ready(self) -> None:
-        if not self._is_ready:
-            self._is_ready = True
+        if not self._ready.is_set():
+            self._ready.set()
             self._reports.ready(self)
+
+    async def _announce(self) -> None:
+        await self._ready.wait()
+        clients, peers = self.listener.addresses, self.peers.addresses
+        await live_among(announcement_of(self.setup, clients, peers), lambda *_: None)
 
     def leave(self) -> None:
         """Give up this node's seat; `run` returns once an epoch without it has begun."""
@@ -179,13 +189,13 @@ class Node:
             self._replica.steward.is_leaving = True
 
     def tickets(self) -> tuple[Ticket | None, Ticket | None]:
-        """(member, node) tickets, where this node holds the genesis's invites."""
+        """(member, node) tickets, where this node holds the genesis's invites, or needs none."""
         setup = self.setup
         record = record_digest(setup.record.signed.record) if setup.record else b""
         clients = self._client_addresses()[: limits.TICKET_ADDRESSES]
 
         def ticket(role: str, secret: bytes) -> Ticket | None:
-            if not secret:
+            if not secret and not setup.genesis.is_open:
                 return None
             return Ticket(
                 setup.network,
@@ -195,6 +205,7 @@ class Node:
                 record,
                 clients,
                 secret,
+                kind=setup.genesis.kind,
             )
 
         return ticket("member", setup.member_invite), ticket("node", setup.node_invite)
@@ -315,7 +326,7 @@ class Node:
         if setup.ticket is None or not setup.first_addresses:
             founded = await founding.lead(founder, frames, os.urandom(SECRET_BYTES))
         else:
-            await self.peers.dial(setup.first_addresses[0])
+            await self._reach_one(setup.first_addresses)
             founded = await founding.follow(
                 founder,
                 frames,
@@ -389,8 +400,7 @@ class Node:
         setup = self.setup
         known = setup.record.records if setup.record else ()
         pinned = record_digest(known[-1].record) if known else setup.ticket.record  # type: ignore[union-attr]
-        for address in setup.first_addresses[:1]:
-            await self.peers.dial(address)
+        await self._reach_one(setup.first_addresses)
         entrance = Entrance(
             setup=setup,
             known=known,
@@ -412,6 +422,16 @@ class Node:
         await trio.to_thread.run_sync(install, replaced(entered, record=record), store)
         self.setup = setup.founded(record, store)
         return entered.secrets
+
+    async def _reach_one(self, addresses: tuple[str, ...]) -> None:
+        """Connect to a node at the first of its addresses that leads to it."""
+        for last, address in enumerate(addresses, 1):
+            try:
+                await self.peers.dial(address)
+                return
+            except (Unreachable, PeerFault):
+                if last == len(addresses):
+                    raise
 
     def _connect(self, node: bytes, addresses: tuple[str, ...]) -> None:
         if addresses and node != self.setup.identity.node and node not in self.peers.kept():

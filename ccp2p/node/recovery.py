@@ -46,6 +46,7 @@ def recovered_state(
         governors=Governors(record.governors, record.governor_threshold, check_policy),
         member_invite=genesis.member_invite,
         node_invite=genesis.node_invite,
+        is_open=genesis.is_open,
     )
     if last is not None or epoch > 0:
         machine.restore(store.buckets(), last.state_root if last else record.state_root)

@@ -20,8 +20,9 @@ from ccp2p.model.genesis import Genesis, Parameters, network_id, parse_genesis
 from ccp2p.model.host_commands import invite_digest
 from ccp2p.model.member_protocol import Welcome
 from ccp2p.model.ticket import Ticket
+from ccp2p.network.sockets import EVERYWHERE
 from ccp2p.node.attestor import NodeAttestor
-from ccp2p.node.home import Listen, NodeHome, holds_node, keeps_keys, sealing_key
+from ccp2p.node.home import LOOPBACK, Listen, NodeHome, holds_node, keeps_keys, sealing_key
 from ccp2p.node.network_record import NetworkRecord
 from ccp2p.node.preparation import Preparation
 from ccp2p.sealing.identity import Identity, storage_key
@@ -49,7 +50,7 @@ class Founding:
     """A network to be. `policy` is TOML; without one, simulated nodes of this very program.
 
     `governors` are member keys, of which `governor_threshold` must agree. With a `standing_invite`
-    the first node has tickets that let in anybody, and any node.
+    the first node of a group has tickets that let in anybody, and any node; a mesh needs none.
     """
 
     name: str
@@ -60,6 +61,7 @@ class Founding:
     governors: tuple[bytes, ...] = ()
     governor_threshold: int = 0
     standing_invite: bool = True
+    kind: Literal["group", "mesh"] = "group"
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,16 +112,16 @@ def found(wanted: Wanted, founding: Founding, now_ms: int) -> NodeSetup:
     """A new network whose first node this is; simulated, unless a hardware policy is given."""
     text = founding.policy or simulated_policy(measurement())
     is_simulated = parse_policy(text).is_simulated
-    member_invite = os.urandom(limits.INVITE_BYTES) if founding.standing_invite else b""
-    wants_nodes = founding.standing_invite or founding.founders > 1
-    node_invite = os.urandom(limits.INVITE_BYTES) if wants_nodes else b""
-    standing_node_invite = node_invite if founding.standing_invite else b""
+    stands = founding.standing_invite and founding.kind == "group"
+    member_invite = os.urandom(limits.INVITE_BYTES) if stands else b""
+    node_invite = os.urandom(limits.INVITE_BYTES) if stands or founding.founders > 1 else b""
+    standing_node_invite = node_invite if stands else b""
 
     def genesis(first_node: bytes) -> bytes:
         return codec.encode(
             Genesis(
                 name=founding.name,
-                kind="group",
+                kind=founding.kind,
                 app=founding.app,
                 policy=text,
                 parameters=founding.parameters,
@@ -142,10 +144,11 @@ def found(wanted: Wanted, founding: Founding, now_ms: int) -> NodeSetup:
     return _prepare(wanted, home, platform, preparation)
 
 
-def join(wanted: Wanted, ticket: Ticket, welcome: Welcome) -> NodeSetup:
+def join(wanted: Wanted, ticket: Ticket, welcome: Welcome, *, by_chance: bool = False) -> NodeSetup:
     """A founder or a newcomer by ticket; `welcome` is a node's, and its genesis is checked here.
 
-    Again with another ticket of the same network: the new one counts.
+    Again with another ticket of the same network: the new one counts. A network found `by_chance`
+    is not kept before the node is in: whoever starts again looks around again.
     """
     if ticket.role != "node":
         raise MemberFault("ticket", "this is a member's ticket; a node needs a node ticket")
@@ -165,7 +168,19 @@ def join(wanted: Wanted, ticket: Ticket, welcome: Welcome) -> NodeSetup:
         first_addresses=addresses,
         is_founded=bool(welcome.records),
     )
+    if by_chance:
+        return _of_preparation(wanted, home, platform, preparation)
     return _prepare(wanted, home, platform, preparation)
+
+
+def require_accepted(wanted: Wanted, genesis_bytes: bytes, now_ms: int) -> None:
+    """LocalFault or AttestationFault when a network's policy would refuse this node's evidence."""
+    home = NodeHome(wanted.directory)
+    is_simulated = parse_policy(parse_genesis(genesis_bytes).policy).is_simulated
+    own = _setup(wanted, home, _platform(wanted, home, is_simulated), genesis_bytes)
+    attestor = own.attestor(lambda: now_ms)
+    identity, nonce = own.identity, bytes(32)
+    attestor.judge(identity.node, identity.sealing.public, nonce, attestor.bundle(nonce))
 
 
 def require_kept(setup: NodeSetup) -> None:
@@ -256,7 +271,7 @@ def _setup(wanted: Wanted, home: NodeHome, platform: Platform, genesis_bytes: by
         genesis_bytes=genesis_bytes,
         network=network_id(genesis_bytes),
         policy=policy,
-        listen=home.listen(wanted.listen),
+        listen=home.listen(wanted.listen, EVERYWHERE if genesis.is_open else LOOPBACK),
         map_bytes=wanted.map_bytes,
     )
 
