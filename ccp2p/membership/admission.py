@@ -1,4 +1,4 @@
-"""How a node is admitted: as an observer first, which waits for a seat.
+"""How a node is admitted: as an observer first, which waits for a seat; and shows itself again.
 
 A request may be ordered again, or long after it was made: it counts only when its evidence is bound
 to a recent checkpoint, newer than what its node and its platform asked for before.
@@ -6,7 +6,7 @@ to a recent checkpoint, newer than what its node and its platform asked for befo
 
 from msgspec.structs import replace
 
-from ccp2p.membership.events import JoinRequest, consent_bytes
+from ccp2p.membership.events import JoinRequest, Renewal, consent_bytes
 from ccp2p.membership.means import Means, Moment
 from ccp2p.membership.roster import Member, Roster
 from ccp2p.model import limits
@@ -19,7 +19,7 @@ def join(roster: Roster, node: bytes, body: JoinRequest, at: Moment, means: Mean
     An invite counts each time, so nothing may be refused after it.
     """
     _check_barred(roster, node)
-    anchor = _anchor_commit(roster, body, means)
+    anchor = _anchor_commit(roster, body.anchor, means)
     earlier = roster.following(node)
     if earlier is not None and anchor <= earlier.anchor:
         if _is_same_request(earlier, body):
@@ -38,6 +38,7 @@ def join(roster: Roster, node: bytes, body: JoinRequest, at: Moment, means: Mean
         body.replaces,
         bool(body.consent),
         anchor,
+        judged.policies,
     )
     _check_platform(roster, member)
     if body.replaces:
@@ -46,6 +47,30 @@ def join(roster: Roster, node: bytes, body: JoinRequest, at: Moment, means: Mean
     if earlier is None and not (body.replaces and body.consent):
         means.admit(body.invite, at.time_ms)
     return changed
+
+
+def renew(roster: Roster, node: bytes, body: Renewal, at: Moment, means: Means) -> Roster:
+    """The roster after a member's fresh evidence, which shows what policies it satisfies now.
+
+    Bound to the same checkpoint as what is known, it only adds: an older one may be ordered again.
+    """
+    member = roster.seated(node) or roster.following(node)
+    if member is None:
+        raise PeerFault("no-seat", "only who is in the network renews evidence")
+    anchor, newest = _anchor_commit(roster, body.anchor, means), max(member.anchor, member.renewed)
+    if anchor < newest or (anchor == newest and not roster.is_stale(member)):
+        return roster
+    judged = means.judge(node, member.sealing, body.anchor, body.evidence, at.time_ms // 1000)
+    if (judged.platform_id, judged.vendor) != (member.platform_id, member.vendor):
+        raise PeerFault("platform", "the evidence is of another platform than the node's place")
+    known = member.policies if anchor == newest else ()
+    policies = tuple(dict.fromkeys((*known, *judged.policies)))
+    fresh = replace(member, tee=judged.tee, policies=policies, renewed=anchor)
+    return replace(
+        roster,
+        members=tuple(fresh if one is member else one for one in roster.members),
+        observers=tuple(fresh if one is member else one for one in roster.observers),
+    )
 
 
 def _check_barred(roster: Roster, node: bytes) -> None:
@@ -57,11 +82,11 @@ def _check_barred(roster: Roster, node: bytes) -> None:
         raise PeerFault("left", "this node left: it may join again in the next epoch")
 
 
-def _anchor_commit(roster: Roster, body: JoinRequest, means: Means) -> int:
+def _anchor_commit(roster: Roster, anchor: bytes, means: Means) -> int:
     """The commit that evidence is bound to. The record ages as the checkpoints after it do."""
     recent = ((0, means.record), *roster.anchors)[-limits.ANCHORS_KEPT :]
     for commit, digest in recent:
-        if digest == body.anchor:
+        if digest == anchor:
             return commit
     raise PeerFault("stale", "the evidence is bound to no recent checkpoint: make it anew")
 
@@ -90,7 +115,7 @@ def _check_platform(roster: Roster, member: Member) -> None:
 
 
 def _check_replaced(roster: Roster, heir: Member, consent: bytes, means: Means) -> None:
-    """An heir needs the same platform, and the old key's word or silence (design section 8)."""
+    """An heir needs the same platform, and the old key's word or silence, or the governors'."""
     old = roster.seated(heir.replaces)
     if old is None:
         raise PeerFault("replaces", "the node to be replaced has no seat")
@@ -99,7 +124,7 @@ def _check_replaced(roster: Roster, heir: Member, consent: bytes, means: Means) 
     if (heir.platform_id, heir.vendor) != (old.platform_id, old.vendor) or not heir.platform_id:
         raise PeerFault("replaces", "a seat passes on only within its platform")
     if not consent:
-        if not roster.is_silent(old.node):
+        if not roster.is_silent(old.node) and old.node not in roster.evicted:
             raise PeerFault("replaces", "the node to be replaced is alive and did not consent")
     elif not means.verify(
         old.node, consent, consent_bytes(means.network, old.since_epoch, heir.node)

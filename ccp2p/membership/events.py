@@ -39,6 +39,14 @@ class JoinRequest(Wire, frozen=True):
     consent: bytes = b""
 
 
+class Renewal(Wire, frozen=True):
+    """Fresh evidence of a node that has a seat or follows; `anchor` as in its JoinRequest."""
+
+    kind: ClassVar[str] = "renew"
+    anchor: bytes
+    evidence: bytes
+
+
 class LeaveRequest(Wire, frozen=True):
     """A node gives up its seat, or its place among the observers, at the next epoch."""
 
@@ -90,7 +98,16 @@ class Accusation(Wire, frozen=True):
     second: tuple[bytes, bytes]
 
 
-Body = JoinRequest | LeaveRequest | CloseIntent | Prekey | Rekey | Acknowledgement | Accusation
+Body = (
+    JoinRequest
+    | Renewal
+    | LeaveRequest
+    | CloseIntent
+    | Prekey
+    | Rekey
+    | Acknowledgement
+    | Accusation
+)
 
 _KINDS: dict[str, type[Body]] = {kind.kind: kind for kind in get_args(Body)}
 
@@ -167,6 +184,8 @@ def consent_bytes(network: bytes, since_epoch: int, successor: bytes) -> bytes:
 def _check(body: Body) -> None:
     if isinstance(body, JoinRequest):
         _check_join(body)
+    elif isinstance(body, Renewal):
+        _check_evidence(body.anchor, body.evidence)
     elif isinstance(body, Prekey):
         _require(len(body.key) == 32, "a prekey has 32 bytes")
     elif isinstance(body, Rekey):
@@ -190,11 +209,8 @@ def _check(body: Body) -> None:
 
 
 def _check_join(body: JoinRequest) -> None:
-    _require(len(body.sealing) == 32 and len(body.anchor) == 32, "a joiner's keys have 32 bytes")
-    _require(
-        len(body.evidence) <= limits.MAX_EVIDENCE_BYTES + limits.MAX_ENDORSEMENT_BYTES,
-        "a joiner's evidence is too large",
-    )
+    _require(len(body.sealing) == 32, "a joiner's keys have 32 bytes")
+    _check_evidence(body.anchor, body.evidence)
     _require(
         len(body.invite) <= 64 and len(body.replaces) in (0, 32) and len(body.consent) in (0, 64),
         "a join request's invite or consent is out of bounds",
@@ -204,6 +220,14 @@ def _check_join(body: JoinRequest) -> None:
         len(addresses) <= limits.MAX_ADDRESSES
         and all(len(address) <= limits.MAX_ADDRESS_CHARS for address in addresses),
         "a joiner's addresses are out of bounds",
+    )
+
+
+def _check_evidence(anchor: bytes, evidence: bytes) -> None:
+    _require(len(anchor) == 32, "what evidence is bound to has 32 bytes")
+    _require(
+        len(evidence) <= limits.MAX_EVIDENCE_BYTES + limits.MAX_ENDORSEMENT_BYTES,
+        "a node's evidence is too large",
     )
 
 

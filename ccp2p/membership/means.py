@@ -4,6 +4,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from ccp2p.membership.roster import Amended
+
 
 class Moment(NamedTuple):
     """Where in the log: the commit's index, its leader's round, its ledger time."""
@@ -14,11 +16,15 @@ class Moment(NamedTuple):
 
 
 class Judged(NamedTuple):
-    """What accepted evidence says of a node. An empty `platform_id` is no hardware id."""
+    """What accepted evidence says of a node. An empty `platform_id` is no hardware id.
+
+    `policies` are digests of those that it satisfies: the one in force, and any that is adopted.
+    """
 
     platform_id: bytes
     vendor: str
     tee: str
+    policies: tuple[bytes, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +34,8 @@ class Means:
     `record` is the digest of this epoch's record, whose `coin_anchor` and `epoch_key` no proposal
     may use again. `judge(node, sealing, anchor, evidence, at_s)`
     gives the accepting verdict on a joiner, `admit(invite, time_ms)` lets a node ticket's secret
-    count once more (both PeerFault), `verify(key, signature, message)` checks Ed25519.
+    count once more (both PeerFault), `verify(key, signature, message)` checks Ed25519. `adopted()`
+    is the amendment that governors adopted in this epoch before the commit at hand.
     """
 
     network: bytes
@@ -39,3 +46,4 @@ class Means:
     judge: Callable[[bytes, bytes, bytes, bytes, int], Judged]
     admit: Callable[[bytes, int], None]
     verify: Callable[[bytes, bytes, bytes], bool]
+    adopted: Callable[[], Amended | None]

@@ -19,6 +19,9 @@ class Member(Wire, frozen=True):
     Of one that waits for a seat, `replaces` is the node whose seat it takes over (empty: none),
     `consented` whether by that node's word, and `anchor` the commit that its newest request's
     evidence is bound to (0: the epoch's record, -1: a request of an earlier epoch).
+
+    `policies` are digests of those that its newest evidence satisfies: the one in force, and the
+    one to come. `renewed` is the commit that evidence renewed since is bound to, or -1.
     """
 
     node: bytes
@@ -32,6 +35,8 @@ class Member(Wire, frozen=True):
     replaces: bytes = b""
     consented: bool = False
     anchor: int = -1
+    policies: tuple[bytes, ...] = ()
+    renewed: int = -1
 
     @property
     def seat(self) -> Seat:
@@ -54,6 +59,7 @@ class Change(Wire, frozen=True):
 
     `round` and `time_ms` (leader round, ledger time) are of FREEZE. An empty prekey is none; the
     acks of a member are numbers of proposals, in the order in which it acknowledged them.
+    `amendment` is the digest of the one that comes in with this change, if any.
     """
 
     round: int
@@ -62,6 +68,7 @@ class Change(Wire, frozen=True):
     prekeys: tuple[bytes, ...]
     proposals: tuple[Proposal, ...]
     acks: tuple[tuple[int, ...], ...]
+    amendment: bytes = b""
 
     def index_of(self, node: bytes) -> int | None:
         """The place of a node among the frozen members."""
@@ -72,13 +79,29 @@ class Change(Wire, frozen=True):
         return number in self.acks[place]
 
 
+class Amended(Wire, frozen=True):
+    """An amendment that governors adopted for the end of the epoch, as far as rules need it.
+
+    `time_ms` is the ledger time of its adoption, `policy` the digest of the policy that it brings
+    (empty: none), `vendor_cap` what holds from then on. `has_lapsed`: too few could follow it.
+    """
+
+    digest: bytes
+    time_ms: int
+    evict: tuple[bytes, ...]
+    policy: bytes
+    vendor_cap: str
+    has_lapsed: bool = False
+
+
 class Roster(Wire, frozen=True):
     """`members` are in seat order; `last_rounds` (as of the last checkpoint) go with them.
 
     `leaving` are seats and observers that go when the epoch ends. `intents` are the seats that want
     it to end. `anchors` are (commit, chain digest) of recent checkpoints. `attempt` counts the
     changes of this epoch that were void; `left_out` are (platform, commit) of each time that a
-    joiner's silence cost a change, see `rules.is_left_out`.
+    joiner's silence cost a change, see `rules.is_left_out`. `policy` is the digest of the one in
+    force, `adopted` the amendment that the epoch's governors agreed on.
     """
 
     epoch: int
@@ -92,6 +115,27 @@ class Roster(Wire, frozen=True):
     last_rounds: tuple[int, ...] = ()
     change: Change | None = None
     attempt: int = 0
+    policy: bytes = b""
+    adopted: Amended | None = None
+
+    @property
+    def amended(self) -> Amended | None:
+        """The amendment that comes in when this epoch ends."""
+        return None if self.adopted is None or self.adopted.has_lapsed else self.adopted
+
+    @property
+    def evicted(self) -> tuple[bytes, ...]:
+        """Nodes that governors evict when this epoch ends."""
+        return self.amended.evict if self.amended else ()
+
+    @property
+    def coming_policy(self) -> bytes:
+        """The digest of the next epoch's policy."""
+        return (self.amended.policy if self.amended else b"") or self.policy
+
+    def is_stale(self, member: Member) -> bool:
+        """Whether its newest evidence does not satisfy the next epoch's policy."""
+        return self.coming_policy not in member.policies
 
     @property
     def committee(self) -> Committee:

@@ -16,7 +16,7 @@ from typing import NamedTuple, TypeVar
 
 from msgspec.structs import replace
 
-from ccp2p.membership.admission import join
+from ccp2p.membership.admission import join, renew
 from ccp2p.membership.events import (
     Accusation,
     Acknowledgement,
@@ -26,11 +26,12 @@ from ccp2p.membership.events import (
     MembershipEvent,
     Prekey,
     Rekey,
+    Renewal,
 )
 from ccp2p.membership.founding import vendors_fit
 from ccp2p.membership.means import Means, Moment
-from ccp2p.membership.roster import Change, Proposal, Roster, faulty_of, quorum_of
-from ccp2p.membership.succession import next_members
+from ccp2p.membership.roster import Amended, Change, Proposal, Roster, faulty_of, quorum_of
+from ccp2p.membership.succession import can_follow, next_members
 from ccp2p.model import block as blocks
 from ccp2p.model import codec, hashing, limits
 from ccp2p.model.block import BlockHeader
@@ -53,6 +54,8 @@ def apply(roster: Roster, event: MembershipEvent, at: Moment, means: Means) -> R
     body = event.body
     if isinstance(body, JoinRequest):
         return join(roster, event.node, body, at, means)
+    if isinstance(body, Renewal):
+        return renew(roster, event.node, body, at, means)
     if isinstance(body, LeaveRequest):
         return _leave(roster, event.node)
     if isinstance(body, CloseIntent):
@@ -69,9 +72,9 @@ def advance(roster: Roster, at: Moment, vendor_cap: str) -> tuple[Roster, Closed
     """
     change = roster.change
     if change is None:
-        if len(roster.intents) < quorum_of(len(roster.members)):
+        if len(roster.intents) < quorum_of(len(roster.members)) or _awaits_renewal(roster, at):
             return roster, None
-        return replace(roster, intents=(), change=_freeze(roster, at, vendor_cap)), None
+        return _freeze(roster, at, vendor_cap), None
     closed = _closed(change)
     if closed is not None:
         return _successor(roster, closed.change, ()), closed
@@ -83,6 +86,17 @@ def advance(roster: Roster, at: Moment, vendor_cap: str) -> tuple[Roster, Closed
     return roster, None
 
 
+def adopt(roster: Roster, amended: Amended | None) -> Roster:
+    """Take note of what the governors adopted, once an epoch.
+
+    A change that was frozen without it is void, so that nothing adopted is lost by a race.
+    """
+    if amended is None or roster.adopted is not None:
+        return roster
+    attempt = roster.attempt + (roster.change is not None)
+    return replace(roster, adopted=amended, change=None, attempt=attempt)
+
+
 def checkpoint(roster: Roster, at: Moment, chain: bytes, rounds: tuple[int, ...]) -> Roster:
     """Remember a checkpoint commit as an anchor, and how far each seat's ordered blocks reach."""
     anchors = (*roster.anchors, (at.commit, chain))[-limits.ANCHORS_KEPT :]
@@ -90,10 +104,10 @@ def checkpoint(roster: Roster, at: Moment, chain: bytes, rounds: tuple[int, ...]
 
 
 def wants_close(roster: Roster, vendor_cap: str) -> bool:
-    """Whether ending the epoch now would change who votes."""
+    """Whether ending the epoch now would change who votes, or what governors agreed on."""
     if roster.change is not None:
         return False
-    return next_members(roster, vendor_cap) != roster.members
+    return roster.amended is not None or next_members(roster, vendor_cap) != roster.members
 
 
 def awaits_prekeys(change: Change, round_: int) -> bool:
@@ -208,9 +222,27 @@ def _add_ack(change: Change, place: int, body: Acknowledgement) -> Change:
     return replace(change, acks=_set(change.acks, place, (*change.acks[place], body.number)))
 
 
-def _freeze(roster: Roster, at: Moment, vendor_cap: str) -> Change:
+def _awaits_renewal(roster: Roster, at: Moment) -> bool:
+    """Whether an adopted policy waits for seats that stay to show that they satisfy it."""
+    amended = roster.amended
+    if amended is None or not amended.policy:
+        return False
+    if at.time_ms >= amended.time_ms + limits.RENEWAL_PATIENCE_MS:
+        return False
+    gone = {*roster.leaving, *roster.expelled, *amended.evict}
+    return any(one.node not in gone and roster.is_stale(one) for one in roster.members)
+
+
+def _freeze(roster: Roster, at: Moment, vendor_cap: str) -> Roster:
+    """Fix the next committee. An amendment that too few could follow lapses instead."""
     members = next_members(roster, vendor_cap)
-    return Change(at.round, at.time_ms, members, (b"",) * len(members), (), ((),) * len(members))
+    if roster.adopted is not None and not can_follow(roster, members):
+        roster = replace(roster, adopted=replace(roster.adopted, has_lapsed=True))
+        members = next_members(roster, vendor_cap)
+    count = len(members)
+    amendment = roster.amended.digest if roster.amended else b""
+    change = Change(at.round, at.time_ms, members, (b"",) * count, (), ((),) * count, amendment)
+    return replace(roster, intents=(), change=change)
 
 
 def _holders(change: Change, number: int) -> list[int]:
@@ -255,6 +287,8 @@ def _go_on_without(
     It is void too when a vendor would then have too many seats; when nobody's vote would change;
     and when an heir is silent: its predecessor, no longer among the frozen, would lose the seat.
     """
+    if roster.amended is not None:
+        vendor_cap = roster.amended.vendor_cap
     kept = [place for place in range(len(change.members)) if place not in silent]
     members = tuple(change.members[place] for place in kept)
     is_sound = (
@@ -273,6 +307,7 @@ def _go_on_without(
             for one in change.proposals
         ),
         tuple(change.acks[place] for place in kept),
+        change.amendment,
     )
     closed = _closed(smaller) if is_sound else None
     if closed is None:
@@ -317,7 +352,9 @@ def _successor(roster: Roster, change: Change, left_out: Sequence[bytes]) -> Ros
     """The roster with which the next epoch begins.
 
     Who asked to leave, or was expelled, after FREEZE still has a seat, and loses it next time.
+    Observers that do not satisfy the policy follow no longer.
     """
+    policy = roster.coming_policy
     before = {member.node: member.since_epoch for member in roster.members}
     epoch = roster.epoch + 1
     members = tuple(
@@ -327,15 +364,23 @@ def _successor(roster: Roster, change: Change, left_out: Sequence[bytes]) -> Ros
             replaces=b"",
             consented=False,
             anchor=-1,
+            policies=_only(policy, member.policies),
+            renewed=-1,
         )
         for member in change.members
     )
     taken = {member.node for member in members}
-    gone = {*taken, *roster.leaving, *roster.expelled}
+    gone = {*taken, *roster.leaving, *roster.expelled, *roster.evicted}
     observers = tuple(
-        replace(one, replaces=one.replaces if one.replaces in taken else b"", anchor=-1)
+        replace(
+            one,
+            replaces=one.replaces if one.replaces in taken else b"",
+            anchor=-1,
+            policies=_only(policy, one.policies),
+            renewed=-1,
+        )
         for one in roster.observers
-        if one.node not in gone and one.replaces not in roster.expelled
+        if one.node not in gone and one.replaces not in roster.expelled and not roster.is_stale(one)
     )
     return Roster(
         epoch,
@@ -345,7 +390,12 @@ def _successor(roster: Roster, change: Change, left_out: Sequence[bytes]) -> Ros
         expelled=roster.expelled,
         left_out=tuple((platform, -1) for platform in left_out),
         last_rounds=(0,) * len(members),
+        policy=policy,
     )
+
+
+def _only(policy: bytes, policies: Sequence[bytes]) -> tuple[bytes, ...]:
+    return (policy,) if policy in policies else ()
 
 
 def _set(values: tuple[T, ...], place: int, value: T) -> tuple[T, ...]:

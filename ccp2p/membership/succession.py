@@ -4,27 +4,47 @@ from collections import Counter
 from collections.abc import Sequence
 
 from ccp2p.membership.founding import vendors_fit
-from ccp2p.membership.roster import Member, Roster, faulty_of
+from ccp2p.membership.roster import Member, Roster, faulty_of, quorum_of
 from ccp2p.model import limits
 
 
 def next_members(roster: Roster, vendor_cap: str) -> tuple[Member, ...]:
     """The committee that a FREEZE now would fix, in seat order.
 
-    Who leaves or was expelled goes; who is silent goes as far as that does not lower f. Observers
-    with a platform of their own come in the order of their admission, as far as the vendor cap and
-    the committee's size allow. A successor takes the place of the seat that it replaces.
+    Who leaves, was expelled or is evicted by governors goes; who is silent, or shows no evidence
+    that satisfies the next policy, goes as far as that does not lower f. Observers with a platform
+    of their own come in the order of their admission, as far as the vendor cap (the next policy's)
+    and the committee's size allow. A successor takes the place of the seat that it replaces.
     """
+    if roster.amended is not None:
+        vendor_cap = roster.amended.vendor_cap
     waiting = _waiting(roster)
     heirs = {one.replaces: one for one in waiting if one.replaces}
     joining = [one for one in waiting if not one.replaces]
-    gone = {*roster.leaving, *roster.expelled}
+    gone = _gone(roster)
     staying = [
         heirs.get(member.node, member)
         for member in roster.members
         if member.node in heirs or member.node not in gone
     ]
     return _without_silent(roster, staying, joining, vendor_cap) or roster.members
+
+
+def can_follow(roster: Roster, members: Sequence[Member]) -> bool:
+    """Whether the adopted amendment may come in with these members.
+
+    Somebody must stay, and if it brings a policy, a quorum must satisfy that: nodes refuse to talk
+    to those who do not.
+    """
+    if any(one.node in roster.evicted for one in members):
+        return False
+    satisfying = sum(not roster.is_stale(one) for one in members)
+    is_bound = roster.amended is not None and bool(roster.amended.policy)
+    return not is_bound or satisfying >= quorum_of(len(members))
+
+
+def _gone(roster: Roster) -> set[bytes]:
+    return {*roster.leaving, *roster.expelled, *roster.evicted}
 
 
 def is_left_out(roster: Roster, waiting: Member) -> bool:
@@ -40,12 +60,13 @@ def is_left_out(roster: Roster, waiting: Member) -> bool:
 def _waiting(roster: Roster) -> list[Member]:
     """The observers that may get a seat. One without a hardware id only follows."""
     seated = {member.platform_id: member.node for member in roster.members}
-    gone = {*roster.leaving, *roster.expelled}
+    gone = _gone(roster)
     return [
         one
         for one in roster.observers
         if one.platform_id
         and one.node not in gone
+        and not roster.is_stale(one)
         and not is_left_out(roster, one)
         and one.replaces == seated.get(one.platform_id, b"")
         and (not one.replaces or _may_replace(roster, one))
@@ -55,23 +76,25 @@ def _waiting(roster: Roster) -> list[Member]:
 def _may_replace(roster: Roster, heir: Member) -> bool:
     if heir.replaces in roster.expelled:
         return False
-    return heir.consented or roster.is_silent(heir.replaces)
+    is_free = roster.is_silent(heir.replaces) or heir.replaces in roster.evicted
+    return heir.consented or is_free
 
 
 def _without_silent(
     roster: Roster, staying: list[Member], joining: list[Member], vendor_cap: str
 ) -> tuple[Member, ...]:
-    """`staying` and whoever may join them, without silent seats, the furthest behind first.
+    """`staying` and whoever may join them, without silent and stale seats, the oldest first.
 
     f stays what it would be with them: or delaying honest nodes until they are evicted would bring
     f+1 others to their goal.
     """
     chosen = _with_joiners(staying, joining, vendor_cap)
     faulty = faulty_of(len(chosen))
-    places = sorted(range(len(roster.last_rounds)), key=lambda place: roster.last_rounds[place])
-    for place in places:
+    rounds = roster.last_rounds or (0,) * len(roster.members)
+    for place in sorted(range(len(rounds)), key=lambda place: rounds[place]):
         silent = roster.members[place]
-        if silent not in staying or not roster.is_silent(silent.node):
+        may_go = roster.is_silent(silent.node) or roster.is_stale(silent)
+        if silent not in staying or not may_go:
             continue
         others = [member for member in staying if member is not silent]
         smaller = _with_joiners(others, joining, vendor_cap)

@@ -36,6 +36,7 @@ MAX_PROPOSALS: Final = MAX_COMMITTEE // 3 + 1  # a member makes one a change: f+
 PREKEY_ROUNDS: Final = 64  # leader rounds after FREEZE in which prekeys count
 PROPOSAL_INTERVAL_MS: Final = 60_000  # ledger time between rekey proposals of one change
 CHANGE_PATIENCE_MS: Final = 300_000  # ledger time without a new proposal until a change is void
+RENEWAL_PATIENCE_MS: Final = 60_000  # ledger time for fresh evidence before a policy comes in
 MAX_JOIN_TRIES: Final = 3  # changes of one epoch that one platform may make void by its silence
 MAX_LEFT_OUT: Final = 1000  # such cases remembered in an epoch
 MAX_EXPELLED: Final = 1000  # equivocators whose keys stay barred; each cost a seat
@@ -110,7 +111,7 @@ WRITE_TIMEOUT_MS: Final = 10_000  # a frozen peer is cut after this
 HEARTBEAT_MS: Final = 1_000
 PEER_SILENCE_MS: Final = 10_000  # ten missed heartbeats: reconnect
 HANDSHAKE_TIMEOUT_MS: Final = 10_000
-CLIENT_IDLE_MS: Final = 600_000  # a client that says nothing dials again when it has something to say
+CLIENT_IDLE_MS: Final = 600_000  # a client that says nothing dials again when it has something
 
 # Execution
 STATE_BUCKETS: Final = 65_536  # leaves of the state tree

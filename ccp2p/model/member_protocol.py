@@ -34,7 +34,8 @@ class Welcome(Wire, frozen=True):
     """Node: evidence over its keys and the nonce, and what the client checks it against.
 
     `records` are encoded SignedEpochRecords in order: from the one that the client pinned, or from
-    record 0, to the newest. There is none while the network is being founded.
+    record 0, to the newest. There is none while the network is being founded. `policy` is the text
+    of the one in force, empty while it is the genesis's.
     """
 
     kind: ClassVar[str] = "welcome"
@@ -45,6 +46,7 @@ class Welcome(Wire, frozen=True):
     evidence: bytes
     node_addresses: tuple[str, ...]
     client_addresses: tuple[str, ...]
+    policy: str = ""
 
 
 class Submit(Wire, frozen=True):

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 
 from ccp2p.attestation.policy import check_amended
@@ -15,6 +16,7 @@ from ccp2p.membership.roster import Roster
 from ccp2p.model.epoch import parse_record, record_digest
 from ccp2p.model.errors import LocalFault, PeerFault
 from ccp2p.model.host_commands import INVITE_REFUSALS, invite_digest
+from ccp2p.node.amendments import Amendments
 from ccp2p.node.attestor import NodeAttestor
 from ccp2p.node.epoch import Surroundings, link_of, resume_epoch
 from ccp2p.node.floor import Floor
@@ -72,7 +74,7 @@ def build_replica(
         store=store,
         link=epoch.link,
         record=record,
-        steward=steward_of(setup, record, join_request),
+        steward=steward_of(setup, attestor, record, join_request),
         identity=setup.identity,
         parameters=parameters,
         send=send,
@@ -87,6 +89,7 @@ def build_replica(
 
 def steward_of(
     setup: NodeSetup,
+    attestor: NodeAttestor,
     record: NetworkRecord,
     join_request: Callable[[bytes], JoinRequest] | None = None,
 ) -> Steward:
@@ -105,6 +108,8 @@ def steward_of(
         secret=record.secret,
         kept=setup.store.meta(META) if setup.store else None,
         ask_again=partial(_ask_again, record, join_request) if join_request else None,
+        record=record_digest(record.signed.record),
+        evidence=attestor.bundle,
     )
     pledge = kept_pledge(setup.store, epoch) if setup.store else None
     if pledge is not None:
@@ -121,25 +126,40 @@ def _ask_again(
 
 def means_of(setup: NodeSetup, attestor: NodeAttestor, link: Link, machine: StateMachine) -> Means:
     """What the membership rules ask of this node: its verifier at the ledger's time, and keys."""
+    amendments = Amendments(machine, link.record.epoch, setup.policy)
     return Means(
         network=setup.network,
         record=link.digest,
         coin_anchor=link.record.coin_anchor,
         epoch_key=link.record.epoch_key,
         vendor_cap=setup.policy.caps.vendor,
-        judge=partial(_judge, attestor),
+        judge=partial(_judge, attestor, amendments),
         admit=partial(_admit, machine),
         verify=signatures.verify,
+        adopted=amendments.adopted,
     )
 
 
 def _judge(
-    attestor: NodeAttestor, node: bytes, sealing: bytes, anchor: bytes, bundle: bytes, at_s: int
+    attestor: NodeAttestor,
+    amendments: Amendments,
+    node: bytes,
+    sealing: bytes,
+    anchor: bytes,
+    bundle: bytes,
+    at_s: int,
 ) -> Judged:
+    """Evidence must satisfy the policy in force; whether it does the one to come is remembered."""
     if not signatures.is_admissible_key(node):
         raise PeerFault("key", "a node's key is not a valid point")
-    verdict = attestor.judge(node, sealing, anchor, bundle, at_s)
-    return Judged(verdict.platform_id, verdict.vendor, verdict.tee)
+    in_force, *coming = amendments.policies()
+    verdict = attestor.judge(node, sealing, anchor, bundle, at_s, in_force)
+    satisfied = [in_force.digest]
+    for policy in coming:
+        with suppress(PeerFault):
+            attestor.judge(node, sealing, anchor, bundle, at_s, policy)
+            satisfied.append(policy.digest)
+    return Judged(verdict.platform_id, verdict.vendor, verdict.tee, tuple(satisfied))
 
 
 def _admit(machine: StateMachine, invite: bytes, time_ms: int) -> None:

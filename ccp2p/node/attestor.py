@@ -22,7 +22,7 @@ class PeerEvidence(Wire, frozen=True):
 
 
 class NodeAttestor:
-    """Speaks for one node in one network. `at()` gives Unix seconds."""
+    """Speaks for one node in one network, and judges by `policy`, the one in force."""
 
     def __init__(
         self, identity: Identity, platform: Platform, network: bytes, policy: Policy, clock: "Clock"
@@ -30,10 +30,9 @@ class NodeAttestor:
         self._identity = identity
         self._platform = platform
         self._network = network
-        self._policy = policy
+        self.policy = policy
         self._clock = clock
         self.node = identity.node
-        self.vendor_cap = policy.caps.vendor
 
     def sign(self, message: bytes) -> bytes:
         """The node key's signature."""
@@ -60,18 +59,25 @@ class NodeAttestor:
             raise AttestationFault(str(fault), (fault.code,)) from None
 
     def judge(
-        self, node: bytes, sealing: bytes, nonce: bytes, bundle: bytes, at_s: int | None = None
+        self,
+        node: bytes,
+        sealing: bytes,
+        nonce: bytes,
+        bundle: bytes,
+        at_s: int | None = None,
+        policy: Policy | None = None,
     ) -> Verdict:
         """The accepting verdict on a bundle over these keys and this nonce; else PeerFault.
 
         `at_s` (Unix seconds) is the ledger's time where replicas must agree; None is now.
+        `policy` is another one than that in force.
         """
         if len(node) != 32 or len(sealing) != 32:
             raise PeerFault("malformed", "a node's keys have 32 bytes each")
         expected = report_data(self._network, node, sealing, nonce)
         verdict = verify_bundle(
             parse_bundle(bundle),
-            self._policy,
+            policy or self.policy,
             self._clock() // 1000 if at_s is None else at_s,
             salt=self._network,
             report_data=expected,

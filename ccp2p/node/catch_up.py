@@ -12,7 +12,7 @@ from itertools import pairwise
 
 import trio
 
-from ccp2p.attestation.policy import Policy
+from ccp2p.attestation.policy import parse_policy
 from ccp2p.consensus.validity import Rules
 from ccp2p.crypto import signatures
 from ccp2p.execution import snapshot as parts
@@ -74,12 +74,10 @@ class Image:
 class CatchUp:
     """One node's way to the present, over attested connections that stand."""
 
-    def __init__(
-        self, genesis: Genesis, network: bytes, policy: Policy, correspondence: Correspondence
-    ) -> None:
+    def __init__(self, genesis: Genesis, network: bytes, correspondence: Correspondence) -> None:
         self._genesis = genesis
         self._network = network
-        self._cap = policy.caps.vendor
+        self._cap = parse_policy(genesis.policy).caps.vendor  # record 0 was under it
         self._letters = correspondence
 
     async def stand(

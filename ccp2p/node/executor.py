@@ -12,7 +12,7 @@ from ccp2p.consensus.messages import CommittedBlocks
 from ccp2p.crypto import signatures
 from ccp2p.execution.checkpoints import Diverged, Tally, checkpoint_of_roots
 from ccp2p.execution.machine import StateMachine
-from ccp2p.membership.records import Roots
+from ccp2p.membership.records import Adopted, Roots
 from ccp2p.model import codec, limits
 from ccp2p.model.checkpoint import Certified, Checkpoint, CheckpointVote
 from ccp2p.model.codec import Wire
@@ -151,7 +151,9 @@ class Executor:
         executed.faults.extend(faults)
         if self.keeper.closed is not None:
             roots = Roots(applied.state_root, applied.outcomes_root)
-            executed.closed = self.keeper.closing(commit, roots)
+            found = self.machine.adopted(commit.epoch)
+            adopted = Adopted(found.amendment, found.approvals) if found else None
+            executed.closed = self.keeper.closing(commit, roots, adopted)
         self._answer(applied.outcomes, opened, answers)
         executed.dropped.extend((t, code) for t, code in opened.dropped if self._waits_for(t))
         with self._meter.stage("advance"):

@@ -97,7 +97,7 @@ async def lead(founder: Founder, frames: Frames, secret: bytes) -> Founded:
     seats = {founder.identity.node: founder.seat(requests[founder.identity.node])}
     founding.check_platforms(list(seats.values()))
     founding.check_vendors(
-        list(seats.values()), founder.attestor.vendor_cap, founder.genesis.founders
+        list(seats.values()), founder.attestor.policy.caps.vendor, founder.genesis.founders
     )
     founder.report(f"1 of {genesis.founders} founders is here")
     while len(seats) < genesis.founders:
@@ -133,7 +133,7 @@ async def _admit(
         others = [held for other, held in seats.items() if other != node]
         founding.check_platforms([*others, seat])
         founding.check_vendors(
-            [*others, seat], founder.attestor.vendor_cap, founder.genesis.founders
+            [*others, seat], founder.attestor.policy.caps.vendor, founder.genesis.founders
         )
     except PeerFault as fault:
         founder.send(node, FoundingRefusal(str(fault)))
@@ -215,7 +215,7 @@ async def follow(
                 message.signed,
                 founder.genesis,
                 founder.network,
-                founder.attestor.vendor_cap,
+                founder.attestor.policy.caps.vendor,
                 signatures.verify_batch,
             )
             return Founded(message.signed, secrets, proposal.requests)
@@ -225,7 +225,7 @@ def _check_proposal(founder: Founder, proposal: FoundingProposal) -> EpochSecret
     """Every check before signing: rules, evidence, and the secrets recomputed."""
     record = parse_record(proposal.record)
     founding.check_record_zero(
-        record, founder.genesis, founder.network, founder.attestor.vendor_cap
+        record, founder.genesis, founder.network, founder.attestor.policy.caps.vendor
     )
     if tuple(founder.seat(request) for request in proposal.requests) != record.seats:
         raise PeerFault("founding", "the record's seats are not what their evidence earns")

@@ -10,7 +10,6 @@ from ccp2p.crypto import signatures
 from ccp2p.membership.records import Link, check_successor
 from ccp2p.model import codec
 from ccp2p.model.epoch import (
-    EpochRecord,
     SignedEpochRecord,
     parse_record,
     record_digest,
@@ -18,32 +17,27 @@ from ccp2p.model.epoch import (
 )
 from ccp2p.model.errors import PeerFault
 from ccp2p.node.messages import RecordComplete, RecordSignature
+from ccp2p.node.roster_keeper import Closing
 
 
 class Handover:
-    """Completes `record`, the successor of `previous`.
-
-    `signed` is the record complete, where it came so: as a recovery does.
-    """
+    """Completes what `closing` left, the successor of `previous`; `sign` is the key of `node`."""
 
     def __init__(
-        self,
-        previous: Link,
-        record: EpochRecord,
-        node: bytes,
-        sign: Callable[[bytes], bytes],
-        signed: SignedEpochRecord | None = None,
+        self, previous: Link, closing: Closing, node: bytes, sign: Callable[[bytes], bytes]
     ) -> None:
+        record = closing.record
         self.record = record
-        self.signed = signed
+        self.signed = closing.signed
         self._previous = previous
+        self._closing = closing
         self._bytes = codec.encode(record)
         self._message = record_signed_bytes(self._bytes)
         self._committee = previous.record.committee()
         self._signatures: dict[int, bytes] = {}
         self._own: RecordSignature | None = None
         seat = self._committee.index_of(node)
-        if seat is not None and signed is None:
+        if seat is not None and self.signed is None:
             self._own = RecordSignature(record.epoch, sign(self._message))
             self._add(seat, self._own.signature)
 
@@ -80,4 +74,6 @@ class Handover:
         self._signatures[seat] = signature
         if len(self._signatures) >= self._committee.quorum:
             found = tuple(sorted(self._signatures.items()))
-            self.signed = SignedEpochRecord(self._bytes, found)
+            self.signed = SignedEpochRecord(
+                self._bytes, found, self._closing.amendment, self._closing.approvals
+            )

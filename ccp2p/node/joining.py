@@ -54,7 +54,7 @@ class Entered:
 async def enter(entrance: Entrance, letters: Correspondence) -> Entered:
     """Come to the present of the network; LocalFault says why that is not possible."""
     setup = entrance.setup
-    catch_up = CatchUp(setup.genesis, setup.network, setup.policy, letters)
+    catch_up = CatchUp(setup.genesis, setup.network, letters)
     fault: Exception = Unreachable("no node of the network answers")
     for _ in range(_TRIES):
         for peer in entrance.connected():

@@ -50,6 +50,7 @@ from ccp2p.node.setup import NodeSetup
 from ccp2p.node.steward import Steward
 from ccp2p.node.survivor import PLEDGE
 from ccp2p.sealing.secrets import SECRET_BYTES, EpochSecrets
+from ccp2p.storage.lmdb_store import LmdbStore
 
 _log = structlog.get_logger()
 
@@ -222,6 +223,7 @@ class Node:
             evidence=self._attestor.bundle(nonce),
             node_addresses=self.peers.addresses,
             client_addresses=self._client_addresses(),
+            policy=setup.amended_policy,
         )
 
     def submit(self, envelopes: list[bytes]) -> int:
@@ -346,8 +348,13 @@ class Node:
         )
         store = setup.create_store()
         await trio.to_thread.run_sync(record.save, store)
-        self.setup = setup.founded(record, store)
+        self._settle(record, store)
         return founded.secrets
+
+    def _settle(self, record: NetworkRecord, store: LmdbStore) -> None:
+        """Go on with this record, under the policy that is in force by it."""
+        self.setup = self.setup.founded(record, store)
+        self._attestor.policy = self.setup.policy
 
     @property
     def _record(self) -> NetworkRecord:
@@ -420,7 +427,7 @@ class Node:
                 node_invite=setup.record.node_invite,
             )
         await trio.to_thread.run_sync(install, replaced(entered, record=record), store)
-        self.setup = setup.founded(record, store)
+        self._settle(record, store)
         return entered.secrets
 
     async def _reach_one(self, addresses: tuple[str, ...]) -> None:
@@ -454,7 +461,7 @@ class Node:
         if store is None:
             raise LocalFault("founding", "the network is not founded yet")
         if steward is None:  # this process ran no epoch before, and is connected to nobody
-            steward = steward_of(setup, self._record)
+            steward = steward_of(setup, self._attestor, self._record)
             later = known_addresses(self._record, Roster.decode(closing.roster))
             self._keep_peers((*self._record.addresses, *later))
         coin_length = setup.genesis.parameters.coin_length
@@ -463,7 +470,7 @@ class Node:
         if crossed is None:
             return None
         await trio.to_thread.run_sync(crossed.record.save, store, {CLOSING: b"", PLEDGE: b""})
-        self.setup = setup.founded(crossed.record, store)
+        self._settle(crossed.record, store)
         if crossed.secrets is None:
             self._report_left()
         else:

@@ -72,9 +72,7 @@ class Passage:
         self._previous = previous = link_of(record.signed)
         self._before = [seat.node for seat in previous.record.seats]
         self._after = [one.node for one in (*self._roster.members, *self._roster.observers)]
-        self._handover = Handover(
-            previous, closing.record, self._node, identity.signing.sign, closing.signed
-        )
+        self._handover = Handover(previous, closing, self._node, identity.signing.sign)
 
     @property
     def goes_on(self) -> bool:

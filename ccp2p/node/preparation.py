@@ -19,7 +19,8 @@ _ASSOCIATED = b"ccp2p founding"
 class Preparation(Wire, frozen=True):
     """The first node has the invites' secrets; the others their ticket, and whom to ask.
 
-    `is_founded`: the network runs already, and this node is to enter it.
+    `is_founded`: the network runs already, and this node is to enter it; `policy` is the one in
+    force then, empty while it is the genesis's.
     """
 
     genesis: bytes
@@ -28,6 +29,7 @@ class Preparation(Wire, frozen=True):
     ticket: Ticket | None = None
     first_addresses: tuple[str, ...] = ()
     is_founded: bool = False
+    policy: str = ""
 
     def save(self, home: NodeHome, platform: Platform) -> None:
         """Keep it, in place of an earlier one."""

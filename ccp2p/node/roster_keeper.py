@@ -12,7 +12,7 @@ from ccp2p.crypto import signatures
 from ccp2p.membership import rules
 from ccp2p.membership.events import MembershipEvent, parse_event, signed_bytes
 from ccp2p.membership.means import Means, Moment
-from ccp2p.membership.records import Link, Roots, successor
+from ccp2p.membership.records import Adopted, Link, Roots, successor
 from ccp2p.membership.recovery import recovered_roster
 from ccp2p.membership.roster import Member, Roster
 from ccp2p.membership.rules import Closed
@@ -32,17 +32,21 @@ class Closing(Wire, frozen=True):
     """What the end of an epoch left: the next one's record, and the roster that begins with it.
 
     `signed` is None after CLOSE: then Q signatures are gathered. A recovery comes complete.
+    `amendment` and `approvals` are those of the record's amendment, if it has one.
     """
 
     record: EpochRecord
     roster: bytes
     signed: SignedEpochRecord | None = None
+    amendment: bytes = b""
+    approvals: tuple[tuple[int, bytes], ...] = ()
 
 
 def first_roster(record: EpochRecord) -> Roster:
     """The roster with which a network begins: the founders of record 0."""
-    members = _founders(record.seats)
-    return Roster(record.epoch, members, last_rounds=(0,) * len(members))
+    members = _founders(record, record.seats)
+    rounds = (0,) * len(members)
+    return Roster(record.epoch, members, last_rounds=rounds, policy=record.policy_digest)
 
 
 def begun_roster(record: EpochRecord, stored: bytes | None) -> Roster:
@@ -56,14 +60,17 @@ def begun_roster(record: EpochRecord, stored: bytes | None) -> Roster:
     if lost is None:
         return roster or first_roster(record)
     if roster is None:
-        founders = _founders((*record.seats, *lost.fallen))
-        roster = Roster(record.epoch - 1, founders)
+        founders = _founders(record, (*record.seats, *lost.fallen))
+        roster = Roster(record.epoch - 1, founders, policy=record.policy_digest)
     return roster if roster.epoch == record.epoch else recovered_roster(roster, record)
 
 
-def _founders(seats: tuple[Seat, ...]) -> tuple[Member, ...]:
+def _founders(record: EpochRecord, seats: tuple[Seat, ...]) -> tuple[Member, ...]:
+    policies = (record.policy_digest,)
     return tuple(
-        Member(seat.node, seat.sealing, seat.platform_id, seat.vendor, "", (), (), 0)
+        Member(
+            seat.node, seat.sealing, seat.platform_id, seat.vendor, "", (), (), 0, policies=policies
+        )
         for seat in seats
     )
 
@@ -92,6 +99,8 @@ class RosterKeeper:
         before = self.roster
         commit = committed.commit
         self.at = Moment(commit.index, commit.leader.round, commit.ledger_time_ms)
+        if before.adopted is None:
+            self.roster = rules.adopt(before, self.means.adopted())
         events, faults = self._events(committed)
         for event in events:
             try:
@@ -104,12 +113,15 @@ class RosterKeeper:
         self.roster, self.closed = rules.advance(self.roster, self.at, self.means.vendor_cap)
         return (self.roster.encode() if self.roster != before else None), faults
 
-    def closing(self, commit: Commit, roots: Roots) -> Closing:
-        """What follows from the CLOSE in `commit`."""
+    def closing(self, commit: Commit, roots: Roots, adopted: Adopted | None) -> Closing:
+        """What follows from the CLOSE in `commit`. `adopted` is what this epoch's governors did."""
         if self.closed is None:
             raise LocalFault("record", "this epoch is not closed")
-        record = successor(self._link, self.closed, commit, roots)
-        return Closing(record, self.roster.encode())
+        if adopted is None or not self.closed.change.amendment:
+            record = successor(self._link, self.closed, commit, roots)
+            return Closing(record, self.roster.encode())
+        record = successor(self._link, self.closed, commit, roots, adopted.amendment)
+        return Closing(record, self.roster.encode(), *adopted)
 
     def _events(
         self, committed: CommittedBlocks

@@ -13,7 +13,8 @@ from ccp2p.attestation.measurement import measurement
 from ccp2p.attestation.platforms.detection import open_platform
 from ccp2p.attestation.platforms.interface import Platform
 from ccp2p.attestation.platforms.simulated import SimulatedPlatform
-from ccp2p.attestation.policy import Policy, parse_policy, simulated_policy
+from ccp2p.attestation.policy import Policy, check_amended, parse_policy, simulated_policy
+from ccp2p.membership.records import policy_in_force
 from ccp2p.model import codec, limits
 from ccp2p.model.errors import LocalFault, MemberFault
 from ccp2p.model.genesis import Genesis, Parameters, network_id, parse_genesis
@@ -35,7 +36,8 @@ _AT_REST_AEAD = "aegis256"  # one node's own matter, so not a network parameter
 class Wanted:
     """What the operator asks for. `map_bytes` is the most that the database may grow to.
 
-    `vendor` is that of a simulated chip; `endorsements` go with a hardware TEE's evidence.
+    `vendor` is that of a simulated chip, and `measurement` what it measures instead of this program
+    (32 bytes, or none); `endorsements` go with a hardware TEE's evidence.
     """
 
     directory: Path
@@ -43,6 +45,7 @@ class Wanted:
     vendor: str
     map_bytes: int
     endorsements: tuple[bytes, ...] = ()
+    measurement: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +69,7 @@ class Founding:
 
 @dataclass(frozen=True, slots=True)
 class NodeSetup:
-    """A node with its network settled on.
+    """A node with its network settled on. `policy` is the one in force, as far as it knows.
 
     `record` is None while the network is being founded, and, where `is_founded`, while this node
     enters one that runs.
@@ -94,6 +97,12 @@ class NodeSetup:
         """Whether this node is the genesis's first."""
         return self.identity.node == self.genesis.first_node
 
+    @property
+    def amended_policy(self) -> str:
+        """The text of the policy in force; empty while it is the genesis's."""
+        text = policy_in_force(self.genesis, self.record.records) if self.record else ""
+        return "" if text == self.genesis.policy else text
+
     def attestor(self, clock: Callable[[], int]) -> NodeAttestor:
         """This node's attestation in this network."""
         return NodeAttestor(self.identity, self.platform, self.network, self.policy, clock)
@@ -105,12 +114,13 @@ class NodeSetup:
     def founded(self, record: NetworkRecord, store: LmdbStore) -> "NodeSetup":
         """This setup once the founding is over."""
         self.home.drop_preparation()
-        return replace(self, record=record, store=store)
+        policy = _policy_of(self.genesis, policy_in_force(self.genesis, record.records))
+        return replace(self, record=record, store=store, policy=policy)
 
 
 def found(wanted: Wanted, founding: Founding, now_ms: int) -> NodeSetup:
     """A new network whose first node this is; simulated, unless a hardware policy is given."""
-    text = founding.policy or simulated_policy(measurement())
+    text = founding.policy or simulated_policy(wanted.measurement or measurement())
     is_simulated = parse_policy(text).is_simulated
     stands = founding.standing_invite and founding.kind == "group"
     member_invite = os.urandom(limits.INVITE_BYTES) if stands else b""
@@ -154,7 +164,8 @@ def join(wanted: Wanted, ticket: Ticket, welcome: Welcome, *, by_chance: bool = 
         raise MemberFault("ticket", "this is a member's ticket; a node needs a node ticket")
     if network_id(welcome.genesis) != ticket.network:
         raise MemberFault("ticket", "the node at that address is not of the ticket's network")
-    policy = parse_policy(parse_genesis(welcome.genesis).policy)
+    genesis = parse_genesis(welcome.genesis)
+    policy = check_amended(parse_policy(genesis.policy), welcome.policy or genesis.policy)
     home = NodeHome(wanted.directory)
     if not home.is_prepared:
         _require_empty(home)
@@ -167,6 +178,7 @@ def join(wanted: Wanted, ticket: Ticket, welcome: Welcome, *, by_chance: bool = 
         ticket=ticket,
         first_addresses=addresses,
         is_founded=bool(welcome.records),
+        policy=welcome.policy,
     )
     if by_chance:
         return _of_preparation(wanted, home, platform, preparation)
@@ -211,7 +223,8 @@ def reopen(wanted: Wanted) -> NodeSetup:
         return _of_preparation(wanted, home, platform, Preparation.load(home, platform))
     store = _store(home, platform, networks[0], wanted.map_bytes, False)
     record = NetworkRecord.load(store)
-    setup = _setup(wanted, home, platform, record.genesis)
+    text = policy_in_force(parse_genesis(record.genesis), record.records)
+    setup = _setup(wanted, home, platform, record.genesis, text)
     return replace(
         setup,
         record=record,
@@ -245,7 +258,7 @@ def _of_preparation(
     wanted: Wanted, home: NodeHome, platform: Platform, preparation: Preparation
 ) -> NodeSetup:
     return replace(
-        _setup(wanted, home, platform, preparation.genesis),
+        _setup(wanted, home, platform, preparation.genesis, preparation.policy),
         member_invite=preparation.member_invite,
         node_invite=preparation.node_invite,
         ticket=preparation.ticket,
@@ -254,9 +267,21 @@ def _of_preparation(
     )
 
 
-def _setup(wanted: Wanted, home: NodeHome, platform: Platform, genesis_bytes: bytes) -> NodeSetup:
+def _policy_of(genesis: Genesis, text: str) -> Policy:
+    """The policy in force, by its text (empty: the genesis's)."""
+    try:
+        return check_amended(parse_policy(genesis.policy), text or genesis.policy)
+    except MemberFault as fault:
+        raise LocalFault(
+            "newer-version", f"the network's policy cannot be read: upgrade this program ({fault})"
+        ) from None
+
+
+def _setup(
+    wanted: Wanted, home: NodeHome, platform: Platform, genesis_bytes: bytes, policy_text: str = ""
+) -> NodeSetup:
     genesis = parse_genesis(genesis_bytes)
-    policy = parse_policy(genesis.policy)
+    policy = _policy_of(genesis, policy_text)
     if platform.tee not in policy.sections():
         raise LocalFault(
             "platform",
@@ -296,7 +321,7 @@ def _require_empty(home: NodeHome) -> None:
 
 def _platform(wanted: Wanted, home: NodeHome, simulated: bool) -> Platform:
     if simulated:
-        return SimulatedPlatform(home.platform_directory, wanted.vendor)
+        return SimulatedPlatform(home.platform_directory, wanted.vendor, wanted.measurement)
     return open_platform(endorsements=wanted.endorsements)
 
 

@@ -1,9 +1,10 @@
 """What this node has to say about the committee's future, seen from the executed roster.
 
-It asks for the end of the epoch when that would change who votes, gives its prekey, proposes
-secrets when its turn comes, and acknowledges a proposal once it holds the secret and recomputed
-what is public of it. No IO: the driver persists `Acts.meta` before it submits `Acts.events`. What
-gets lost on its way into the order is said again after a while.
+It asks for the end of the epoch when that would change who votes, shows fresh evidence to a policy
+that comes in, gives its prekey, proposes secrets when its turn comes, and acknowledges a proposal
+once it holds the secret and recomputed what is public of it. No IO: the driver persists `Acts.meta`
+before it submits `Acts.events`. What gets lost on its way into the order is said again after a
+while.
 """
 
 from collections.abc import Callable
@@ -22,6 +23,7 @@ from ccp2p.membership.events import (
     LeaveRequest,
     Prekey,
     Rekey,
+    Renewal,
     encode_event,
 )
 from ccp2p.membership.means import Moment
@@ -60,6 +62,7 @@ class Steward:
     `randomness(count)` gives secret bytes. `secret` is that of `epoch`, to be handed to its
     members. `kept` is what `META` held at the start, or None. `seal` seals a secret to a prekey.
     `ask_again(roster)` makes a join request, for a node that an epoch began without.
+    `evidence(anchor)` is fresh evidence bound to a checkpoint, or to `record`, the epoch's digest.
 
     `is_present`: a prekey that this very object made was ordered. So the epoch ends after it was
     made, and this node, whatever disk its host gave it, signed nothing of the next epoch before.
@@ -75,6 +78,8 @@ class Steward:
         vendor_cap: str,
         randomness: Callable[[int], bytes],
         secret: bytes,
+        record: bytes,
+        evidence: Callable[[bytes], bytes],
         kept: bytes | None = None,
         seal: Callable[[bytes, bytes, bytes, int], bytes] = seal_to_seat,
         ask_again: Callable[[Roster], JoinRequest] | None = None,
@@ -87,6 +92,8 @@ class Steward:
         self._randomness = randomness
         self._seal = seal
         self._ask_again = ask_again
+        self._record = record
+        self._evidence = evidence
         self._secrets: dict[bytes, bytes] = {}
         self._ready: dict[bytes, EpochSecrets] = {}
         self._said: dict[str, int] = {}
@@ -178,6 +185,9 @@ class Steward:
             wanted.append(("leave", LeaveRequest()))
         if self._ask_again is not None and self._fell_out(roster) and self._is_due("join", now_ms):
             wanted.append(("join", self._ask_again(roster)))
+        if self._must_renew(roster, now_ms):
+            anchor = roster.anchors[-1][1] if roster.anchors else self._record
+            wanted.append(("renew", Renewal(anchor, self._evidence(anchor))))
         for author, accusation in sorted(self._accusations.items()):
             if seated and roster.members[author].node not in roster.expelled:
                 wanted.append((f"accuse {author}", accusation))
@@ -192,6 +202,12 @@ class Steward:
         if place is not None:
             wanted.extend(self._rekey(roster.attempt, change, place, at, now_ms))
         return wanted
+
+    def _must_renew(self, roster: Roster, now_ms: int) -> bool:
+        """Whether our evidence is not known to satisfy the policy that is in force or comes in."""
+        own = roster.seated(self._identity.node) or roster.following(self._identity.node)
+        is_due = now_ms >= self._said.get("renew", -_REPEAT_MS) + _REPEAT_MS
+        return own is not None and roster.is_stale(own) and is_due
 
     def _rekey(
         self, attempt: int, change: Change, place: int, at: Moment, now_ms: int

@@ -154,6 +154,8 @@ class Changes:
             randomness=random.randbytes,
             secret=record.secret,
             kept=self.host.disk.store.meta(META),
+            record=link_of(record.signed).digest,
+            evidence=lambda _: b"",
             seal=seal,
         )
 

@@ -16,7 +16,7 @@ from ccp2p.model import codec, hashing
 from ccp2p.model.committee import Committee, Seat
 from ccp2p.model.epoch import SignedEpochRecord, record_digest, record_signed_bytes
 from ccp2p.model.errors import PeerFault
-from ccp2p.model.genesis import Genesis, Parameters, check_parameters, network_id
+from ccp2p.model.genesis import Genesis, Parameters, check_parameters, network_id, policy_digest
 from ccp2p.node.network_record import NetworkRecord
 from ccp2p.sealing.identity import Identity
 from ccp2p.sealing.secrets import EpochSecrets
@@ -108,7 +108,15 @@ def found(size: int, seed: int, parameters: Parameters, joiners: int = 0) -> Fou
     record = record_zero(genesis, network, seats, anchor, epoch_key, [])
     link = Link(record, record_digest(codec.encode(record)))
     means = Means(
-        network, link.digest, anchor, epoch_key, "none", _judge, _admit, signatures.verify
+        network,
+        link.digest,
+        anchor,
+        epoch_key,
+        "none",
+        _judge,
+        _admit,
+        signatures.verify,
+        lambda: None,
     )
     kept = _first_record(genesis, codec.encode(record), keys, secrets)
     return Founded(
@@ -134,7 +142,7 @@ def _judge(node: bytes, sealing: bytes, anchor: bytes, evidence: bytes, _at_s: i
     platform, vendor, tee, bound = codec.decode(evidence, tuple[bytes, str, str, bytes], 256)
     if bound != _bound(node, sealing, anchor):
         raise PeerFault("evidence", "the evidence is another node's, or an old one")
-    return Judged(platform, vendor, tee)
+    return Judged(platform, vendor, tee, (policy_digest(""),))
 
 
 def _admit(_invite: bytes, _time_ms: int) -> None:

@@ -19,7 +19,7 @@ from ccp2p.membership.events import (
     parse_event,
 )
 from ccp2p.membership.records import Link, Roots
-from ccp2p.membership.roster import Change, Member, Proposal, Roster
+from ccp2p.membership.roster import Amended, Change, Member, Proposal, Roster
 from ccp2p.model import codec, hashing, limits
 from ccp2p.model.block import epoch_root
 from ccp2p.model.commit import Commit
@@ -91,7 +91,9 @@ class History:
         self.asked = Counter[tuple[str, int, int, bytes]]()
         self.meant: set[tuple[int, int, bytes, bytes]] = set()
         self.consents: set[tuple[bytes, bytes]] = set()
+        self.outdated = {one.node for one in self.actors if self.random.random() < 0.15}
         self.leaving_odds = 0.01
+        self.amending_odds = 0.02
         self.link = first_link(self.world)
 
     def step(self) -> None:
@@ -103,6 +105,8 @@ class History:
             world.asleep = {one.node for one in self.actors if random.random() < 0.15}
         if random.random() < 0.04:
             world.wait(limits.EVICTION_ROUNDS + 1)
+        if world.adopted is None and random.random() < self.amending_odds:
+            world.adopted = self.amendment()
         events = [data for one in self.actors for data in self.said_by(one)]
         random.shuffle(events)
         before = world.roster
@@ -112,6 +116,14 @@ class History:
         except Exception as error:
             raise Broken(f"{type(error).__name__}: {error}") from error
         self.check(before, events)
+
+    def amendment(self) -> Amended:
+        """What governors adopt now: who goes, and perhaps another policy."""
+        world, random = self.world, self.random
+        evict = tuple(one.node for one in random.sample(self.actors, random.choice((0, 0, 1, 2))))
+        number = bytes([random.randrange(256)]) * 32
+        policy = number if random.random() < 0.6 or not evict else b""
+        return Amended(b"a" * 32, world.at.time_ms, evict, policy, world.cap)
 
     # What nodes say
 
@@ -130,6 +142,8 @@ class History:
                 words.append(self.join_word(one))
         elif random.random() < self.leaving_odds:
             words.append(world.leave(one))
+        if world.adopted is not None and one.node not in self.outdated:
+            words.append(world.renew(one))
         if roster.change is None:
             if roster.seated(one.node) and rules.wants_close(roster, world.cap):
                 words.append(world.intent(one))
@@ -181,6 +195,7 @@ class History:
             lambda: world.join(one, replaces=victim.node, consent=b"c" * 64),
             lambda: world.leave(one) if random.random() < 0.2 else world.intent(one),
             lambda: world.intent(one),
+            lambda: world.renew(one, (world.roster.policy,)),
             lambda: world.prekey(one),
             lambda: self.ack(one, number),
             lambda: world.say(one, Rekey(world.roster.attempt, b"c" * 32, b"e" * 32, ())),
@@ -214,7 +229,8 @@ class History:
         elif before.change is None and after.change is not None:
             self.check_freeze(before, after, after.change)
         else:
-            require(after.members == before.members, "seats changed without CLOSE")
+            seats = [[one.seat for one in roster.members] for roster in (before, after)]
+            require(seats[0] == seats[1], "seats changed without CLOSE")
 
     def count(self, before: Roster, events: list[bytes]) -> None:
         """Remember who asked for what, in the words of the events themselves."""
@@ -267,18 +283,59 @@ class History:
         frozen = {one.node for one in change.members}
         heirs = [one for one in change.members if one.replaces and one.node not in seated]
         replaced = {one.replaces for one in heirs}
-        gone = {*after.leaving, *after.expelled}
+        governed = self.check_amendment(after, change)
+        gone = {*after.leaving, *after.expelled, *governed}
         evicted = seated - frozen - replaced - gone
         with_them = len(seated - (gone - replaced))
         if self.world.cap == "none":
             with_them = len(frozen) + len(evicted)
         require(not evicted or faulty(len(frozen)) >= faulty(with_them), "eviction lowered f")
-        require(all(after.is_silent(node) for node in evicted), "a live seat was evicted")
+        policy = self.policy_of(change)
+        stale = {one.node for one in after.members if policy not in one.policies}
+        live = [node for node in evicted - stale if not after.is_silent(node)]
+        require(not live, "a live seat was evicted")
         if frozen != seated:
             require(not frozen & {*after.expelled}, "an equivocator was seated again")
         for heir in heirs:
             allowed = (heir.replaces, heir.node) in self.consents
-            require(allowed or after.is_silent(heir.replaces), "an heir without consent")
+            is_free = after.is_silent(heir.replaces) or heir.replaces in governed
+            require(allowed or is_free, "an heir without consent")
+
+    def policy_of(self, change: Change) -> bytes:
+        """The policy that comes with a change, by the governors' own words."""
+        adopted = self.world.adopted
+        coming = adopted.policy if adopted and change.amendment else b""
+        return coming or self.world.roster.policy
+
+    def check_amendment(self, after: Roster, change: Change) -> set[bytes]:
+        """Whom governors evict with this change; and it waits for who has to show evidence."""
+        adopted = self.world.adopted
+        require(bool(adopted) or not change.amendment, "an amendment that nobody adopted")
+        if adopted is not None and not change.amendment and not adopted.policy:
+            away = {*after.leaving, *after.expelled, *adopted.evict}
+            require({one.node for one in after.members} <= away, "an eviction was not heeded")
+        if adopted is None or not change.amendment:
+            return set()
+        frozen = {one.node for one in change.members}
+        require(not frozen & {*adopted.evict}, "an evicted node kept its seat")
+        if adopted.policy:
+            good = [one for one in change.members if adopted.policy in one.policies]
+            size = len(change.members)
+            require(len(good) >= size - faulty(size), "a policy that a quorum does not satisfy")
+            seated = {one.node for one in after.members}
+            joined = [one for one in change.members if one.node not in seated]
+            require(
+                all(adopted.policy in one.policies for one in joined), "a stale node got a seat"
+            )
+            waited = self.world.at.time_ms >= adopted.time_ms + limits.RENEWAL_PATIENCE_MS
+            away = {*after.leaving, *after.expelled, *adopted.evict}
+            waiting = [
+                one
+                for one in after.members
+                if one.node not in away and adopted.policy not in one.policies
+            ]
+            require(waited or not waiting, "FREEZE before seats could renew their evidence")
+        return {*adopted.evict}
 
     def check_cap(self, before: Roster, members: tuple[Member, ...]) -> None:
         seated = {one.node for one in before.members}
@@ -305,6 +362,8 @@ class History:
         seats = [one.node for one in after.members]
         require(seats == [one.node for one in change.members], "others got the seats")
         require({*after.expelled} >= {*before.expelled}, "an equivocator was forgotten")
+        followers = all(after.policy in one.policies for one in after.observers)
+        require(followers, "an observer that does not satisfy the policy")
         self.check_cap(before, change.members)
         self.check_record(closed, after)
 
@@ -354,7 +413,7 @@ class Obstructed(History):
             self.hostile += [actor(f"friend{i}") for i in range(3)]
         honest = [one for one in (*founders, *joiners) if one != bad]
         self.actors = [*self.hostile, *honest]
-        self.leaving_odds = 0.0
+        self.leaving_odds = self.amending_odds = 0.0
         self.world = World(founders)
         self.link = first_link(self.world)
 

@@ -148,6 +148,27 @@ def _check_short(signed: Any, previous: Any, verify_batch: Any) -> Any:
 
 _HONEST_CHECK = records.check_successor
 
+
+def impatient_policies() -> list[Mutation]:
+    """A policy comes in before seats could show that they satisfy it."""
+    return [(rules, "_awaits_renewal", lambda _roster, _at: False)]
+
+
+def policies_of_few() -> list[Mutation]:
+    """A policy comes in that less than a quorum satisfies."""
+    return [(rules, "can_follow", lambda _roster, _members: True)]
+
+
+def staying_evicted() -> list[Mutation]:
+    """Whom governors evict keeps its seat."""
+    return [(succession, "_gone", lambda roster: {*roster.leaving, *roster.expelled})]
+
+
+def stale_joiners() -> list[Mutation]:
+    """Nodes get a seat whose evidence the next policy does not accept, and nobody goes for it."""
+    return [(Roster, "is_stale", lambda _roster, _member: False)]
+
+
 ALL = {
     mutation.__name__: mutation
     for mutation in (
@@ -165,6 +186,10 @@ ALL = {
         heirs_at_will,
         platforms_unchecked,
         short_records,
+        impatient_policies,
+        policies_of_few,
+        staying_evicted,
+        stale_joiners,
     )
 }
 

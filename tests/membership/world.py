@@ -4,6 +4,7 @@ Evidence is a stand-in that says which node and anchor it is bound to, and which
 verifier is an argument of the rules.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from ccp2p.crypto.signatures import SigningKey, verify
@@ -17,13 +18,14 @@ from ccp2p.membership.events import (
     LeaveRequest,
     Prekey,
     Rekey,
+    Renewal,
     consent_bytes,
     encode_event,
     parse_event,
     signed_bytes,
 )
 from ccp2p.membership.means import Judged, Means, Moment
-from ccp2p.membership.roster import Member, Proposal, Roster
+from ccp2p.membership.roster import Amended, Member, Proposal, Roster
 from ccp2p.model import block as blocks
 from ccp2p.model import codec, hashing, limits
 from ccp2p.model.block import BlockHeader
@@ -31,6 +33,7 @@ from ccp2p.model.errors import AttestationFault, PeerFault
 
 NETWORK = b"N" * 32
 INVITE = b"invite"
+POLICY = b"P" * 32
 
 
 @dataclass(frozen=True)
@@ -61,7 +64,15 @@ def actors(count: int, vendors: str = "a") -> list[Actor]:
 
 def member(one: Actor, since_epoch: int = 0) -> Member:
     return Member(
-        one.node, one.node[::-1], one.platform, one.vendor, "simulated", (), (), since_epoch
+        one.node,
+        one.node[::-1],
+        one.platform,
+        one.vendor,
+        "simulated",
+        (),
+        (),
+        since_epoch,
+        policies=(POLICY,),
     )
 
 
@@ -70,13 +81,14 @@ class World:
 
     def __init__(self, founders: list[Actor], cap: str = "none") -> None:
         self.cap = cap
-        self.roster = Roster(0, tuple(member(one) for one in founders))
+        self.roster = Roster(0, tuple(member(one) for one in founders), policy=POLICY)
         self.at = Moment(0, 0, 1_000_000)
         self.said: list[bytes] = []
         self.admitted: list[bytes] = []
         self.closed: rules.Closed | None = None
         self.codes: list[str] = []
         self.asleep: set[bytes] = set()
+        self.adopted: Amended | None = None
 
     @property
     def record(self) -> bytes:
@@ -85,7 +97,23 @@ class World:
     @property
     def means(self) -> Means:
         current = bytes([self.roster.epoch]) * 32
-        return Means(NETWORK, self.record, current, current, self.cap, _judge, self._admit, verify)
+        return Means(
+            NETWORK,
+            self.record,
+            current,
+            current,
+            self.cap,
+            _judge,
+            self._admit,
+            verify,
+            lambda: self.adopted,
+        )
+
+    @property
+    def policies(self) -> tuple[bytes, ...]:
+        """The policy in force, and one that was adopted."""
+        coming = self.adopted.policy if self.adopted else b""
+        return (self.roster.policy, coming) if coming else (self.roster.policy,)
 
     @property
     def nodes(self) -> list[bytes]:
@@ -113,6 +141,7 @@ class World:
         """A commit of these events; the codes of those refused, "" for those taken."""
         self.at = Moment(self.at.commit + 1, self.at.round + rounds, self.at.time_ms + ms)
         self.codes = []
+        self.roster = rules.adopt(self.roster, self.adopted)
         for data in events:
             try:
                 self.order(data)
@@ -121,6 +150,8 @@ class World:
                 self.codes.append(fault.code)
         self.roster, self.closed = rules.advance(self.roster, self.at, self.cap)
         if self.closed is not None:
+            self.cap = self.adopted.vendor_cap if self.closed.change.amendment else self.cap
+            self.adopted = None
             self.at = Moment(0, 0, self.at.time_ms)
         return self.codes
 
@@ -145,7 +176,7 @@ class World:
         fields: dict[str, object] = {
             "sealing": who.node[::-1],
             "anchor": anchor,
-            "evidence": evidence(who, anchor),
+            "evidence": evidence(who, anchor, self.policies),
             "invite": INVITE,
             "addresses": (),
             "client_addresses": (),
@@ -158,6 +189,15 @@ class World:
         since = seat.since_epoch if seat else 0
         consent = old.key.sign(consent_bytes(NETWORK, since, who.node))
         return self.join(who, invite=b"", replaces=old.node, consent=consent)
+
+    def renew(
+        self, who: Actor, policies: Sequence[bytes] | None = None, anchor: bytes = b""
+    ) -> bytes:
+        """Fresh evidence, which satisfies the policy in force and the one to come by default."""
+        if not anchor:
+            anchor = self.roster.anchors[-1][1] if self.roster.anchors else self.record
+        shown = evidence(who, anchor, self.policies if policies is None else policies)
+        return self.say(who, Renewal(anchor, shown))
 
     def leave(self, who: Actor) -> bytes:
         return self.say(who, LeaveRequest())
@@ -207,15 +247,16 @@ def _changed(body: Rekey, changes: dict[str, object]) -> Rekey:
     return Rekey(**{**fields, **changes})
 
 
-def evidence(who: Actor, anchor: bytes) -> bytes:
-    return codec.encode((who.node, anchor, who.platform, who.vendor))
+def evidence(who: Actor, anchor: bytes, policies: Sequence[bytes] = (POLICY,)) -> bytes:
+    return codec.encode((who.node, anchor, who.platform, who.vendor, policies))
 
 
 def _judge(node: bytes, _sealing: bytes, anchor: bytes, data: bytes, _at_s: int) -> Judged:
-    bound, to, platform, vendor = codec.decode(data, tuple[bytes, bytes, bytes, str], 4096)
+    kind = tuple[bytes, bytes, bytes, str, tuple[bytes, ...]]
+    bound, to, platform, vendor, policies = codec.decode(data, kind, 4096)
     if (bound, to) != (node, anchor):
         raise AttestationFault("the evidence is of another node or time", ("binding",))
-    return Judged(platform, vendor, "simulated")
+    return Judged(platform, vendor, "simulated", policies)
 
 
 def accusation(

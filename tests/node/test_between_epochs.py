@@ -18,7 +18,7 @@ from ccp2p.node.messages import (
 )
 from ccp2p.node.network_record import NetworkRecord
 from ccp2p.node.registry import Registry
-from ccp2p.node.roster_keeper import RosterKeeper, first_roster
+from ccp2p.node.roster_keeper import Closing, RosterKeeper, first_roster
 from ccp2p.node.steward import Steward
 from ccp2p.simulator.founding import found
 from tests.membership.test_founding import KEYS, RECORD, signed
@@ -74,7 +74,7 @@ def test_blocks_of_other_epochs_are_no_offence():
 
 
 def test_a_record_of_another_epoch_is_not_held_against_who_repeats_it():
-    handover = Handover(FIRST, SECOND, NODE, KEYS[0].sign)
+    handover = Handover(FIRST, Closing(SECOND, b""), NODE, KEYS[0].sign)
     handover.hear(FOUNDERS[1].node, RecordComplete(FIRST_SIGNED))
     with pytest.raises(PeerFault, match="two records"):
         handover.hear(FOUNDERS[1].node, RecordComplete(rival()))
@@ -82,7 +82,7 @@ def test_a_record_of_another_epoch_is_not_held_against_who_repeats_it():
 
 
 def test_a_handover_takes_a_quorum_of_the_old_committee():
-    handover = Handover(FIRST, SECOND, NODE, KEYS[0].sign)
+    handover = Handover(FIRST, Closing(SECOND, b""), NODE, KEYS[0].sign)
     message = record_signed_bytes(codec.encode(SECOND))
     for number, key in enumerate(KEYS[1:3], 2):
         assert handover.signed is None, "Q - 1 signatures are too few"
@@ -102,6 +102,8 @@ def test_who_left_gets_blocks_until_it_has_ended_its_epoch_but_is_not_in_the_net
         vendor_cap="none",
         randomness=bytes,
         secret=bytes(32),
+        record=bytes(32),
+        evidence=lambda anchor: anchor,
     )
     registry = Registry(record, keeper, steward)
     assert registry.place_of(NODE) == "none"

@@ -45,7 +45,7 @@ def recorded(tmp_path_factory: pytest.TempPathFactory) -> Recorded:
 def catch_up(recorded: Recorded, lie: Lie, away: tuple[bytes, ...] = ()) -> CatchUp:
     setup = recorded.setup
     letters = recorded.letters(lie, away)
-    return CatchUp(setup.genesis, setup.network, setup.policy, letters)
+    return CatchUp(setup.genesis, setup.network, letters)
 
 
 def link_of(recorded: Recorded) -> Link:

@@ -60,6 +60,8 @@ def registry(log: KeptLog) -> Registry:
         vendor_cap="none",
         randomness=bytes,
         secret=SECRET,
+        record=bytes(32),
+        evidence=lambda anchor: anchor,
     )
     record = NetworkRecord(b"", (SIGNED,), SECRET, (), b"", b"")
     return Registry(record, log.executor.keeper, steward)

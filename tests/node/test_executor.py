@@ -36,7 +36,7 @@ def nobody(*_: object) -> Judged:
     raise PeerFault("nobody", "nobody joins here")
 
 
-MEANS = Means(NETWORK, LINK.digest, b"", b"", "none", nobody, lambda *_: None, verify)
+MEANS = Means(NETWORK, LINK.digest, b"", b"", "none", nobody, lambda *_: None, verify, lambda: None)
 
 
 class Log:

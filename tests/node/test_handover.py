@@ -11,6 +11,7 @@ from ccp2p.model.epoch import EpochRecord, SignedEpochRecord, record_signed_byte
 from ccp2p.model.errors import PeerFault
 from ccp2p.node.handover import Handover
 from ccp2p.node.messages import RecordComplete, RecordSignature
+from ccp2p.node.roster_keeper import Closing
 from tests.membership.test_records import FIRST, FOUNDERS, LATE, SECOND, keys, signed_by
 
 SIZE = len(FOUNDERS)
@@ -19,7 +20,7 @@ OTHER = replace(SECOND, state_root=b"x" * 32)
 
 
 def handover(node: bytes = LATE.node, key: SigningKey = LATE.key) -> Handover:
-    return Handover(FIRST, SECOND, node, key.sign)
+    return Handover(FIRST, Closing(SECOND, b""), node, key.sign)
 
 
 def signature(seat: int, record: EpochRecord = SECOND) -> RecordSignature:

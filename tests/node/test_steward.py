@@ -26,6 +26,8 @@ def steward_of(founded: Founded) -> Steward:
         vendor_cap="none",
         randomness=bytes,
         secret=bytes(32),
+        record=bytes(32),
+        evidence=lambda anchor: anchor,
     )
 
 

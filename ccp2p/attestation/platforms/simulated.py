@@ -27,9 +27,14 @@ class SimulatedPlatform:
     tee: Final = simulated.TEE
     interface: Final = "simulated"
 
-    def __init__(self, directory: Path, vendor: str = "sim-a") -> None:
-        """Load the chip in `directory`, or make one. LocalFault when it cannot be read."""
+    def __init__(self, directory: Path, vendor: str = "sim-a", measured: bytes = b"") -> None:
+        """Load the chip in `directory`, or make one. LocalFault when it cannot be read.
+
+        `measured` (32 bytes) is what it claims to measure, instead of the program that runs: a
+        simulated chip may say anything, and an upgrade can be tried with one program.
+        """
         self.vendor = vendor
+        self._measured = measured
         secret = _load_or_create(directory / _FILE)
         self._chip_seed = hashing.keyed(hashing.SIMULATED, secret, b"chip")
         self._sealing_root = hashing.keyed(hashing.SIMULATED, secret, b"sealing", _SIGNER)
@@ -38,7 +43,8 @@ class SimulatedPlatform:
 
     def evidence(self, report_data: bytes) -> bytes:
         """Evidence of the running code over 64 bytes of report data."""
-        return simulated.sign_report(self._chip_seed, measurement.measurement(), report_data)
+        measured = self._measured or measurement.measurement()
+        return simulated.sign_report(self._chip_seed, measured, report_data)
 
     def bundle(self, report_data: bytes) -> EvidenceBundle:
         """Evidence with what endorses it, as it travels."""
