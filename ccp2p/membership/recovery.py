@@ -184,7 +184,7 @@ def recovered_roster(roster: Roster, record: EpochRecord) -> Roster:
         expelled=roster.expelled,
         left_out=tuple((one.platform_id, -1) for one in fallen if one.platform_id),
         last_rounds=(0,) * len(members),
-        policy=record.policy_digest,
+        policy=roster.policy,
     )
 
 
