@@ -7,10 +7,18 @@ import click
 from ccp2p.cli import console, session
 from ccp2p.cli.net_create import net_create
 from ccp2p.cli.net_join import net_join
+from ccp2p.cli.net_recover import net_recover
 
 if TYPE_CHECKING:
     from ccp2p.client.verification import VerifiedNode
     from ccp2p.model.member_protocol import SeatStatus, Status
+
+
+_RECOVER = "; if the others are lost for good, governors run `ccp2p net recover`"
+_WAITS = {
+    "quorum": f"no quorum of nodes works together{_RECOVER}",
+    "floor": f"too few nodes answer for this one to vote again{_RECOVER}",
+}
 
 
 @click.group()
@@ -20,6 +28,7 @@ def net() -> None:
 
 net.add_command(net_create)
 net.add_command(net_join)
+net.add_command(net_recover)
 
 
 @net.command("list")
@@ -90,6 +99,7 @@ async def _show(options: dict[str, Any]) -> None:
         "observers": [node.hex() for node in status.observers],
         "policy_digest": verified.record.policy_digest.hex(),
         "state_root": status.state_root.hex(),
+        "waits": status.waits or None,
     }
     if options["as_json"]:
         console.emit(shown)
@@ -117,6 +127,8 @@ def _print(shown: dict[str, Any], verified: "VerifiedNode", status: "Status") ->
     table.add_row("id", shown["id"])
     table.add_row("epoch", str(shown["epoch"]))
     table.add_row("commit", f"{shown['commit']}, certified {status.certified}")
+    if status.waits:
+        table.add_row("waits", _WAITS.get(status.waits, "it does not say for what"))
     table.add_row("state root", shown["state_root"])
     table.add_row("policy digest", shown["policy_digest"])
     table.add_row(

@@ -87,6 +87,14 @@ def founding_options(command: Command) -> Command:
             show_default=True,
             help="What a new network seals with: the fast one, or the one that every language has.",
         ),
+        click.option(
+            "--resume",
+            type=click.Choice(["disks", "governors"]),
+            default="disks",
+            show_default=True,
+            help="How a new network goes on after a power cut everywhere: from its disks, or when "
+            "its governors say so (`ccp2p net recover`).",
+        ),
     )
 
 
@@ -117,7 +125,9 @@ def founding(
         name,
         options["app"],
         options["founders"],
-        Parameters(coin_length=options["coin_length"], aead=options["aead"]),
+        Parameters(
+            coin_length=options["coin_length"], aead=options["aead"], resume=options["resume"]
+        ),
         console.read_text(options["policy"]) if options["policy"] else None,
         governors,
         needed,

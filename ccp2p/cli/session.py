@@ -66,17 +66,20 @@ async def pass_barrier(session: "MemberSession", options: dict[str, Any]) -> Non
 
 
 @asynccontextmanager
-async def open_network(options: dict[str, Any]) -> AsyncIterator["NetworkClient"]:
-    """A verified connection to the chosen network."""
+async def open_network(
+    options: dict[str, Any], *, every_node: bool = False
+) -> AsyncIterator["NetworkClient"]:
+    """A verified connection to the chosen network, or to each node that answers."""
     from ccp2p.client.network import open_network as connect
     from ccp2p.client.profile import Profile, default_folder
 
     profile = Profile(default_folder())
     name, ticket = profile.network(options["network"])
-    async with connect(ticket, allow_simulated=options["allow_simulated"]) as client:
-        if not ticket.record:
-            # Its creator has held this ticket since before it was founded: from now on this
-            # record counts.
+    simulated = options["allow_simulated"]
+    async with connect(ticket, allow_simulated=simulated, every_node=every_node) as client:
+        if not ticket.record or client.verified.recoveries:
+            # Its creator has held this ticket since before it was founded. From now on this record
+            # counts; so it does where a recovery was seen, lest another one of its epoch be shown.
             profile.add_network(client.pinned_ticket(), name)
         if client.verified.genesis.kind == "mesh" and client.verified.policy.is_simulated:
             console.warn_simulated("mesh")

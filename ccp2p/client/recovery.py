@@ -61,13 +61,18 @@ class Sighting:
         )
 
 
-async def survey(client: NetworkClient) -> list[Sighting]:
-    """What the seats that answer say of themselves, in seat order."""
-    record = client.verified.record
+def newest_link(client: NetworkClient) -> Link:
+    """The newest epoch record that a node shows: others may still be behind it."""
+    newest = max(client.connections, key=lambda one: one.node.record.epoch).node
+    return Link(newest.record, newest.record_digest)
+
+
+async def survey(client: NetworkClient, record: EpochRecord) -> list[Sighting]:
+    """What the seats that answer in the epoch of `record` say of themselves, in seat order."""
     found: dict[bytes, Sighting] = {}
     for connection in client.live():
         if connection.node.record != record:
-            continue  # it is in an epoch long gone, and comes after by itself
+            continue  # it is behind, and follows by itself
         status = await connection.status()
         certified = (0, bytes(32))
         if status.certified:

@@ -26,7 +26,8 @@ class VerifiedNode:
     """A node whose evidence and records hold, and the network that it is of.
 
     `record` is the newest epoch record, signed by `signers` seats; `seat` is None for an observer
-    of its epoch; `genesis_bytes` are what hashes to the network id.
+    of its epoch; `genesis_bytes` are what hashes to the network id. `recoveries` are the records of
+    the chain shown, but for the known one, by which governors went on from a lost epoch.
     """
 
     node: bytes
@@ -40,6 +41,7 @@ class VerifiedNode:
     verdict: Verdict
     client_addresses: tuple[str, ...]
     genesis_bytes: bytes
+    recoveries: tuple[EpochRecord, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +83,8 @@ def verify_welcome(welcome: Welcome, expected: Expectation) -> VerifiedNode:
     genesis = _check_genesis(welcome, expected)
     policy = _check_policy(genesis, expected)
     verdict = _check_evidence(welcome, expected, policy)
-    record, digest = _check_records(welcome, expected, genesis, policy)
+    links = _check_records(welcome, expected, genesis, policy)
+    record, digest = links[-1]
     seat = record.committee().index_of(welcome.node)
     if seat is not None and record.seats[seat].sealing != welcome.sealing:
         raise AttestationFault("the node's sealing key is not its seat's", ("sealing",))
@@ -97,13 +100,18 @@ def verify_welcome(welcome: Welcome, expected: Expectation) -> VerifiedNode:
         verdict,
         welcome.client_addresses[: limits.MAX_ADDRESSES],
         welcome.genesis,
+        tuple(
+            link.record
+            for link in links
+            if link.record.recovery is not None and link.digest != expected.record
+        ),
     )
 
 
 def _check_records(
     welcome: Welcome, expected: Expectation, genesis: Genesis, policy: Policy
-) -> Link:
-    """The newest link of the chain of epoch records, which must hold what was known before."""
+) -> list[Link]:
+    """The links of the chain of epoch records, which must hold what was known before."""
     if not welcome.records:
         raise PeerFault("not-founded", "the network is still being founded: try again later")
     records = [
@@ -129,7 +137,7 @@ def _check_records(
         )
     except PeerFault as fault:
         raise AttestationFault(str(fault), (fault.code,)) from None
-    return links[-1]
+    return links
 
 
 def _signers(welcome: Welcome) -> int:

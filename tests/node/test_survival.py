@@ -3,14 +3,12 @@
 from pathlib import Path
 
 import pytest
-import trio
 from msgspec.structs import replace as replaced
 
 from ccp2p.client import recovery, rooms
-from ccp2p.client.network import NetworkClient, open_network
+from ccp2p.client.network import open_network
 from ccp2p.client.recovery import Approved
 from ccp2p.crypto.signatures import SigningKey
-from ccp2p.membership.records import Link
 from ccp2p.model import codec
 from ccp2p.model.epoch import EpochRecord, SignedEpochRecord
 from ccp2p.node import patience
@@ -54,23 +52,12 @@ def approved_by(plan: EpochRecord, before: EpochRecord, *governors: int) -> Appr
     return approved
 
 
-def link_of(client: NetworkClient) -> Link:
-    return Link(client.verified.record, client.verified.record_digest)
-
-
-async def surveyed(client: NetworkClient, count: int) -> list[recovery.Sighting]:
-    with trio.fail_after(PATIENCE_S):
-        while len(found := await recovery.survey(client)) < count:
-            await trio.sleep(0.05)
-    return found
-
-
 async def recover(stage: Stage, survivors: list[Host], *governors: int) -> SignedEpochRecord:
     """What the governors' commands do."""
     ticket = replaced(stage.ticket(), addresses=tuple(host.address for host in survivors))
     async with open_network(ticket, allow_simulated=True, every_node=True) as client:
-        link = link_of(client)
-        sightings = await surveyed(client, len(survivors))
+        link = recovery.newest_link(client)
+        sightings = await recovery.survey(client, link.record)
         plan = recovery.draw_up(link, recovery.choose(link.record, sightings))
         approved = approved_by(plan, link.record, *governors)
         return await recovery.hand_in(client, approved, link)
