@@ -1,12 +1,15 @@
 """`ccp2p verify`: check a network's nodes with a fresh nonce, or evidence from anywhere."""
 
 import time
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from ccp2p.cli import console, session
 from ccp2p.cli.verify_evidence import evidence_command, samples_command
+
+if TYPE_CHECKING:
+    from ccp2p.model.epoch import SignedEpochRecord
 
 
 @click.group()
@@ -39,6 +42,7 @@ async def _verify(options: dict[str, Any]) -> None:
         ticket, allow_simulated=options["allow_simulated"], every_node=True
     ) as client:
         verified = client.verified
+        history = await client.connections[0].history()
         statuses = {c.node.node: await c.status() for c in client.live()}
         nodes = {c.node.node: c.node for c in client.connections}
         refused = dict(client.refused)
@@ -59,6 +63,7 @@ async def _verify(options: dict[str, Any]) -> None:
         "at_rest": verified.genesis.parameters.at_rest,
         "resume": verified.genesis.parameters.resume,
         "aead": verified.genesis.parameters.aead,
+        "recoveries": _recoveries(history),
         "nodes": rows,
         "refused": [{"address": a, "reason": str(f)} for a, f in refused.items()],
         "checked_at": int(started),
@@ -68,6 +73,30 @@ async def _verify(options: dict[str, Any]) -> None:
     else:
         _print(shown)
     _end(rows, refused)
+
+
+def _recoveries(history: "list[SignedEpochRecord]") -> list[dict[str, Any]]:
+    """Where governors went on from a lost epoch, who they were, and what that cost."""
+    from ccp2p.model.epoch import parse_record, record_digest
+
+    shown = []
+    governors: tuple[bytes, ...] = ()
+    for signed in history:
+        record = parse_record(signed.record)
+        if record.recovery is not None:
+            shown.append(
+                {
+                    "epoch": record.epoch,
+                    "record": record_digest(signed.record).hex(),
+                    "certified": record.recovery.commit,
+                    "resumed_after": record.close_commit,
+                    "governors": [governors[place].hex() for place, _ in signed.approvals],
+                    "nodes": [seat.node.hex() for seat in record.seats],
+                    "fallen": [seat.node.hex() for seat in record.recovery.fallen],
+                }
+            )
+        governors = record.governors
+    return shown
 
 
 def _row(seat: int, key: str, node: Any, status: Any) -> dict[str, Any]:
@@ -99,6 +128,13 @@ def _print(shown: dict[str, Any]) -> None:
         f"signed by {shown['signed_by']} seat(s)"
     )
     console.say(f"policy {shown['policy_digest'][:32]}..., evidence with a fresh nonce:")
+    for one in shown["recoveries"]:
+        console.say(
+            f"epoch {one['epoch']} began by a recovery: {len(one['governors'])} governors and "
+            f"{len(one['nodes'])} nodes went on after commit {one['resumed_after']} of the epoch "
+            f"before. A quorum had signed it up to commit {one['certified']}; what came after "
+            f"{one['resumed_after']} is lost"
+        )
     if shown["resume"] == "disks":
         console.say(
             "after a power cut everywhere it resumes from disks: that is safe while rolled-"

@@ -14,6 +14,7 @@ from ccp2p.client.verification import (
     Expectation,
     Offer,
     VerifiedNode,
+    verify_history,
     verify_offer,
     verify_welcome,
 )
@@ -116,7 +117,7 @@ class NodeConnection:
             if self.node.record.epoch > epoch:
                 return self.node
             nonce = os.urandom(32)
-            welcome = await self._greet_again(nonce)
+            welcome = await self._greet_again(nonce, self.node.record_digest)
             expected = Expectation(
                 self.node.network,
                 self.node.record_digest,
@@ -128,10 +129,16 @@ class NodeConnection:
             self.node = await trio.to_thread.run_sync(verify_welcome, welcome, expected)
             return self.node
 
-    async def _greet_again(self, nonce: bytes) -> Welcome:
+    async def history(self) -> list[SignedEpochRecord]:
+        """All epoch records from record 0 to the node's newest, checked against what is known."""
+        async with self._refreshing:
+            welcome = await self._greet_again(os.urandom(32), b"")
+            return await trio.to_thread.run_sync(verify_history, welcome, self.node)
+
+    async def _greet_again(self, nonce: bytes, pinned: bytes) -> Welcome:
         slot = self._welcome = _Slot()
         try:
-            await self._stream.send(encode_message(Hello(nonce, self.node.record_digest)))
+            await self._stream.send(encode_message(Hello(nonce, pinned)))
             with trio.move_on_after(_ANSWER_TIMEOUT_S):
                 await slot.filled.wait()
         finally:

@@ -108,16 +108,40 @@ def verify_welcome(welcome: Welcome, expected: Expectation) -> VerifiedNode:
     )
 
 
+def verify_history(welcome: Welcome, known: VerifiedNode) -> list[SignedEpochRecord]:
+    """All records of a welcome, from record 0; AttestationFault unless they lead to what is known.
+
+    Evidence is not checked again.
+    """
+    records = _records(welcome)
+    try:
+        check_chain(
+            records,
+            known.genesis,
+            known.network,
+            known.policy.caps.vendor,
+            signatures.verify_batch,
+            known.record_digest,
+        )
+    except PeerFault as fault:
+        raise AttestationFault(str(fault), (fault.code,)) from None
+    return records
+
+
+def _records(welcome: Welcome) -> list[SignedEpochRecord]:
+    return [
+        codec.decode(data, SignedEpochRecord, limits.MAX_SIGNED_RECORD_BYTES)
+        for data in welcome.records
+    ]
+
+
 def _check_records(
     welcome: Welcome, expected: Expectation, genesis: Genesis, policy: Policy
 ) -> list[Link]:
     """The links of the chain of epoch records, which must hold what was known before."""
     if not welcome.records:
         raise PeerFault("not-founded", "the network is still being founded: try again later")
-    records = [
-        codec.decode(data, SignedEpochRecord, limits.MAX_SIGNED_RECORD_BYTES)
-        for data in welcome.records
-    ]
+    records = _records(welcome)
     digests = [record_digest(signed.record) for signed in records]
     if expected.record and expected.record not in digests:
         raise AttestationFault(
