@@ -173,9 +173,14 @@ def recovered_roster(roster: Roster, record: EpochRecord) -> Roster:
     fallen = [
         _as_of_old(one)
         for one in roster.members
-        if one.node not in nodes and one.node not in roster.expelled
+        if one.node not in (*nodes, *roster.expelled, *roster.leaving)
     ]
-    observers = (*fallen, *(replace(one, anchor=-1) for one in roster.observers))
+    following = [
+        replace(one, replaces=one.replaces if one.replaces in nodes else b"", anchor=-1)
+        for one in roster.observers
+        if one.node not in roster.leaving and one.replaces not in roster.expelled
+    ]
+    observers = (*fallen, *following)
     return Roster(
         record.epoch,
         members,
