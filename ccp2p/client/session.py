@@ -61,7 +61,8 @@ class MemberSession:
     """One member's events. `pick()` gives a live connection, preferring the one used before.
 
     `last` is the member's last used sequence number; `open` learns it from the network. `seen` is
-    the newest commit that this session passed a barrier in: its reads never go behind that.
+    the newest commit that this session passed a barrier in: its reads never go behind that. `lost`
+    counts events that were acknowledged to this session and that a recovery of the network lost.
     """
 
     def __init__(
@@ -74,6 +75,7 @@ class MemberSession:
     ) -> None:
         self.member = member
         self.last = 0
+        self.lost = 0
         self._pick = pick
         self._invite = invite
         self._begin(network)
@@ -207,28 +209,58 @@ class MemberSession:
         waiting = [*self._in_flight.values(), *self._queue]
         self._in_flight, self._queue = {}, deque()
         self._begin(node)
+        known: int | None = None
         try:
             greeting = self._seal(0, os.urandom(_NONCE_BYTES), self._opening)
-            await self._greet(greeting)
+            known = await self._greet(greeting)
         finally:
             self._is_renewing = False
             waiting.extend(self._queue)
             self._queue = deque()
+            if node.recoveries and known is not None:
+                self._close_gap(waiting, known)
             for pending in sorted(waiting, key=lambda one: one.sequence):
                 opening = self._opening if pending.sequence == 0 else b""
                 sealed = self._seal(pending.sequence, pending.body, opening)
                 pending.tag, pending.envelope = sealed.tag, sealed.envelope
                 self._enqueue(pending)
 
-    async def _greet(self, greeting: SealedEvent) -> None:
-        """Wait until a greeting is ordered, or the epoch is over again."""
+    def _close_gap(self, waiting: list[SealedEvent], known: int) -> None:
+        """Number what waits anew after a recovery that lost events of this member.
+
+        The network knows numbers up to `known`. Later ones that were acknowledged are gone with
+        their events, and what follows would wait for them for ever.
+        """
+        self.lost += max(0, self.last - known - sum(one.sequence > known for one in waiting))
+        self.last = known
+        for pending in sorted(waiting, key=lambda one: one.sequence):
+            if pending.sequence > known:
+                self.last += 1
+                pending.sequence = self.last
+                pending.identifier = self._identifier(pending.sequence, pending.body)
+
+    async def _greet(self, greeting: SealedEvent) -> int | None:
+        """Wait until a greeting is ordered, or the epoch is over again.
+
+        The member's last number, as the network knows it; None when it did not say.
+        """
         answered = trio.Event()
-        greeting.done = lambda _: answered.set()
+        answers: list[Outcome | Fault] = []
+
+        def done(answer: Outcome | Fault) -> None:
+            answers.append(answer)
+            answered.set()
+
+        greeting.done = done
         self._send(greeting)
         while not answered.is_set() and not self._past_epoch.is_set():
             with trio.move_on_after(_RENEW_PAUSE_S):
                 await answered.wait()
         self._in_flight.pop(greeting.tag, None)
+        for answer in answers:
+            if isinstance(answer, Outcome) and answer.status == "ok":
+                return int.from_bytes(answer.body, "big")
+        return None
 
     def retry(self, now: float) -> None:
         """Send again whatever is overdue; call it about once a second."""
@@ -240,12 +272,15 @@ class MemberSession:
                 self._send(pending)
 
     def _seal(self, sequence: int, body: bytes, opening: bytes) -> SealedEvent:
-        identifier = event_id(self.verified.network, self.member.public, sequence, body)
+        identifier = self._identifier(sequence, body)
         signature = self.member.sign(event_signed_bytes(identifier))
         event = Event(self.member.public, sequence, body, signature)
         envelope = sessions.seal_event(self._context, self._keys, event, opening)
         data = codec.encode(envelope)
         return SealedEvent(sequence, body, envelope.tag, data, identifier, lambda _: None)
+
+    def _identifier(self, sequence: int, body: bytes) -> bytes:
+        return event_id(self.verified.network, self.member.public, sequence, body)
 
     async def outcome_of(self, pending: SealedEvent, timeout_ms: int) -> Outcome:
         """Order an event that `seal` made, and wait; NotCommitted when time is up."""
