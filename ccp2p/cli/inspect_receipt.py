@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ccp2p.cli import console
+from ccp2p.cli import console, session
 
 if TYPE_CHECKING:
     from ccp2p.execution.receipts import Receipt, Verification
@@ -16,8 +16,16 @@ _SHOWN_CHARS = 200  # of one part of an event; --json shows all
 @click.command("receipt")
 @click.argument("file", type=click.File("rb"))
 @click.option("--network", help="The network's id or local name. [default: any joined one]")
+@click.option(
+    "--ask",
+    is_flag=True,
+    help="Ask the network too whether a recovery lost what the receipt proves.",
+)
+@click.option("--allow-simulated", is_flag=True, envvar="CCP2P_ALLOW_SIMULATED", hidden=True)
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
-def inspect_receipt(file: Any, network: str | None, as_json: bool) -> None:
+def inspect_receipt(
+    file: Any, network: str | None, ask: bool, allow_simulated: bool, as_json: bool
+) -> None:
     """Check the receipt in FILE (`-`: stdin) offline, and show what it proves.
 
     Exit code 0 when it holds, 4 when it does not, 2 when FILE is no receipt or nothing says which
@@ -33,6 +41,8 @@ def inspect_receipt(file: Any, network: str | None, as_json: bool) -> None:
         named = network_id(receipt.genesis)
         name, expected = _expected(network, named)
         found = verify(receipt, expected or named)
+        if ask and found.passed:
+            _ask(receipt, found, name, allow_simulated)
     except Fault as fault:
         console.fail(fault)
     shown = _as_json(receipt, found, name, named, expected is not None)
@@ -48,6 +58,21 @@ def inspect_receipt(file: Any, network: str | None, as_json: bool) -> None:
             "--network if it is the one that you mean"
         )
         raise SystemExit(console.EXIT_USAGE)
+
+
+def _ask(receipt: "Receipt", found: "Verification", name: str, allow_simulated: bool) -> None:
+    """Hold the receipt against the chain of records that a node of the network shows."""
+    from ccp2p.execution.receipts import check_history
+
+    if not name:
+        raise click.BadParameter("only a joined network can be asked", param_hint="--ask")
+    options = {"network": name, "allow_simulated": allow_simulated}
+
+    async def history() -> Any:
+        async with session.open_network(options) as client:
+            return await client.connections[0].history()
+
+    check_history(found, receipt, console.run(history))
 
 
 def _expected(wanted: str | None, named: bytes) -> tuple[str, bytes | None]:

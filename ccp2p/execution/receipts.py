@@ -6,7 +6,7 @@ outcomes root to the outcome; and the outcome names its event, which the receipt
 file form is text with base64 inside, so that it can be pasted.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Final, TypeVar
 
@@ -99,6 +99,16 @@ def verify(
     return found
 
 
+def check_history(
+    found: Verification, receipt: Receipt, records: Sequence[SignedEpochRecord]
+) -> None:
+    """Hold a receipt against the network's chain of records, which was checked from record 0 on.
+
+    Only so shows that a recovery went on from an earlier commit: votes for what it lost stay good.
+    """
+    found.run("history", lambda: _check_history(receipt, records))
+
+
 def format_receipt(receipt: Receipt) -> str:
     """The text of a receipt file."""
     return armour.format_file(_KIND, codec.encode(receipt))
@@ -168,6 +178,24 @@ def _check_votes(receipt: Receipt, committee: Committee | None, network: bytes) 
         if not good:
             raise PeerFault("votes", f"the signature of seat {seat} is wrong")
     return True, word
+
+
+def _check_history(receipt: Receipt, records: Sequence[SignedEpochRecord]) -> tuple[bool, str]:
+    for shown, known in zip(receipt.records, records, strict=False):
+        if shown.record != known.record:
+            raise PeerFault("history", "the network goes by other epoch records than the receipt")
+    checkpoint = receipt.certified.checkpoint
+    following = records[checkpoint.epoch + 1 : checkpoint.epoch + 2]
+    for signed in following:
+        successor = parse_record(signed.record)
+        if checkpoint.commit > successor.close_commit:
+            raise PeerFault(
+                "history",
+                f"epoch {successor.epoch} began after commit {successor.close_commit} of epoch "
+                f"{checkpoint.epoch}, so the network knows nothing of commit {checkpoint.commit}: "
+                "it was lost when governors recovered the network",
+            )
+    return True, f"the network's chain of {len(records)} record(s) bears it out"
 
 
 def _check_outcome(receipt: Receipt) -> tuple[bool, str]:

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import asdict, replace
 
-from ccp2p.execution.receipts import Receipt, format_receipt, parse_receipt
+from ccp2p.execution.receipts import Receipt, check_history, format_receipt, parse_receipt
 from ccp2p.model import codec
 from ccp2p.model.epoch import parse_record
 from ccp2p.model.errors import MemberFault
@@ -267,3 +267,26 @@ def test_long_content_is_bound_by_its_digest():
     assert failed(replace(LONG, content=b"")) == ["content"]
     assert failed(replace(LONG, content=LONG.content + b"x")) == ["content"]
     assert failed(replace(TRUE, content=b"smuggled")) == ["content"]
+
+
+def test_a_chain_that_went_on_from_an_earlier_commit_contradicts_a_receipt():
+    """Its votes are good for ever; only who knows the chain sees that the commit was lost."""
+    verification = check(TRUE)
+    assert verification.passed
+    check_history(verification, TRUE, WORLD.records(1))
+    assert [one.name for one in verification.checks if not one.passed] == ["history"]
+    assert "knows nothing of commit 8" in verification.checks[-1].detail
+
+
+@pytest.mark.parametrize("receipt", [TRUE, LATER, LAST], ids=["votes", "later", "close"])
+def test_the_network_s_own_chain_bears_a_receipt_out(receipt: Receipt):
+    verification = check(receipt)
+    known = LAST.records if receipt is not LATER else LATER.records
+    check_history(verification, receipt, known)
+    assert verification.passed, verification.checks[-1]
+
+
+def test_a_receipt_by_other_records_than_the_network_s_is_contradicted():
+    verification = check(LAST)
+    check_history(verification, LAST, WORLD.records(1))
+    assert "other epoch records" in verification.checks[-1].detail
