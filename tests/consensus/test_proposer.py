@@ -259,3 +259,20 @@ def test_history_that_a_peer_seems_to_lack_is_sent_along() -> None:
     output = driver.tick(1000)
     pushed = {push.peer: push.blocks for push in output.send if push.peer is not None}
     assert pushed == {1: (quiet,), 2: (quiet,)}
+
+
+@pytest.mark.parametrize("is_starting", [False, True])
+def test_a_halted_node_signs_nothing_more_and_follows_on(is_starting: bool):
+    driver = Driver(may_propose=not is_starting)
+    driver.tick()
+    made = len(driver.made)
+    assert made == (0 if is_starting else 1)
+    driver.core.halt()
+    for author in (1, 2, 3):
+        driver.receive(author, round_=1)
+    driver.handle(Resumed(1), 5_000)
+    driver.handle(PayloadOffered((b"late",)), 5_000)
+    driver.tick(60_000)
+    own = [block for block in driver.made[made:] if block not in driver.made[:made]]
+    assert own == []
+    assert driver.core.round == 2

@@ -54,6 +54,26 @@ def test_a_record_that_too_few_signed_ends_nothing():
     assert boundary.successor is None
 
 
+def test_of_two_records_for_one_epoch_the_first_counts_and_both_are_shown():
+    boundary = Boundary(FIRST, FIRST_SIGNED)
+    heard(boundary, RecordComplete(SECOND_SIGNED))
+    with pytest.raises(PeerFault, match="two records for epoch 1") as caught:
+        heard(boundary, RecordComplete(rival()))
+    for shown in (SECOND_SIGNED, rival()):
+        assert record_digest(shown.record).hex() in str(caught.value)
+    assert boundary.successor == SECOND
+
+
+def test_who_promised_to_follow_one_record_takes_no_other():
+    boundary = Boundary(FIRST, FIRST_SIGNED)
+    boundary.promised = SECOND_LINK.digest
+    with pytest.raises(PeerFault, match="two records"):
+        heard(boundary, RecordComplete(rival()))
+    assert boundary.successor is None
+    heard(boundary, RecordComplete(SECOND_SIGNED))
+    assert boundary.successor == SECOND
+
+
 def test_who_signs_a_record_that_stands_is_told_once_in_a_while():
     boundary = Boundary(SECOND_LINK, SECOND_SIGNED)
     late = RecordSignature(1, bytes(64))
