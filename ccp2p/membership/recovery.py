@@ -166,17 +166,17 @@ def recovered_roster(roster: Roster, record: EpochRecord) -> Roster:
     """The roster with which a recovered epoch begins, from the last one of what was lost.
 
     Who fell out follows once it is back; with fresh evidence it asks for a seat again, and without
-    it is not waited for (`succession.is_left_out`).
+    it is not waited for (`succession.is_left_out`). What was under way is void, amendments too.
     """
     nodes = {seat.node for seat in record.seats}
-    members = tuple(_as_of_old(one) for one in roster.members if one.node in nodes)
+    members = tuple(_anew(one, b"", record) for one in roster.members if one.node in nodes)
     fallen = [
-        _as_of_old(one)
+        _anew(one, b"", record)
         for one in roster.members
         if one.node not in (*nodes, *roster.expelled, *roster.leaving)
     ]
     following = [
-        replace(one, replaces=one.replaces if one.replaces in nodes else b"", anchor=-1)
+        _anew(one, one.replaces if one.replaces in nodes else b"", record)
         for one in roster.observers
         if one.node not in roster.leaving and one.replaces not in roster.expelled
     ]
@@ -193,8 +193,18 @@ def recovered_roster(roster: Roster, record: EpochRecord) -> Roster:
     )
 
 
-def _as_of_old(member: Member) -> Member:
-    return replace(member, replaces=b"", consented=False, anchor=-1)
+def _anew(member: Member, replaces: bytes, record: EpochRecord) -> Member:
+    """A member without what it asked for in the lost epoch."""
+    policies = tuple(one for one in member.policies if one == record.policy_digest)
+    consented = member.consented and bool(replaces)
+    return replace(
+        member,
+        replaces=replaces,
+        consented=consented,
+        anchor=-1,
+        policies=policies,
+        renewed=-1,
+    )
 
 
 def _require(holds: bool, message: str) -> None:

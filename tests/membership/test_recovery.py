@@ -182,7 +182,8 @@ def test_a_network_without_governors_stays_lost():
 def lost_world() -> tuple[EpochRecord, list[Actor]]:
     world, known = grown(4)
     seats = tuple(one.seat for one in world.roster.members)
-    record = replace(BEFORE, epoch=world.roster.epoch, seats=seats)
+    policy = world.roster.policy
+    record = replace(BEFORE, epoch=world.roster.epoch, seats=seats, policy_digest=policy)
     plan = recovery.plan(record, b"d" * 32, [known[0].node, known[2].node], STAND, (0, bytes(32)))
     return plan, known
 

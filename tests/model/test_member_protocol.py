@@ -9,6 +9,8 @@ from ccp2p.model.member_protocol import (
     Hello,
     Outcomes,
     Query,
+    Recover,
+    Recovered,
     Refusal,
     Refused,
     Reply,
@@ -21,12 +23,19 @@ from ccp2p.model.member_protocol import (
     encode_message,
 )
 
-FROM_CLIENT = [Hello(b"n" * 32), Submit((b"a", b"b")), Query(1, b"s", b"q"), GetStatus(2, 0)]
+FROM_CLIENT = [
+    Hello(b"n" * 32),
+    Submit((b"a", b"b")),
+    Query(1, b"s", b"q"),
+    GetStatus(2, 0),
+    Recover(3, b"plan", ((0, b"signature"),)),
+]
 FROM_NODE = [
     Welcome(b"g", (b"r",), b"n", b"s", b"e", ("a",), ("b",)),
     Refused((Refusal(b"t", "code", "message"),)),
     Outcomes(((b"t", b"o"),)),
     Reply(1, b"s", ""),
+    Recovered(3, "alive", "a quorum lives", b""),
     Status(2, 0, 5, b"c", b"r", 1, 7, 4, 3, "peers:9", (SeatStatus(b"n", "tdx", 1, 7),), (b"o",)),
 ]
 

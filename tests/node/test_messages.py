@@ -23,6 +23,8 @@ from ccp2p.node.messages import (
     PeerMessage,
     RecordComplete,
     RecordSignature,
+    RecoveryAnswer,
+    RecoveryProposal,
     Relay,
     SecretReply,
     SecretRequest,
@@ -45,6 +47,8 @@ MESSAGES = [
     FloorReply(b"nonce", 0, b"own", b"yours", True),
     RecordSignature(1, b"signature"),
     RecordComplete(SignedEpochRecord(b"record", ((0, b"signature"),))),
+    RecoveryProposal(b"record", ((0, b"signature"),), b"sealed"),
+    RecoveryAnswer(b"digest", b"", "because"),
     Relay((b"event",)),
     FollowRequest(b"digest"),
     FollowReply(
