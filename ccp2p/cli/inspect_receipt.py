@@ -69,8 +69,8 @@ def _ask(receipt: "Receipt", found: "Verification", name: str, allow_simulated: 
     options = {"network": name, "allow_simulated": allow_simulated}
 
     async def history() -> Any:
-        async with session.open_network(options) as client:
-            return await client.connections[0].history()
+        async with session.open_network(options, whole_chain=True) as client:
+            return client.verified.records
 
     check_history(found, receipt, console.run(history))
 

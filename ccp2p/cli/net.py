@@ -1,10 +1,17 @@
-"""`ccp2p net`: create, join, look at and leave networks."""
+"""`ccp2p net`: create, join, look at, govern and leave networks."""
 
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from ccp2p.cli import console, session
+from ccp2p.cli.governance import (
+    net_approve,
+    net_evict,
+    net_policy,
+    net_proposals,
+    net_propose,
+)
 from ccp2p.cli.net_create import net_create
 from ccp2p.cli.net_join import net_join
 from ccp2p.cli.net_recover import net_recover
@@ -23,12 +30,14 @@ _WAITS = {
 
 @click.group()
 def net() -> None:
-    """Create, join and leave networks, and look at them."""
+    """Create, join, govern and leave networks, and look at them."""
 
 
 net.add_command(net_create)
 net.add_command(net_join)
 net.add_command(net_recover)
+for command in (net_policy, net_propose, net_proposals, net_approve, net_evict):
+    net.add_command(command)
 
 
 @net.command("list")
@@ -140,9 +149,9 @@ def _print(shown: dict[str, Any], verified: "VerifiedNode", status: "Status") ->
         table.add_row(f"node {number}", row)
     for node in shown["observers"]:
         table.add_row("observer", node)
-    for key in genesis.governors:
+    for key in verified.record.governors:
         table.add_row("governor", key.hex())
-    table.add_row("governors", f"{genesis.governor_threshold} must agree on policy")
+    table.add_row("governors", f"{verified.record.governor_threshold} must agree on policy")
     Console().print(table)
 
 

@@ -15,12 +15,15 @@ if TYPE_CHECKING:
 _KEY_BYTES = 32
 
 
-class _MemberKey(click.ParamType):
+class MemberKey(click.ParamType):
+    """A member's public key, in hexadecimal."""
+
     name = "KEY"
 
     def convert(
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None
     ) -> bytes:
+        """The key's bytes."""
         try:
             key = bytes.fromhex(value)
         except ValueError:
@@ -38,7 +41,7 @@ class _MemberKey(click.ParamType):
     "--governor",
     "governors",
     multiple=True,
-    type=_MemberKey(),
+    type=MemberKey(),
     help="A governor's member key; repeat it for several. [default: your own]",
 )
 @click.option(

@@ -125,8 +125,8 @@ async def _prepare(ticket: "Ticket", options: dict[str, Any]) -> None:
                 "app": genesis.app,
                 "founders": genesis.founders,
                 "founded": prepared.is_founded,
-                "governors": [key.hex() for key in genesis.governors],
-                "governors_needed": genesis.governor_threshold,
+                "governors": [key.hex() for key in offer.governors],
+                "governors_needed": offer.threshold,
                 "policy_digest": offer.policy.digest.hex(),
                 "node": prepared.identity.node.hex(),
                 "data": str(wanted.directory),
@@ -144,10 +144,8 @@ async def _prepare(ticket: "Ticket", options: dict[str, Any]) -> None:
     for section in offer.policy.sections():
         accepted = msgspec.to_builtins(getattr(offer.policy, section))
         console.say(f"  {section}: {_short(accepted)}")
-    console.say(
-        f"{genesis.governor_threshold} of {len(genesis.governors)} governors may change the policy:"
-    )
-    for key in genesis.governors:
+    console.say(f"{offer.threshold} of {len(offer.governors)} governors may change the policy:")
+    for key in offer.governors:
         console.say(f"  {key.hex()}")
     console.say(f"{wanted.directory} is prepared; next: {run_command(options['data'])}")
 

@@ -19,6 +19,23 @@ DEFAULT_COIN_LENGTH = 1 << 22
 Command = Callable[..., Any]
 
 
+class _Measurement(click.ParamType):
+    """32 bytes in hexadecimal, or nothing."""
+
+    name = "HEX"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> bytes:
+        try:
+            measured = bytes.fromhex(value)
+        except ValueError:
+            measured = b"?"
+        if len(measured) not in (0, 32):
+            self.fail("a simulated measurement has 64 hexadecimal digits", param, ctx)
+        return measured
+
+
 def folder_options(command: Command) -> Command:
     """The node's folder, where it listens, and its TEE; see `wanted`."""
     return _apply(
@@ -44,6 +61,13 @@ def folder_options(command: Command) -> Command:
         ),
         click.option(
             "--vendor", default="sim-a", show_default=True, help="Vendor of the simulated chip."
+        ),
+        click.option(
+            "--measurement",
+            type=_Measurement(),
+            default="",
+            help="What the simulated chip says that it runs, to try an upgrade. [default: this "
+            "program]",
         ),
     )
 
@@ -111,6 +135,7 @@ def wanted(options: dict[str, Any]) -> "Wanted":
         options["vendor"],
         options.get("map_size", limits.DEFAULT_MAP_BYTES // _MIB) * _MIB,
         tuple(read_endorsement(read_file(path)) for path in options["endorsements"]),
+        options["measurement"],
     )
 
 

@@ -67,16 +67,23 @@ async def pass_barrier(session: "MemberSession", options: dict[str, Any]) -> Non
 
 @asynccontextmanager
 async def open_network(
-    options: dict[str, Any], *, every_node: bool = False
+    options: dict[str, Any], *, every_node: bool = False, whole_chain: bool = False
 ) -> AsyncIterator["NetworkClient"]:
-    """A verified connection to the chosen network, or to each node that answers."""
+    """A verified connection to the chosen network, or to each node that answers.
+
+    With `whole_chain` the first one shows all epoch records.
+    """
     from ccp2p.client.network import open_network as connect
     from ccp2p.client.profile import Profile, default_folder
 
     profile = Profile(default_folder())
     name, ticket = profile.network(options["network"])
-    simulated = options["allow_simulated"]
-    async with connect(ticket, allow_simulated=simulated, every_node=every_node) as client:
+    async with connect(
+        ticket,
+        allow_simulated=options["allow_simulated"],
+        every_node=every_node,
+        whole_chain=whole_chain,
+    ) as client:
         if not ticket.record or client.verified.recoveries:
             # Its creator has held this ticket since before it was founded. From now on this record
             # counts; so it does where a recovery was seen, lest another one of its epoch be shown.

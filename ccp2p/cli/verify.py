@@ -6,9 +6,13 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ccp2p.cli import console, session
+from ccp2p.cli.governance import say_history
+from ccp2p.cli.governance import shown as shown_amendment
 from ccp2p.cli.verify_evidence import evidence_command, samples_command
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from ccp2p.model.epoch import SignedEpochRecord
 
 
@@ -26,6 +30,8 @@ verify.add_command(samples_command)
 def verify_network(**options: Any) -> None:
     """Ask every node of a network for fresh evidence, and check it against the policy.
 
+    Checks all epoch records as well, and what governors changed by whose signatures.
+
     Exit code 0 when every seat of the committee proved itself, 3 when one did not answer, 4 when
     one was refused.
     """
@@ -33,19 +39,23 @@ def verify_network(**options: Any) -> None:
 
 
 async def _verify(options: dict[str, Any]) -> None:
+    from ccp2p.client.governance import history
     from ccp2p.client.network import open_network
     from ccp2p.client.profile import Profile, default_folder
 
     name, ticket = Profile(default_folder()).network(options["network"])
     started = time.time()
     async with open_network(
-        ticket, allow_simulated=options["allow_simulated"], every_node=True
+        ticket,
+        allow_simulated=options["allow_simulated"],
+        every_node=True,
+        whole_chain=True,
     ) as client:
         verified = client.verified
-        history = await client.connections[0].history()
         statuses = {c.node.node: await c.status() for c in client.live()}
         nodes = {c.node.node: c.node for c in client.connections}
         refused = dict(client.refused)
+    changes = history(verified.records)
     rows = [
         _row(seat, node.node.hex(), nodes.get(node.node), statuses.get(node.node))
         for seat, node in enumerate(verified.record.seats)
@@ -63,7 +73,8 @@ async def _verify(options: dict[str, Any]) -> None:
         "at_rest": verified.genesis.parameters.at_rest,
         "resume": verified.genesis.parameters.resume,
         "aead": verified.genesis.parameters.aead,
-        "recoveries": _recoveries(history),
+        "amendments": [shown_amendment(one) for one in changes],
+        "recoveries": _recoveries(verified.records),
         "nodes": rows,
         "refused": [{"address": a, "reason": str(f)} for a, f in refused.items()],
         "checked_at": int(started),
@@ -72,16 +83,17 @@ async def _verify(options: dict[str, Any]) -> None:
         console.emit(shown)
     else:
         _print(shown)
+        say_history(changes)
     _end(rows, refused)
 
 
-def _recoveries(history: "list[SignedEpochRecord]") -> list[dict[str, Any]]:
+def _recoveries(records: "Sequence[SignedEpochRecord]") -> list[dict[str, Any]]:
     """Where governors went on from a lost epoch, who they were, and what that cost."""
     from ccp2p.model.epoch import parse_record, record_digest
 
     shown = []
     governors: tuple[bytes, ...] = ()
-    for signed in history:
+    for signed in records:
         record = parse_record(signed.record)
         if record.recovery is not None:
             shown.append(

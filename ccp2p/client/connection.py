@@ -14,7 +14,6 @@ from ccp2p.client.verification import (
     Expectation,
     Offer,
     VerifiedNode,
-    verify_history,
     verify_offer,
     verify_welcome,
 )
@@ -117,7 +116,7 @@ class NodeConnection:
             if self.node.record.epoch > epoch:
                 return self.node
             nonce = os.urandom(32)
-            welcome = await self._greet_again(nonce, self.node.record_digest)
+            welcome = await self._greet_again(nonce)
             expected = Expectation(
                 self.node.network,
                 self.node.record_digest,
@@ -129,16 +128,10 @@ class NodeConnection:
             self.node = await trio.to_thread.run_sync(verify_welcome, welcome, expected)
             return self.node
 
-    async def history(self) -> list[SignedEpochRecord]:
-        """All epoch records from record 0 to the node's newest, checked against what is known."""
-        async with self._refreshing:
-            welcome = await self._greet_again(os.urandom(32), b"")
-            return await trio.to_thread.run_sync(verify_history, welcome, self.node)
-
-    async def _greet_again(self, nonce: bytes, pinned: bytes) -> Welcome:
+    async def _greet_again(self, nonce: bytes) -> Welcome:
         slot = self._welcome = _Slot()
         try:
-            await self._stream.send(encode_message(Hello(nonce, pinned)))
+            await self._stream.send(encode_message(Hello(nonce, self.node.record_digest)))
             with trio.move_on_after(_ANSWER_TIMEOUT_S):
                 await slot.filled.wait()
         finally:
@@ -242,14 +235,24 @@ class _Slot:
 
 @asynccontextmanager
 async def open_connection(
-    address: str, network: bytes, record: bytes, *, allow_simulated: bool, timeout_ms: int = 10_000
+    address: str,
+    network: bytes,
+    record: bytes,
+    *,
+    allow_simulated: bool,
+    timeout_ms: int = 10_000,
+    whole_chain: bool = False,
 ) -> AsyncIterator[NodeConnection]:
     """Dial a node, verify it, and keep the connection for as long as the context lasts.
 
-    Unreachable when nobody answers; AttestationFault or PeerFault when the node is not trusted.
+    `record` is the digest of one that is trusted; the node shows its chain from there, or with
+    `whole_chain` from record 0. Unreachable when nobody answers; AttestationFault or PeerFault when
+    the node is not trusted.
     """
     async with connect(address, timeout_ms=timeout_ms) as stream:
-        welcome, expected = await _greet(stream, network, record, allow_simulated, timeout_ms)
+        welcome, expected = await _greet(
+            stream, network, record, allow_simulated, timeout_ms, whole_chain
+        )
         node = await trio.to_thread.run_sync(verify_welcome, welcome, expected)
         connection = NodeConnection(stream, node, allow_simulated)
         async with trio.open_nursery() as nursery:
@@ -279,13 +282,18 @@ async def fetch_standing(
 
 
 async def _greet(
-    stream: FrameStream, network: bytes, record: bytes, allow_simulated: bool, timeout_ms: int
+    stream: FrameStream,
+    network: bytes,
+    record: bytes,
+    allow_simulated: bool,
+    timeout_ms: int,
+    whole_chain: bool = False,
 ) -> tuple[Welcome, Expectation]:
     """A node's welcome over a fresh nonce, and what to hold it against."""
     nonce = os.urandom(32)
     expected = Expectation(network, record, stream.remote, nonce, int(time.time()), allow_simulated)
     with trio.move_on_after(timeout_ms / 1000):
-        await stream.send(encode_message(Hello(nonce, expected.record)))
+        await stream.send(encode_message(Hello(nonce, b"" if whole_chain else record)))
         message = decode_node_message(await stream.receive(), PeerFault)
         if not isinstance(message, Welcome):
             raise PeerFault("protocol", "the node did not introduce itself")

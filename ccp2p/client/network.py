@@ -29,13 +29,19 @@ class NetworkClient:
     """
 
     def __init__(
-        self, ticket: Ticket, allow_simulated: bool, timeout_ms: int, nursery: trio.Nursery
+        self,
+        ticket: Ticket,
+        allow_simulated: bool,
+        timeout_ms: int,
+        nursery: trio.Nursery,
+        whole_chain: bool = False,
     ) -> None:
         self.ticket = ticket
         self.refused: dict[str, Fault] = {}
         self.connections: list[NodeConnection] = []
         self._allow_simulated = allow_simulated
         self._timeout_ms = timeout_ms
+        self._whole_chain = whole_chain
         self._sessions: list[MemberSession] = []
         self._nursery = nursery
 
@@ -127,6 +133,7 @@ class NetworkClient:
             self.ticket.record or pinned,
             allow_simulated=self._allow_simulated,
             timeout_ms=self._timeout_ms,
+            whole_chain=self._whole_chain and not self.connections,
         )
 
     def _adopt(self, connection: NodeConnection) -> bool:
@@ -148,14 +155,17 @@ async def open_network(
     allow_simulated: bool,
     every_node: bool = False,
     timeout_ms: int = 10_000,
+    whole_chain: bool = False,
 ) -> AsyncIterator[NetworkClient]:
     """Connect to the ticket's network: to the first node that is verified, or to all of them.
+
+    With `whole_chain` the first one shows all epoch records, from record 0 on.
 
     Addresses that a verified node names are tried too. AttestationFault wins over Unreachable
     when nobody can be used, because it is the graver news.
     """
     async with trio.open_nursery() as nursery:
-        client = NetworkClient(ticket, allow_simulated, timeout_ms, nursery)
+        client = NetworkClient(ticket, allow_simulated, timeout_ms, nursery, whole_chain)
         await _connect(client, nursery, every_node)
         nursery.start_soon(client.retry)
         try:

@@ -1,23 +1,24 @@
 """What a client checks before it trusts a node: design section 5, step 1.
 
-The ticket's network id pins the genesis, hence policy, app and parameters; the genesis pins the
-first node; record 0 is signed by every founder, each later one by a quorum of the epoch before;
-evidence binds the node's keys to a fresh nonce.
+The ticket's network id pins the genesis, hence app, parameters and the first policy and governors;
+the genesis pins the first node; record 0 is signed by every founder, each later one by a quorum of
+the epoch before, and it says which policy is in force; evidence binds the node's keys to a fresh
+nonce.
 """
 
 from dataclasses import dataclass
 
 from ccp2p.attestation.binding import report_data
 from ccp2p.attestation.bundle import parse_bundle
-from ccp2p.attestation.policy import Policy, parse_policy
+from ccp2p.attestation.policy import Policy, check_amended, parse_policy
 from ccp2p.attestation.verdict import Verdict
 from ccp2p.attestation.verify import verify_bundle
 from ccp2p.crypto import signatures
 from ccp2p.membership.records import Link, check_chain
 from ccp2p.model import codec, limits
-from ccp2p.model.epoch import EpochRecord, SignedEpochRecord, record_digest
-from ccp2p.model.errors import AttestationFault, PeerFault
-from ccp2p.model.genesis import Genesis, network_id, parse_genesis
+from ccp2p.model.epoch import EpochRecord, SignedEpochRecord, parse_record, record_digest
+from ccp2p.model.errors import AttestationFault, MemberFault, PeerFault
+from ccp2p.model.genesis import Genesis, network_id, parse_genesis, policy_digest
 from ccp2p.model.member_protocol import Welcome
 
 
@@ -25,9 +26,9 @@ from ccp2p.model.member_protocol import Welcome
 class VerifiedNode:
     """A node whose evidence and records hold, and the network that it is of.
 
-    `record` is the newest epoch record, signed by `signers` seats; `seat` is None for an observer
-    of its epoch; `genesis_bytes` are what hashes to the network id. `recoveries` are the records of
-    the chain shown, but for the known one, by which governors went on from a lost epoch.
+    `record` is the newest epoch record, signed by `signers` seats, and `policy` the one in force by
+    it; `records` are the chain that the node showed. `seat` is None for an observer of its epoch;
+    `genesis_bytes` are what hashes to the network id.
     """
 
     node: bytes
@@ -41,7 +42,13 @@ class VerifiedNode:
     verdict: Verdict
     client_addresses: tuple[str, ...]
     genesis_bytes: bytes
-    recoveries: tuple[EpochRecord, ...] = ()
+    records: tuple[SignedEpochRecord, ...]
+
+    @property
+    def recoveries(self) -> tuple[EpochRecord, ...]:
+        """The records after the first one shown by which governors went on from a lost epoch."""
+        later = [parse_record(signed.record) for signed in self.records[1:]]
+        return tuple(record for record in later if record.recovery is not None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,33 +68,45 @@ class Expectation:
 
 @dataclass(frozen=True, slots=True)
 class Offer:
-    """A network that its first node invites other nodes to found; that node's evidence holds."""
+    """A network that nodes are invited to found or to enter; the inviting node's evidence holds.
+
+    `governors` and `threshold` are those of today.
+    """
 
     welcome: Welcome
     genesis: Genesis
     policy: Policy
     verdict: Verdict
+    governors: tuple[bytes, ...]
+    threshold: int
 
 
 def verify_offer(welcome: Welcome, expected: Expectation) -> Offer:
     """What a node is about to take part in; AttestationFault or PeerFault says why it must not."""
     genesis = _check_genesis(welcome, expected)
     policy = _check_policy(genesis, expected)
-    if not welcome.records and welcome.node != genesis.first_node:
+    governors, threshold = genesis.governors, genesis.governor_threshold
+    if welcome.records:
+        record = _check_records(welcome, expected, genesis, policy)[-1].record
+        policy = _policy_in_force(welcome, genesis, policy, record)
+        governors, threshold = record.governors, record.governor_threshold
+    elif welcome.node != genesis.first_node:
         raise AttestationFault("only a network's first node gathers its founders", ("first-node",))
-    return Offer(welcome, genesis, policy, _check_evidence(welcome, expected, policy))
+    verdict = _check_evidence(welcome, expected, policy)
+    return Offer(welcome, genesis, policy, verdict, governors, threshold)
 
 
 def verify_welcome(welcome: Welcome, expected: Expectation) -> VerifiedNode:
     """The node behind a welcome; AttestationFault or PeerFault says why it is not trusted."""
     genesis = _check_genesis(welcome, expected)
-    policy = _check_policy(genesis, expected)
+    first_policy = _check_policy(genesis, expected)
+    record, digest = _check_records(welcome, expected, genesis, first_policy)[-1]
+    policy = _policy_in_force(welcome, genesis, first_policy, record)
     verdict = _check_evidence(welcome, expected, policy)
-    links = _check_records(welcome, expected, genesis, policy)
-    record, digest = links[-1]
     seat = record.committee().index_of(welcome.node)
     if seat is not None and record.seats[seat].sealing != welcome.sealing:
         raise AttestationFault("the node's sealing key is not its seat's", ("sealing",))
+    records = _shown(welcome)
     return VerifiedNode(
         welcome.node,
         seat,
@@ -96,43 +115,35 @@ def verify_welcome(welcome: Welcome, expected: Expectation) -> VerifiedNode:
         policy,
         record,
         digest,
-        _signers(welcome),
+        len(records[-1].signatures),
         verdict,
         welcome.client_addresses[: limits.MAX_ADDRESSES],
         welcome.genesis,
-        tuple(
-            link.record
-            for link in links
-            if link.record.recovery is not None and link.digest != expected.record
-        ),
+        records,
     )
 
 
-def verify_history(welcome: Welcome, known: VerifiedNode) -> list[SignedEpochRecord]:
-    """All records of a welcome, from record 0; AttestationFault unless they lead to what is known.
-
-    Evidence is not checked again.
-    """
-    records = _records(welcome)
-    try:
-        check_chain(
-            records,
-            known.genesis,
-            known.network,
-            known.policy.caps.vendor,
-            signatures.verify_batch,
-            known.record_digest,
-        )
-    except PeerFault as fault:
-        raise AttestationFault(str(fault), (fault.code,)) from None
-    return records
-
-
-def _records(welcome: Welcome) -> list[SignedEpochRecord]:
-    return [
+def _shown(welcome: Welcome) -> tuple[SignedEpochRecord, ...]:
+    return tuple(
         codec.decode(data, SignedEpochRecord, limits.MAX_SIGNED_RECORD_BYTES)
         for data in welcome.records
-    ]
+    )
+
+
+def _policy_in_force(
+    welcome: Welcome, genesis: Genesis, first_policy: Policy, record: EpochRecord
+) -> Policy:
+    """The policy that the newest record names; its text comes with the welcome when it changed."""
+    text = welcome.policy or genesis.policy
+    if policy_digest(text) != record.policy_digest:
+        raise AttestationFault(
+            f"the node shows another policy than the one in force in epoch {record.epoch}",
+            ("policy",),
+        )
+    try:
+        return check_amended(first_policy, text)
+    except MemberFault as fault:
+        raise AttestationFault(f"the network's policy: {fault}", ("policy",)) from None
 
 
 def _check_records(
@@ -141,7 +152,7 @@ def _check_records(
     """The links of the chain of epoch records, which must hold what was known before."""
     if not welcome.records:
         raise PeerFault("not-founded", "the network is still being founded: try again later")
-    records = _records(welcome)
+    records = _shown(welcome)
     digests = [record_digest(signed.record) for signed in records]
     if expected.record and expected.record not in digests:
         raise AttestationFault(
@@ -151,7 +162,7 @@ def _check_records(
             ("record",),
         )
     try:
-        links = check_chain(
+        return check_chain(
             records,
             genesis,
             expected.network,
@@ -161,12 +172,6 @@ def _check_records(
         )
     except PeerFault as fault:
         raise AttestationFault(str(fault), (fault.code,)) from None
-    return links
-
-
-def _signers(welcome: Welcome) -> int:
-    newest = codec.decode(welcome.records[-1], SignedEpochRecord, limits.MAX_SIGNED_RECORD_BYTES)
-    return len(newest.signatures)
 
 
 def _check_genesis(welcome: Welcome, expected: Expectation) -> Genesis:
