@@ -195,25 +195,32 @@ async def _proposals(options: dict[str, Any]) -> None:
 @session.member_options
 def net_approve(amendment: str, **options: Any) -> None:
     """Approve the amendment ID (or how that begins), as a governor, once you have read it."""
-    console.run(lambda: _approve(amendment, options))
+    proposed, verified = console.run(lambda: _find(amendment, options))
+    if not options["yes"]:
+        _say(proposed, verified)
+        click.confirm("Approve it?", abort=True, err=True)
+    console.run(lambda: _approve(proposed, options))
 
 
-async def _approve(name: str, options: dict[str, Any]) -> None:
+async def _find(name: str, options: dict[str, Any]) -> tuple["Proposed", "VerifiedNode"]:
+    from ccp2p.client import governance
+
+    async with session.open_session(options) as member:
+        found = {one.digest: one for one in await governance.proposals(member)}
+        return found[_named(name, list(found), "amendment")], member.verified
+
+
+async def _approve(proposed: "Proposed", options: dict[str, Any]) -> None:
     from dataclasses import replace
 
     from ccp2p.client import governance
 
     async with session.open_session(options) as member:
-        found = {one.digest: one for one in await governance.proposals(member)}
-        proposed = found[_named(name, list(found), "amendment")]
-        if not options["yes"]:
-            _say(proposed, member.verified)
-            click.confirm("Approve it?", abort=True, err=True)
         timeout_ms = session.timeout_ms(options)
         state = await governance.approve(member, proposed.digest, timeout_ms)
         record = member.verified.record
-        approved_by = tuple(record.governors[place] for place in state.approved_by)
-        proposed = replace(proposed, approved_by=approved_by, is_adopted=state.is_adopted)
+    approved_by = tuple(record.governors[place] for place in state.approved_by)
+    proposed = replace(proposed, approved_by=approved_by, is_adopted=state.is_adopted)
     _tell(proposed, member.verified, options, "net-approve/1")
 
 
