@@ -36,7 +36,7 @@ cdef extern from "ed25519/verify.h":
     void base_multiples(affine *out)
     verification *verification_new(const item *items, size_t count)
     void verification_prepare(verification *, key_cache *, const uint64_t *seed)
-    void verification_run(
+    int verification_run(
         verification *, const backend_t *, const affine *base, const uint8_t *coefficients,
         uint8_t *verdicts) nogil
     void verification_remember(verification *, key_cache *, const uint8_t *verdicts)

@@ -27,8 +27,8 @@ int check_batch(
     struct verification *batch = verification_new(items, count);
     if (batch == NULL) return 0;
     verification_prepare(batch, cache, cache->seed);
-    verification_run(batch, backend, base, coefficients, verdicts);
+    int held = verification_run(batch, backend, base, coefficients, verdicts);
     verification_remember(batch, cache, verdicts);
     verification_free(batch);
-    return 1;
+    return held ? 2 : 1;
 }

@@ -22,8 +22,9 @@ struct single {
     int16_t response[MAX_WINDOWS / 2];
 };
 
-/* Multiples 0 to 128 of the base point. */
-#define BASE_MULTIPLES 129
+/* Multiples of the base point: 0 to 128, then 2^128. */
+#define BASE_MULTIPLES 130
+#define BASE_HIGH 129
 
 struct backend {
     const char *name;
@@ -63,7 +64,10 @@ int straus_vanishes(
     void *workspace);
 size_t straus_bytes(size_t count);
 
-/* The base point's multiples 0 to 128. */
+/* The base point's multiples. */
 void base_multiples(struct affine out[BASE_MULTIPLES]);
+
+/* 2^128 times a point. */
+void affine_high(struct affine *out, const struct affine *in);
 
 #endif

@@ -18,13 +18,13 @@ static struct cached_key *cache_set(struct key_cache *cache, const u8 encoding[K
     return cache->key[seeded_hash(cache->seed, encoding) % CACHE_SETS];
 }
 
-const struct affine *key_cache_find(struct key_cache *cache, const u8 encoding[KEY_BYTES])
+struct cached_key *key_cache_find(struct key_cache *cache, const u8 encoding[KEY_BYTES])
 {
     struct cached_key *set = cache_set(cache, encoding);
     for (int way = 0; way < CACHE_WAYS; way++) {
         if (set[way].used != 0 && memcmp(set[way].encoding, encoding, KEY_BYTES) == 0) {
             set[way].used = ++cache->clock;
-            return &set[way].point;
+            return &set[way];
         }
     }
     return NULL;
@@ -38,6 +38,7 @@ void key_cache_insert(
     for (int way = 1; way < CACHE_WAYS; way++)
         if (set[way].used < oldest->used) oldest = &set[way];
     oldest->point = *point;
+    oldest->has_high = 0;
     memcpy(oldest->encoding, encoding, KEY_BYTES);
     oldest->used = ++cache->clock;
 }

@@ -41,17 +41,23 @@ static inline void bucket_add(u64 *buckets, const struct term *term, int first_w
     fe_store_rows(rows, (const fe *)&sum, 4);
 }
 
+static inline void bucket_load(point *r, const u64 *buckets, int index)
+{
+    const u64 *rows[LANES];
+    for (int lane = 0; lane < LANES; lane++)
+        rows[lane] = buckets + ((size_t)index * LANES + (size_t)lane) * ROW_WORDS;
+    fe_load_rows((fe *)r, 4, rows);
+}
+
 /* The sum of b * bucket[b]: a running sum from the top, summed. */
 static void buckets_collect(point *total, u64 *buckets, int width)
 {
     point running, bucket;
-    point_identity(&running);
-    point_identity(total);
-    for (int index = 1 << (width - 1); index > 0; index--) {
-        const u64 *rows[LANES];
-        for (int lane = 0; lane < LANES; lane++)
-            rows[lane] = buckets + ((size_t)index * LANES + (size_t)lane) * ROW_WORDS;
-        fe_load_rows((fe *)&bucket, 4, rows);
+    int index = 1 << (width - 1);
+    bucket_load(&running, buckets, index);
+    *total = running;
+    while (--index > 0) {
+        bucket_load(&bucket, buckets, index);
         point_add(&running, &running, &bucket);
         point_add(total, total, &running);
     }

@@ -42,24 +42,41 @@ static void invert(fe *r, const fe *z)
     fe_mul(r, &power[0], &cube);
 }
 
+static void store_affine(struct affine *out, const point *p)
+{
+    affine_lanes row;
+    fe inverse, x, y;
+    invert(&inverse, &p->z);
+    fe_mul(&x, &p->x, &inverse);
+    fe_mul(&y, &p->y, &inverse);
+    affine_of_coordinates(&row, &x, &y);
+    memset(out, 0, sizeof *out);
+    memcpy(out->word, &row, sizeof row);
+}
+
+void affine_high(struct affine *out, const struct affine *in)
+{
+    affine_lanes row;
+    point p;
+    memcpy(&row, in->word, sizeof row);
+    point_of_affine(&p, &row);
+    for (int i = 0; i < 128; i++) point_double(&p, &p);
+    store_affine(out, &p);
+}
+
 void base_multiples(struct affine out[BASE_MULTIPLES])
 {
     static const struct affine BASE = {
         {0x493c6f58c3b85, 0x0df7181c325f7, 0x0f50b0b3e4cb7, 0x5329385a44c32, 0x07cf9d3a33d4b,
          0x03905d740913e, 0x0ba2817d673a2, 0x23e2827f4e67c, 0x133d2e0c21a34, 0x44fd2f9298f81,
          0x11205877aaa68, 0x479955893d579, 0x50d66309b67a0, 0x2d42d0dbee5ee, 0x6f117b689f0c6, 0}};
-    affine_lanes base, multiple;
+    affine_lanes base;
     point p;
-    fe inverse, x, y;
     memcpy(&base, BASE.word, sizeof base);
     point_identity(&p);
-    for (int i = 0; i < BASE_MULTIPLES; i++) {
-        invert(&inverse, &p.z);
-        fe_mul(&x, &p.x, &inverse);
-        fe_mul(&y, &p.y, &inverse);
-        affine_of_coordinates(&multiple, &x, &y);
-        memset(&out[i], 0, sizeof out[i]);
-        memcpy(out[i].word, &multiple, sizeof multiple);
+    for (int i = 0; i < BASE_HIGH; i++) {
+        store_affine(&out[i], &p);
         point_add_affine(&p, &p, &base);
     }
+    affine_high(&out[BASE_HIGH], &BASE);
 }

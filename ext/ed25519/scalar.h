@@ -117,6 +117,15 @@ static inline void scalar_mul_coefficient(
     if (negative) scalar_negate(r);
 }
 
+/* low + 2^128 * high = a reduced scalar, both signed and sign-extended as coefficients are. */
+static inline void scalar_halve(
+    struct scalar *low, struct scalar *high, const struct scalar *a)
+{
+    u64 sign = (u64)((int64_t)a->word[1] >> 63);
+    *low = (struct scalar){{a->word[0], a->word[1], sign, sign}};
+    *high = (struct scalar){{a->word[2] - sign, a->word[3] + (sign && a->word[2] == ~0ULL), 0, 0}};
+}
+
 /* How many windows of `width` bits hold a reduced scalar, or a coefficient, in signed digits. */
 #define SCALAR_WINDOWS(width) ((254 + (width) - 1) / (width))
 #define COEFFICIENT_WINDOWS(width) ((128 + (width) - 1) / (width))

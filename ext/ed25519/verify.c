@@ -7,6 +7,10 @@
 #include "scalar.h"
 
 #define NO_KEY UINT32_MAX
+#define MET_FIRST 2 /* of a key that this batch put into the cache */
+#define HIGHS_AT_ONCE 16
+/* A term more for a key costs what half a long term's windows save, until it has so many. */
+#define SIGNATURES_PER_HIGH 4
 #define MIN_WIDTH 4
 #define MAX_WIDTH 9
 
@@ -19,6 +23,9 @@ struct verification {
     struct affine *keys;
     u8 *key_ok;
     u8 *key_cached;
+    /* Their multiples by 2^128: whether they pay, and whether the cache knows them all. */
+    struct affine *key_highs;
+    int wants_highs, has_highs;
     /* For each item: its key, and while `live` its R, k and S. */
     uint32_t *key_of;
     u8 *live;
@@ -36,7 +43,7 @@ struct verification {
 /* Scratch, by turns: hashes; exact singles; terms, scalars and digits of the batch. */
 static size_t scratch_bytes(size_t count)
 {
-    size_t terms = 2 * count + 1;
+    size_t terms = 3 * count + 2;
     size_t batch = 4 * 64 + terms
         * (sizeof(struct term) + sizeof(struct scalar) + sizeof(int16_t[MAX_WINDOWS])
            + sizeof(struct affine *));
@@ -60,6 +67,7 @@ static size_t lay_out(struct verification *v, uintptr_t memory, size_t count)
     uintptr_t start = memory;
     v->key_encodings = take(&memory, count * sizeof *v->key_encodings);
     v->keys = take(&memory, count * sizeof *v->keys);
+    v->key_highs = take(&memory, count * sizeof *v->key_highs);
     v->key_ok = take(&memory, count);
     v->key_cached = take(&memory, count);
     v->key_of = take(&memory, count * sizeof *v->key_of);
@@ -120,11 +128,28 @@ void verification_prepare(
         const u8 *encoding = v->items[i].public_key;
         v->key_of[i] = encoding == NULL ? NO_KEY : key_index(v, slots, slot_count, seed, encoding);
     }
+    v->wants_highs = v->has_highs = v->key_count * SIGNATURES_PER_HIGH <= v->count;
     for (size_t i = 0; i < v->key_count; i++) {
-        const struct affine *known =
+        const struct cached_key *known =
             cache == NULL ? NULL : key_cache_find(cache, v->key_encodings[i]);
         v->key_cached[i] = v->key_ok[i] = known != NULL;
-        if (known != NULL) v->keys[i] = *known;
+        if (known != NULL) v->keys[i] = known->point;
+        v->has_highs = v->has_highs && known != NULL && known->has_high;
+        if (v->has_highs) v->key_highs[i] = known->high;
+    }
+}
+
+/* Keys that were met before get their high multiples, a few at a time: each takes some 15 us. */
+static void remember_highs(struct verification *v, struct key_cache *cache)
+{
+    int left = v->wants_highs && !v->has_highs ? HIGHS_AT_ONCE : 0;
+    for (size_t i = 0; i < v->key_count && left > 0; i++) {
+        if (v->key_cached[i] != 1) continue;
+        struct cached_key *known = key_cache_find(cache, v->key_encodings[i]);
+        if (known == NULL || known->has_high) continue;
+        affine_high(&known->high, &known->point);
+        known->has_high = 1;
+        left--;
     }
 }
 
@@ -135,8 +160,9 @@ void verification_remember(
         uint32_t key = v->key_of[i];
         if (!verdicts[i] || v->key_cached[key]) continue;
         key_cache_insert(cache, v->key_encodings[key], &v->keys[key]);
-        v->key_cached[key] = 1;
+        v->key_cached[key] = MET_FIRST;
     }
+    remember_highs(v, cache);
 }
 
 /* Reads every S; what is not below the order, or was refused before, is not live. */
@@ -201,40 +227,67 @@ static void hash_live(struct verification *v, const struct backend *backend, siz
     }
 }
 
-/* The terms of sum(z R) + sum(z k) A - sum(z S) B: B and the keys first, since only their scalars
- * are long; one term for each key, whatever the number of its signatures. */
-static size_t batch_terms(
+/* The terms of sum(z R) + sum(z k) A - sum(z S) B. B and the keys come first: one term for each
+ * key, whatever the number of its signatures, and only their scalars are long. */
+struct batch {
+    const struct affine **points;
+    struct scalar *scalars;
+    size_t count;
+    size_t long_count;
+};
+
+static void batch_terms(
     struct verification *v, size_t live, const struct affine *base, const u8 *coefficients,
-    const struct affine **points, struct scalar *scalars)
+    struct batch *batch)
 {
-    size_t long_count = v->key_count + 1;
-    memset(scalars, 0, long_count * sizeof *scalars);
-    points[0] = base;
-    for (size_t i = 0; i < v->key_count; i++) points[1 + i] = &v->keys[i];
+    struct scalar *scalars = batch->scalars;
+    batch->long_count = v->key_count + 1;
+    batch->count = batch->long_count + live;
+    memset(scalars, 0, batch->long_count * sizeof *scalars);
+    batch->points[0] = &base[1];
+    for (size_t i = 0; i < v->key_count; i++) batch->points[1 + i] = &v->keys[i];
     for (size_t j = 0; j < live; j++) {
         uint32_t i = v->listed[j];
-        struct scalar *z = &scalars[long_count + j], product;
+        struct scalar *z = &scalars[batch->long_count + j], product;
         coefficient_of_bytes(z, coefficients + COEFFICIENT_BYTES * i);
-        points[long_count + j] = &v->commitments[i];
+        batch->points[batch->long_count + j] = &v->commitments[i];
         scalar_mul_coefficient(&product, z, &v->responses[i]);
         scalar_add(&scalars[0], &product);
         scalar_mul_coefficient(&product, z, &v->challenges[i]);
         scalar_add(&scalars[1 + v->key_of[i]], &product);
     }
     scalar_negate(&scalars[0]);
-    return long_count;
 }
 
-/* The window width with the fewest point additions for so many terms in so many lanes. */
-static int best_width(size_t long_count, size_t short_count, size_t lanes)
+/* Halves the long scalars: the high halves, times the high multiples, become terms of their own. */
+static void halve_terms(
+    const struct verification *v, const struct affine *base, struct batch *batch)
+{
+    for (size_t i = 0; i < batch->long_count; i++) {
+        struct scalar whole = batch->scalars[i];
+        scalar_halve(&batch->scalars[i], &batch->scalars[batch->count + i], &whole);
+        batch->points[batch->count + i] = i == 0 ? &base[BASE_HIGH] : &v->key_highs[i - 1];
+    }
+    batch->count += batch->long_count;
+    batch->long_count = 0;
+}
+
+/* How many windows the longest scalars have. */
+static int batch_windows(const struct batch *batch, int width)
+{
+    return batch->long_count > 0 ? SCALAR_WINDOWS(width) : COEFFICIENT_WINDOWS(width);
+}
+
+/* The window width with the fewest point additions for these terms in so many lanes. */
+static int best_width(const struct batch *batch, size_t lanes)
 {
     int best = MIN_WIDTH;
-    size_t best_cost = SIZE_MAX;
+    size_t best_cost = SIZE_MAX, short_count = batch->count - batch->long_count;
     for (int width = MIN_WIDTH; width <= MAX_WIDTH; width++) {
-        size_t long_groups = (SCALAR_WINDOWS(width) + lanes - 1) / lanes;
+        size_t groups = ((size_t)batch_windows(batch, width) + lanes - 1) / lanes;
         size_t short_groups = (COEFFICIENT_WINDOWS(width) + lanes - 1) / lanes;
-        size_t collect = long_groups * ((size_t)5 << (width - 1)) / 2;
-        size_t cost = long_groups * long_count + short_groups * short_count + collect;
+        size_t collect = groups * ((size_t)5 << (width - 1)) / 2;
+        size_t cost = groups * batch->long_count + short_groups * short_count + collect;
         if (cost < best_cost) {
             best_cost = cost;
             best = width;
@@ -244,34 +297,33 @@ static int best_width(size_t long_count, size_t short_count, size_t lanes)
 }
 
 static int pippenger_holds(
-    const struct backend *backend, const struct affine **points, const struct scalar *scalars,
-    size_t count, size_t long_count, uintptr_t memory)
+    const struct backend *backend, const struct batch *batch, uintptr_t memory)
 {
-    int width = best_width(long_count, count - long_count, (size_t)backend->lanes);
-    int windows = SCALAR_WINDOWS(width), short_windows = COEFFICIENT_WINDOWS(width), holds;
-    int16_t(*digits)[MAX_WINDOWS] = take(&memory, count * sizeof *digits);
-    struct term *terms = take(&memory, count * sizeof *terms);
+    int width = best_width(batch, (size_t)backend->lanes);
+    int windows = batch_windows(batch, width), short_windows = COEFFICIENT_WINDOWS(width), holds;
+    int16_t(*digits)[MAX_WINDOWS] = take(&memory, batch->count * sizeof *digits);
+    struct term *terms = take(&memory, batch->count * sizeof *terms);
     struct extended sums[MAX_WINDOWS];
     void *buckets = aligned_alloc(64, ALIGNED(backend->bucket_bytes(width)));
     if (buckets == NULL) return 0; /* the exact check still decides */
-    for (size_t i = 0; i < count; i++) {
+    for (size_t i = 0; i < batch->count; i++) {
+        int used = i < batch->long_count ? windows : short_windows;
         memset(digits[i], 0, sizeof digits[i]);
-        scalar_recode(digits[i], &scalars[i], width, i < long_count ? windows : short_windows);
-        terms[i] = (struct term){points[i], digits[i]};
+        scalar_recode(digits[i], &batch->scalars[i], width, used);
+        terms[i] = (struct term){batch->points[i], digits[i]};
     }
     backend->window_sums(
-        sums, terms, count, long_count, width, windows, short_windows, buckets);
+        sums, terms, batch->count, batch->long_count, width, windows, short_windows, buckets);
     holds = window_sums_vanish(sums, windows, width);
     free(buckets);
     return holds;
 }
 
-static int straus_holds(
-    const struct affine **points, const struct scalar *scalars, size_t count)
+static int straus_holds(const struct batch *batch)
 {
-    void *workspace = aligned_alloc(64, ALIGNED(straus_bytes(count)));
+    void *workspace = aligned_alloc(64, ALIGNED(straus_bytes(batch->count)));
     if (workspace == NULL) return 0;
-    int holds = straus_vanishes(points, scalars, count, workspace);
+    int holds = straus_vanishes(batch->points, batch->scalars, batch->count, workspace);
     free(workspace);
     return holds;
 }
@@ -283,13 +335,15 @@ static int batch_holds(
     struct verification *v, const struct backend *backend, const struct affine *base,
     const u8 *coefficients, size_t live)
 {
-    size_t count = v->key_count + 1 + live;
+    size_t room = 2 * (v->key_count + 1) + live;
     uintptr_t memory = (uintptr_t)v->scratch;
-    struct scalar *scalars = take(&memory, count * sizeof *scalars);
-    const struct affine **points = take(&memory, count * sizeof *points);
-    size_t long_count = batch_terms(v, live, base, coefficients, points, scalars);
-    if (backend->lanes == 1 && count < STRAUS_TERMS) return straus_holds(points, scalars, count);
-    return pippenger_holds(backend, points, scalars, count, long_count, memory);
+    struct batch batch = {0};
+    batch.scalars = take(&memory, room * sizeof *batch.scalars);
+    batch.points = take(&memory, room * sizeof *batch.points);
+    batch_terms(v, live, base, coefficients, &batch);
+    if (backend->lanes == 1 && batch.count < STRAUS_TERMS) return straus_holds(&batch);
+    if (v->has_highs) halve_terms(v, base, &batch);
+    return pippenger_holds(backend, &batch, memory);
 }
 
 static void check_singles(
@@ -310,7 +364,7 @@ static void check_singles(
     for (size_t j = 0; j < live; j++) verdicts[v->listed[j]] = v->ok[j];
 }
 
-void verification_run(
+int verification_run(
     struct verification *v, const struct backend *backend, const struct affine *base,
     const u8 *coefficients, u8 *verdicts)
 {
@@ -319,9 +373,10 @@ void verification_run(
     read_points(v, backend);
     size_t live = list_live(v);
     hash_live(v, backend, live);
-    if (live >= backend->batch_from && batch_holds(v, backend, &base[1], coefficients, live)) {
+    if (live >= backend->batch_from && batch_holds(v, backend, base, coefficients, live)) {
         for (size_t j = 0; j < live; j++) verdicts[v->listed[j]] = 1;
-        return;
+        return 1;
     }
     check_singles(v, backend, base, live, verdicts);
+    return 0;
 }

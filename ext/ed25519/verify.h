@@ -27,8 +27,8 @@ void verification_prepare(
     struct verification *verification, struct key_cache *cache, const u64 seed[SEED_WORDS]);
 
 /* Sets each verdict to 1 or 0. `coefficients` are 16 * count random bytes, drawn after the items
- * were fixed. */
-void verification_run(
+ * were fixed. Tells, for tests, whether the equation of the whole batch decided. */
+int verification_run(
     struct verification *verification, const struct backend *backend,
     const struct affine *base, const u8 *coefficients, u8 *verdicts);
 

@@ -48,7 +48,13 @@ def checked(tmp_path_factory) -> ctypes.CDLL:
     return ctypes.CDLL(str(compile_checked(target, "undefined", "-shared", *sources)))
 
 
-def judge(library: ctypes.CDLL, backend: str, items: list[tuple[bytes, bytes, bytes]]) -> list:
+def judge(
+    library: ctypes.CDLL,
+    backend: str,
+    items: list[tuple[bytes, bytes, bytes]],
+    as_a_whole: bool | None = None,
+) -> list[bool]:
+    """The verdicts; if told, whether the equation of the whole batch must have decided them."""
     publics, signatures, messages = (b"".join(part) for part in zip(*items, strict=True))
     offsets, lengths, at = (ctypes.c_uint64 * len(items))(), (ctypes.c_int64 * len(items))(), 0
     for index, (_, _, message) in enumerate(items):
@@ -57,11 +63,12 @@ def judge(library: ctypes.CDLL, backend: str, items: list[tuple[bytes, bytes, by
     verdicts = ctypes.create_string_buffer(len(items))
     coefficients = os.urandom(16 * len(items))
     count = ctypes.c_size_t(len(items))
-    assert library.check_batch(
+    done = library.check_batch(
         backend.encode(),
         count,
         *(publics, signatures, messages, offsets, lengths, coefficients, verdicts),
     )
+    assert done == 2 if as_a_whole else done in (1, 2) if as_a_whole is None else done == 1
     return [verdict == 1 for verdict in verdicts.raw]
 
 
@@ -95,6 +102,24 @@ def test_every_backend_judges_good_and_bad_batches(checked, backend, size):
     public, signature, message = items[size // 2]
     items[size // 2] = (public, signature, message + b"x")
     assert judge(checked, backend, items) == [index != size // 2 for index in range(size)]
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize(("size", "keys"), [(12, 12), (20, 4), (130, 100), (240, 5)])
+def test_good_batches_hold_as_a_whole_however_often_their_keys_are_met(
+    checked, backend, size, keys
+):
+    """From its second time on a key's high multiple is kept, and from its third it may be used."""
+    authors = [os.urandom(32) for _ in range(keys)]
+    items = [
+        sign_with_torsion(authors[n % keys], b"message %d" % n, n % 3 == 0, n % keys % 2 == 0)
+        for n in range(size)
+    ]
+    for _ in range(4):
+        assert judge(checked, backend, items, as_a_whole=True) == [True] * size
+    public, signature, message = items[-1]
+    mixed = [*items[:-1], (public, signature, message + b"!")]
+    assert judge(checked, backend, mixed, as_a_whole=False) == [*[True] * (size - 1), False]
 
 
 def test_the_fuzz_target_finds_nothing_in_the_vectors_and_their_neighbours(tmp_path, vectors):
