@@ -27,18 +27,18 @@ class BucketJournal:
     """The buckets that wait, also in memory, and whose turn it is. Empty bytes: no bucket."""
 
     def __init__(self) -> None:
-        self._waiting: list[dict[int, bytes]] = [{} for _ in range(SLICES)]
+        self._waiting: dict[int, bytes] = {}
         self._records: deque[tuple[int, int]] = deque()  # turn and bytes of those on disk
         self._record_bytes = 0
         self.next_turn = 0
 
     def get(self, index: int) -> bytes | None:
         """A waiting bucket; None when the store's own is the newest."""
-        return self._waiting[index // _SLICE_BUCKETS].get(index)
+        return self._waiting.get(index)
 
     def waiting(self) -> dict[int, bytes]:
         """All waiting buckets."""
-        return {index: data for each in self._waiting for index, data in list(each.items())}
+        return dict(self._waiting)
 
     def recover(self, turn: int, record: bytes) -> None:
         """Take up a record that the store holds, oldest first."""
@@ -47,24 +47,22 @@ class BucketJournal:
 
     def due(self, changed: Mapping[int, bytes]) -> dict[int, bytes]:
         """What the next transaction puts into place, while it journals all that it `changed`."""
-        found: dict[int, bytes] = {}
-        slices = [turn % SLICES for turn in self._turns()]
-        for number in slices:
-            found |= self._waiting[number]
-        turned = set(slices)
-        found |= {i: data for i, data in changed.items() if i // _SLICE_BUCKETS in turned}
-        return dict(sorted(found.items()))
+        waiting = self._waiting
+        return {
+            index: changed[index] if index in changed else waiting[index]
+            for index in self._due_places()
+            if index in changed or index in waiting
+        }
 
     def written(self, changed: Mapping[int, bytes]) -> None:
         """The transaction that `due` spoke of is on disk."""
-        turns = self._turns()
+        turns, places = self._turns(), self._due_places()
         if changed:
             self._add(self.next_turn, changed)
         while self._records and self._records[0][0] < self.oldest_needed:
             self._record_bytes -= self._records.popleft()[1]
-        for turn in turns:
-            # A new object: a reader in another thread looks through the old one or the new.
-            self._waiting[turn % SLICES] = {}
+        for index in places:
+            self._waiting.pop(index, None)
         self.next_turn += len(turns)
 
     @property
@@ -76,10 +74,13 @@ class BucketJournal:
         hurries = self._record_bytes > limits.JOURNAL_BYTES
         return range(self.next_turn, self.next_turn + (_HURRIED_TURNS if hurries else 1))
 
+    def _due_places(self) -> list[int]:
+        """The numbers of the slices whose turn it is, ascending."""
+        firsts = sorted(turn % SLICES * _SLICE_BUCKETS for turn in self._turns())
+        return [index for first in firsts for index in range(first, first + _SLICE_BUCKETS)]
+
     def _add(self, turn: int, changed: Mapping[int, bytes]) -> None:
-        waiting = self._waiting
-        for index, data in changed.items():
-            waiting[index // _SLICE_BUCKETS][index] = data
+        self._waiting.update(changed)
         size_bytes = sum(map(len, changed.values()))
         self._records.append((turn, size_bytes))
         self._record_bytes += size_bytes
