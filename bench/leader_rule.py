@@ -29,6 +29,7 @@ class LeaderRule:
             leader = (len(self._made) - 1) % self._size
             self._made.append({seat: self._next(below, leader, seat, timeout_us) for seat in below})
         self._last = len(self._made) - 3
+        self._sides = [self._take_sides(round_) for round_ in range(self._last)]
         self._ordered = {seat: self._outputs(seat) for seat in self._live}
 
     def p50_us(self) -> int:
@@ -78,21 +79,26 @@ class LeaderRule:
 
     def _direct(self, round_: int, seat: int) -> tuple[int, bool] | None:
         """When, and whether, the leader of `round_` is committed or skipped directly."""
+        voters, certifiers = self._sides[round_]
+        if len(voters) < self._quorum:
+            others = [one for one in self._live if one not in voters]
+            return self._quorum_time(round_ + 1, others, seat, False)
+        return self._quorum_time(round_ + 2, certifiers, seat, True)
+
+    def _take_sides(self, round_: int) -> tuple[list[int], list[int]]:
+        """Who votes for the leader of `round_`, and who certifies it a round later."""
         leader = round_ % self._size
         voters = [
             one
             for one in self._live
             if leader in self._live and self._has_parent(round_ + 1, one, leader)
         ]
-        if len(voters) < self._quorum:
-            others = [one for one in self._live if one not in voters]
-            return self._quorum_time(round_ + 1, others, seat, False)
         certifiers = [
             one
             for one in self._live
             if sum(self._has_parent(round_ + 2, one, voter) for voter in voters) >= self._quorum
         ]
-        return self._quorum_time(round_ + 2, certifiers, seat, True)
+        return voters, certifiers
 
     def _quorum_time(
         self, round_: int, authors: list[int], seat: int, is_commit: bool

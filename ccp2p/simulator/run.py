@@ -32,7 +32,7 @@ _COIN_LENGTH = 4096
 _SHORT_COINS = (256, 1024, 4096)  # where the committee changes: an epoch may use one up
 _LIE_MS = 3_600_000  # a traitor's clock is an hour off
 
-_GARBAGE_THRESHOLD = (50_000, 10, 10)
+_GARBAGE_THRESHOLD = (50_000, 5, 5)
 
 PASS, NO_PROGRESS, VIOLATED = "pass", "no-progress", "violated"
 
