@@ -16,6 +16,8 @@ from ccp2p.devnet.network import LocalNetwork, Plan, run_network
 from ccp2p.model.ticket import Ticket, format_ticket
 from tests.interop import make_vectors, programs
 
+pytestmark = pytest.mark.timeout(900)  # the first run compiles go-libp2p
+
 PATIENCE_S = 120.0
 TIMEOUT_MS = 60_000
 PAUSE_S = 11  # longer than a node keeps a connection without a stream, and than libp2p's pings

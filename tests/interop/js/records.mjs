@@ -13,7 +13,7 @@ export function require (holds, message) {
 export function verifyRecords (signedRecords, genesis, expected) {
   require(signedRecords.length > 0, 'the network is still being founded')
   const chain = []
-  const policies = [genesis.policy, expected.policy ?? ''] // the newest record names one by its digest
+  const policies = [genesis.policy, expected.policy ?? ''] // the newest record names one of them
   for (const bytes of signedRecords) {
     const [recordBytes, signatures, amendment, approvals] = decode(bytes)
     const record = readRecord(recordBytes)
@@ -23,7 +23,10 @@ export function verifyRecords (signedRecords, genesis, expected) {
     if (before !== undefined) {
       verifyFollows(record, before)
       if (record.recovery !== null) verifyRecovery(record, signatures, amendment, approvals, before)
-      else verifySuccessor(record, signatures, before, verifyAmendment(record, before, amendment, approvals))
+      else {
+        const amended = verifyAmendment(record, before, amendment, approvals)
+        verifySuccessor(record, signatures, before, amended)
+      }
     } else if (!isEqual(record.digest, expected.pinned)) {
       verifyRecordZero(record, signatures, genesis)
     }
