@@ -111,7 +111,7 @@ WRITE_TIMEOUT_MS: Final = 10_000  # a frozen peer is cut after this
 HEARTBEAT_MS: Final = 1_000
 PEER_SILENCE_MS: Final = 10_000  # ten missed heartbeats: reconnect
 HANDSHAKE_TIMEOUT_MS: Final = 10_000
-CLIENT_IDLE_MS: Final = 600_000  # a client that says nothing dials again when it has something
+CLIENT_IDLE_MS: Final = 600_000  # a client without a word so long dials again when it has one
 
 # Execution
 STATE_BUCKETS: Final = 65_536  # leaves of the state tree

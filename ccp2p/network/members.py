@@ -20,6 +20,7 @@ from ccp2p.model import limits
 from ccp2p.model.errors import Fault, LocalFault, MemberFault, PeerFault, Unreachable
 from ccp2p.network import framing
 from ccp2p.network.addresses import parse_address
+from ccp2p.network.door import Door, Place, host_of
 from ccp2p.network.session import ConnectionLost
 from ccp2p.network.sockets import addresses_of, dial_tcp, keep_alive, listen_tcp
 from ccp2p.network.yamux import StreamEnded, YamuxStream
@@ -44,8 +45,16 @@ class EndOfStream(PeerFault):
 class FrameStream:
     """Frames both ways; `remote` is the other side's Ed25519 key (a client's is ephemeral)."""
 
-    def __init__(self, stream: YamuxStream, remote: bytes, write_timeout_ms: int) -> None:
+    def __init__(
+        self,
+        stream: YamuxStream,
+        remote: bytes,
+        write_timeout_ms: int,
+        idle_timeout_ms: float = math.inf,
+    ) -> None:
+        """`idle_timeout_ms` bounds the wait for the other side's next bytes."""
         self.remote = remote
+        self._idle_timeout_s = idle_timeout_ms / 1000
         self._stream = stream
         self._write_timeout_s = write_timeout_ms / 1000
         self._parser = framing.FrameParser(limits.MAX_CLIENT_FRAME_BYTES)
@@ -64,10 +73,14 @@ class FrameStream:
                 raise EndOfStream(str(error)) from None
 
     async def receive(self) -> bytes:
-        """The next frame; EndOfStream, or PeerFault (`oversized`, `truncated`)."""
+        """The next frame; EndOfStream, or PeerFault (`oversized`, `truncated`, `idle`)."""
         while not self._received:
             try:
-                self._received.extend(self._parser.feed(await self._stream.read()))
+                with trio.fail_after(self._idle_timeout_s):
+                    data = await self._stream.read()
+                self._received.extend(self._parser.feed(data))
+            except trio.TooSlowError:
+                raise PeerFault("idle", "the other side has said nothing for long") from None
             except StreamEnded:
                 if self._parser.is_between_frames:
                     raise EndOfStream("the other side closed the stream") from None
@@ -105,17 +118,34 @@ class ClientListener:
         max_connections: int = limits.MAX_CLIENT_CONNECTIONS,
         handshake_timeout_ms: int = limits.HANDSHAKE_TIMEOUT_MS,
         write_timeout_ms: int = limits.WRITE_TIMEOUT_MS,
+        idle_timeout_ms: int = limits.CLIENT_IDLE_MS,
     ) -> None:
         """`handler` serves one stream; the stream is closed when it returns or raises."""
         self.addresses: tuple[str, ...] = ()
-        self.connections = 0
+        self._door = Door(max_connections, limits.CLIENTS_OF_HOST)
+        self._handshaking = Door(limits.MAX_HANDSHAKES, limits.HANDSHAKES_OF_HOST)
+        self._idle_timeout_ms = idle_timeout_ms
         self._key_seed = key_seed
         self._listen = parse_address(listen)
         self._handler = handler
-        self._max_connections = max_connections
         self._handshake_timeout_ms = handshake_timeout_ms
         self._write_timeout_ms = write_timeout_ms
         self._identity: Identity | None = None
+
+    @property
+    def connections(self) -> int:
+        """Clients that are connected, those in their handshake included."""
+        return self._door.inside
+
+    @property
+    def handshakes(self) -> int:
+        """Connections that have not finished their handshake."""
+        return self._handshaking.inside
+
+    @property
+    def refused(self) -> int:
+        """Connections that found no place."""
+        return self._door.refused + self._handshaking.refused
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Serve until cancelled."""
@@ -128,21 +158,23 @@ class ClientListener:
         await trio.serve_listeners(self._accept, listeners)
 
     async def _accept(self, stream: trio.SocketStream) -> None:
-        if self.connections >= self._max_connections:
-            await trio.aclose_forcefully(stream)
-            return
-        self.connections += 1
+        host = host_of(stream)
+        place, entering = self._door.take(host), self._handshaking.take(host)
         try:
-            keep_alive(stream)
-            await self._serve(stream)
+            if place is not None and entering is not None:
+                keep_alive(stream)
+                await self._serve(stream, entering)
         except Fault as fault:
             _log.debug("client connection ended", code=fault.code)
         except Exception as error:
             _log.error("client connection failed", error=type(error).__name__)
         finally:
-            self.connections -= 1
+            for taken in (place, entering):
+                if taken is not None:
+                    taken.give_back()
+            await trio.aclose_forcefully(stream)
 
-    async def _serve(self, stream: trio.SocketStream) -> None:
+    async def _serve(self, stream: trio.SocketStream, entering: Place) -> None:
         from ccp2p.network.link import link
 
         if self._identity is None:
@@ -158,6 +190,7 @@ class ClientListener:
             ) as established,
             trio.open_nursery() as nursery,
         ):
+            entering.give_back()
             with suppress(ConnectionLost):
                 await self._serve_streams(established, nursery)
             nursery.cancel_scope.cancel()
@@ -181,7 +214,9 @@ class ClientListener:
             if scope.cancelled_caught:
                 return
             if stream is not None:
-                frames = FrameStream(stream, established.node, self._write_timeout_ms)
+                frames = FrameStream(
+                    stream, established.node, self._write_timeout_ms, self._idle_timeout_ms
+                )
                 nursery.start_soon(self._handle, frames)
 
     async def _handle(self, frames: FrameStream) -> None:

@@ -20,6 +20,7 @@ from ccp2p.model import limits
 from ccp2p.model.errors import Fault, LocalFault, PeerFault, Unreachable
 from ccp2p.network.addresses import Address, parse_address
 from ccp2p.network.contract import Attestor, Connected, Disconnected, PeerStatus
+from ccp2p.network.door import Door, host_of
 from ccp2p.network.inbox import Inbox
 from ccp2p.network.peer import Peer, Timing
 from ccp2p.network.proof import Exchange
@@ -78,7 +79,7 @@ class PeerNetwork:
         self._nursery: trio.Nursery | None = None
         self._peers: dict[bytes, Peer] = {}
         self._pending: set[bytes] = set()
-        self._handshakes = 0
+        self._handshaking = Door(limits.MAX_HANDSHAKES, limits.HANDSHAKES_OF_HOST)
         self._kept: dict[bytes, _Kept] = {}
         self._connected = trio.Event()
 
@@ -100,6 +101,11 @@ class PeerNetwork:
                 await trio.serve_listeners(self._accept, listeners, handler_nursery=nursery)
         finally:
             self._nursery = None
+
+    @property
+    def handshakes(self) -> int:
+        """Inbound connections that have not finished their handshake."""
+        return self._handshaking.inside
 
     async def dial(self, address: str) -> bytes:
         """Connect to the node at `address`, unless we are; returns its key.
@@ -219,20 +225,14 @@ class PeerNetwork:
             _log.error("connection failed", error=type(error).__name__)
 
     async def _accept(self, stream: trio.SocketStream) -> None:
-        is_waiting = self._handshakes < limits.MAX_HANDSHAKES
-        if not is_waiting or len(self._peers) >= limits.MAX_PEER_CONNECTIONS:
+        is_full = len(self._peers) >= limits.MAX_PEER_CONNECTIONS
+        entering = None if is_full else self._handshaking.take(host_of(stream))
+        if entering is None:
             self.refusals["full"] += 1
             await trio.aclose_forcefully(stream)
             return
-        self._handshakes += 1
-
-        def start(_node: bytes) -> None:
-            nonlocal is_waiting
-            is_waiting = False
-            self._handshakes -= 1
-
         try:
-            await self._run_link(stream, "", None, False, start)
+            await self._run_link(stream, "", None, False, lambda _node: entering.give_back())
         except Fault as fault:
             self.refusals[fault.code] += 1
             _log.debug("inbound connection refused", code=fault.code)
@@ -240,8 +240,7 @@ class PeerNetwork:
             self.refusals["error"] += 1
             _log.error("inbound connection failed", error=type(error).__name__)
         finally:
-            if is_waiting:
-                self._handshakes -= 1
+            entering.give_back()
 
     async def _run_link(
         self,

@@ -249,7 +249,7 @@ async def test_a_peer_that_never_proves_anything_is_cut_in_time(nursery):
     with trio.fail_after(30), pytest.raises(Fault):
         await dial_with(victim.addresses[0], os.urandom(32), idle)
     assert victim.refusals == {"unreachable": 1}
-    assert victim._handshakes == 0
+    assert victim.handshakes == 0
 
 
 async def test_reasons_of_a_peer_are_cut_and_made_printable(nursery):

@@ -101,7 +101,7 @@ async def test_garbage_on_the_port_harms_nobody(pieces, begins_well):
             except trio.BrokenResourceError:
                 pass
             await stream.aclose()
-        await eventually(lambda: listener.connections == 0 and victim._handshakes == 0)
+        await eventually(lambda: listener.connections == 0 and victim.handshakes == 0)
         await assert_echoes(listener)
         nursery.cancel_scope.cancel()
 
@@ -308,7 +308,7 @@ async def test_a_handshake_flood_leaves_connected_peers_alone(nursery, monkeypat
     await eventually(lambda: one.peers()[two.node].frames_in == 1)
     for stranger in strangers:
         await stranger.aclose()
-    await eventually(lambda: one._handshakes == 0)
+    await eventually(lambda: one.handshakes == 0)
 
 
 async def test_the_peer_that_answers_with_garbage_is_refused(nursery):
