@@ -5,9 +5,11 @@ Everything a member submits is pipelined; what is queued goes out in as few fram
 
 import os
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 
+import msgspec
 import trio
 
 from ccp2p.client.verification import (
@@ -18,7 +20,7 @@ from ccp2p.client.verification import (
     verify_welcome,
 )
 from ccp2p.model import codec, limits
-from ccp2p.model.epoch import SignedEpochRecord
+from ccp2p.model.epoch import SignedEpochRecord, is_full_page, record_digest
 from ccp2p.model.errors import Denied, Fault, LocalFault, PeerFault, Unreachable, fault_in
 from ccp2p.model.member_protocol import (
     GetStatus,
@@ -116,7 +118,7 @@ class NodeConnection:
             if self.node.record.epoch > epoch:
                 return self.node
             nonce = os.urandom(32)
-            welcome = await self._greet_again(nonce)
+            welcome = await whole_welcome(self._greet_again, nonce, self.node.record_digest)
             expected = Expectation(
                 self.node.network,
                 self.node.record_digest,
@@ -124,14 +126,15 @@ class NodeConnection:
                 nonce,
                 int(time.time()),
                 self._allow_simulated,
+                self.node.record.epoch,
             )
             self.node = await trio.to_thread.run_sync(verify_welcome, welcome, expected)
             return self.node
 
-    async def _greet_again(self, nonce: bytes) -> Welcome:
+    async def _greet_again(self, hello: Hello) -> Welcome:
         slot = self._welcome = _Slot()
         try:
-            await self._stream.send(encode_message(Hello(nonce, self.node.record_digest)))
+            await self._stream.send(encode_message(hello))
             with trio.move_on_after(_ANSWER_TIMEOUT_S):
                 await slot.filled.wait()
         finally:
@@ -241,18 +244,20 @@ async def open_connection(
     *,
     allow_simulated: bool,
     timeout_ms: int = 10_000,
+    epoch: int | None = None,
     whole_chain: bool = False,
 ) -> AsyncIterator[NodeConnection]:
     """Dial a node, verify it, and keep the connection for as long as the context lasts.
 
-    `record` is the digest of one that is trusted; the node shows its chain from there, or with
-    `whole_chain` from record 0. Unreachable when nobody answers; AttestationFault or PeerFault when
-    the node is not trusted.
+    `record` is the digest of the newest record that is trusted, `epoch` its epoch where known; the
+    node shows its chain from there, or with `whole_chain` from record 0. Unreachable when nobody
+    answers; AttestationFault or PeerFault when the node is not trusted.
     """
     async with connect(address, timeout_ms=timeout_ms) as stream:
         welcome, expected = await _greet(
             stream, network, record, allow_simulated, timeout_ms, whole_chain
         )
+        expected = replace(expected, epoch=epoch)
         node = await trio.to_thread.run_sync(verify_welcome, welcome, expected)
         connection = NodeConnection(stream, node, allow_simulated)
         async with trio.open_nursery() as nursery:
@@ -292,13 +297,34 @@ async def _greet(
     """A node's welcome over a fresh nonce, and what to hold it against."""
     nonce = os.urandom(32)
     expected = Expectation(network, record, stream.remote, nonce, int(time.time()), allow_simulated)
-    with trio.move_on_after(timeout_ms / 1000):
-        await stream.send(encode_message(Hello(nonce, b"" if whole_chain else record)))
+
+    async def greet(hello: Hello) -> Welcome:
+        await stream.send(encode_message(hello))
         message = decode_node_message(await stream.receive(), PeerFault)
         if not isinstance(message, Welcome):
             raise PeerFault("protocol", "the node did not introduce itself")
-        return message, expected
+        return message
+
+    with trio.move_on_after(timeout_ms / 1000):
+        pinned = b"" if whole_chain else record
+        return await whole_welcome(greet, nonce, pinned), expected
     raise Unreachable("the node did not introduce itself in time")
+
+
+async def whole_welcome(
+    greet: Callable[[Hello], Awaitable[Welcome]], nonce: bytes, pinned: bytes
+) -> Welcome:
+    """A node's welcome with all its records, however many pages they fill; nothing is checked."""
+    welcome = await greet(Hello(nonce, pinned))
+    records = page = welcome.records
+    for _ in range(limits.MAX_RECORD_PAGES):
+        if not is_full_page(page):
+            break
+        last = codec.decode(page[-1], SignedEpochRecord, limits.MAX_SIGNED_RECORD_BYTES)
+        welcome = await greet(Hello(nonce, record_digest(last.record)))
+        page = welcome.records
+        records += page[1:]
+    return msgspec.structs.replace(welcome, records=records)
 
 
 def _frames(envelopes: list[bytes]) -> list[bytes]:

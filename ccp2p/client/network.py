@@ -1,7 +1,8 @@
 """A client's view of a network: verified connections to several of its nodes.
 
 A session keeps to one node while that lives and moves to the next when it does not. A connection
-that is lost is dialled and verified again, as long as the client lives.
+that is lost is dialled and verified again, as long as the client lives; a node that fell behind
+what is known is asked again later. Nodes that joined meanwhile become known with each new epoch.
 """
 
 from collections.abc import AsyncIterator, Callable
@@ -15,17 +16,19 @@ from ccp2p.client.session import MemberSession
 from ccp2p.client.verification import VerifiedNode
 from ccp2p.crypto.signatures import SigningKey
 from ccp2p.model import limits
-from ccp2p.model.errors import AttestationFault, Fault, Unreachable, fault_in
+from ccp2p.model.errors import AttestationFault, Behind, Fault, Unreachable, fault_in
 from ccp2p.model.ticket import Ticket
 
 _RETRY_INTERVAL_S = 1.0
 _LAST_REDIAL_S = 15.0
+_LOOK_S = 0.1  # between two looks at whether a node caught up
 
 
 class NetworkClient:
     """Connections to nodes of one network, and the sessions that use them.
 
-    `refused` says why addresses are not used.
+    `refused` says why addresses are not used. With `every_node` all nodes that become known are
+    connected to, otherwise only when none is connected any more.
     """
 
     def __init__(
@@ -34,6 +37,7 @@ class NetworkClient:
         allow_simulated: bool,
         timeout_ms: int,
         nursery: trio.Nursery,
+        every_node: bool = False,
         whole_chain: bool = False,
     ) -> None:
         self.ticket = ticket
@@ -42,6 +46,8 @@ class NetworkClient:
         self._allow_simulated = allow_simulated
         self._timeout_ms = timeout_ms
         self._whole_chain = whole_chain
+        self._every_node = every_node
+        self._tried: set[str] = set()
         self._sessions: list[MemberSession] = []
         self._nursery = nursery
 
@@ -87,11 +93,38 @@ class NetworkClient:
         return pick
 
     async def retry(self) -> None:
-        """Send again what got no answer, until cancelled."""
+        """Send again what got no answer, and look for more nodes, until cancelled."""
         while True:
             await trio.sleep(_RETRY_INTERVAL_S)
             for session in self._sessions:
                 session.retry(trio.current_time())
+            if self._every_node or not self.live():
+                self._dial_known()
+
+    def _dial_known(self) -> None:
+        """Connect to what the ticket and the nodes name, and was not tried so far."""
+        named = [a for connection in self.connections for a in connection.node.client_addresses]
+        for address in dict.fromkeys([*self.ticket.addresses, *named]):
+            if address not in self._tried:
+                self._tried.add(address)
+                self._nursery.start_soon(self.keep, address)
+
+    async def connect(self) -> None:
+        """The first connection, or one to every node; the gravest fault when there is none."""
+        wanted = list(self.ticket.addresses)
+        while wanted and (self._every_node or not self.connections):
+            address = wanted.pop(0)
+            if address in self._tried:
+                continue
+            self._tried.add(address)
+            if await self._nursery.start(self.keep, address):
+                wanted.extend(self.connections[-1].node.client_addresses)
+        if any(isinstance(fault, Behind) for fault in self.refused.values()):
+            with trio.move_on_after(self._timeout_ms / 1000):
+                while not self.connections:
+                    await trio.sleep(_LOOK_S)
+        if not self.connections:
+            raise _gravest(list(self.refused.values()))
 
     async def keep(
         self,
@@ -101,8 +134,8 @@ class NetworkClient:
     ) -> None:
         """Hold a connection to `address`: started with whether the first try succeeded.
 
-        Ends at once when it did not, when the node is connected by another address, or when a
-        node that came back is refused.
+        Ends at once when it did not, when the node is connected by another address, or when it is
+        refused; not when the node has yet to catch up, or was started without anybody waiting.
         """
         pause_s = 0.0
         while True:
@@ -118,22 +151,26 @@ class NetworkClient:
                     await connection.ended.wait()
             except (Fault, ExceptionGroup) as error:
                 self.refused[address] = fault = _fault(error)
+                is_behind = isinstance(fault, Behind)
                 if task_status is not trio.TASK_STATUS_IGNORED:
                     task_status.started(False)
-                    return
-                if isinstance(fault, AttestationFault):
+                    task_status = trio.TASK_STATUS_IGNORED
+                    if not is_behind:
+                        return
+                if isinstance(fault, AttestationFault) and not is_behind:
                     return
 
     def _open(self, address: str):
-        # Two records for one epoch are refused: what the first node showed pins the others.
-        pinned = self.connections[0].node.record_digest if self.connections else b""
+        # Two records for one epoch are refused: the newest that was shown pins all others.
+        shown = max((c.node for c in self.connections), key=lambda n: n.record.epoch, default=None)
         return open_connection(
             address,
             self.ticket.network,
-            self.ticket.record or pinned,
+            shown.record_digest if shown else self.ticket.record,
             allow_simulated=self._allow_simulated,
             timeout_ms=self._timeout_ms,
             whole_chain=self._whole_chain and not self.connections,
+            epoch=shown.record.epoch if shown else None,
         )
 
     def _adopt(self, connection: NodeConnection) -> bool:
@@ -165,27 +202,15 @@ async def open_network(
     when nobody can be used, because it is the graver news.
     """
     async with trio.open_nursery() as nursery:
-        client = NetworkClient(ticket, allow_simulated, timeout_ms, nursery, whole_chain)
-        await _connect(client, nursery, every_node)
+        client = NetworkClient(
+            ticket, allow_simulated, timeout_ms, nursery, every_node, whole_chain
+        )
+        await client.connect()
         nursery.start_soon(client.retry)
         try:
             yield client
         finally:
             nursery.cancel_scope.cancel()
-
-
-async def _connect(client: NetworkClient, nursery: trio.Nursery, every_node: bool) -> None:
-    wanted = list(client.ticket.addresses)
-    tried: set[str] = set()
-    while wanted and (every_node or not client.connections):
-        address = wanted.pop(0)
-        if address in tried:
-            continue
-        tried.add(address)
-        if await nursery.start(client.keep, address):
-            wanted.extend(client.connections[-1].node.client_addresses)
-    if not client.connections:
-        raise _gravest(list(client.refused.values()))
 
 
 def _fault(error: Fault | ExceptionGroup[Exception]) -> Fault:

@@ -37,19 +37,25 @@ class Wait:
 
 @dataclass(frozen=True, slots=True)
 class Ordered:
-    """An event of this member, which was ordered in `epoch`, and its outcome."""
+    """An event of this member, which was ordered in `epoch`, and its outcome.
+
+    An event without an outcome when its epoch ended was sent again: then it was ordered in one of
+    the epochs from `since` to `epoch`, and whoever fetches its receipt sees in which.
+    """
 
     epoch: int
     sequence: int
     body: bytes
     outcome: Outcome
+    since: int
 
 
 async def order(session: MemberSession, body: bytes, timeout_ms: int) -> Ordered:
     """Order one event, as `MemberSession.submit` does."""
+    since = session.verified.record.epoch
     sealed = session.seal(body)
     outcome = await session.outcome_of(sealed, timeout_ms)
-    return Ordered(session.verified.record.epoch, sealed.sequence, body, outcome)
+    return Ordered(session.verified.record.epoch, sealed.sequence, body, outcome, since)
 
 
 async def fetch(
@@ -65,10 +71,11 @@ async def fetch(
     with trio.move_on_after(wait.timeout_ms / 1000):
         while True:
             wait.progress(max(0, due - max(session.seen, ordered.outcome.commit)))
-            is_past = session.verified.record.epoch > ordered.epoch or session.seen > due
-            proof = await _ask(session, ordered) if is_past else None
-            if proof is not None:
-                return await _checked(session, ordered, proof, content)
+            for epoch in range(ordered.since, ordered.epoch + 1):
+                is_past = session.verified.record.epoch > epoch or session.seen > due
+                proof = await _ask(session, ordered, epoch) if is_past else None
+                if proof is not None:
+                    return await _checked(session, ordered, proof, content)
             await session.barrier(wait.timeout_ms)
     raise NotCommitted(
         f"no certified checkpoint covers the event within {wait.timeout_ms / 1000:.0f} s; it is in "
@@ -109,12 +116,13 @@ def _shown(part: bytes | str | int | bool | None) -> str | int | bool | None:
         return part.hex()
 
 
-async def _ask(session: MemberSession, ordered: Ordered) -> Proof | None:
-    asked = Prove(ordered.epoch, ordered.outcome.commit, ordered.sequence, ordered.body)
+async def _ask(session: MemberSession, ordered: Ordered, epoch: int) -> Proof | None:
+    asked = Prove(epoch, ordered.outcome.commit, ordered.sequence, ordered.body)
     try:
         answer = await session.ask(asked)
     except Denied as refusal:
-        if refusal.code == "not-yet":
+        is_elsewhere = epoch < ordered.epoch and refusal.code in ("unknown-event", "gone")
+        if refusal.code == "not-yet" or is_elsewhere:
             return None
         raise
     return codec.decode(answer, Proof, limits.MAX_QUERY_REPLY_BYTES)
@@ -137,7 +145,7 @@ async def _checked(
 ) -> Receipt:
     network = session.verified
     is_of_close = not proof.certified.signatures
-    records = await _records(session, ordered.epoch + 1 + is_of_close)
+    records = await _records(session, proof.certified.checkpoint.epoch + 1 + is_of_close)
     receipt = Receipt(
         genesis=network.genesis_bytes,
         records=records,

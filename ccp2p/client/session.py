@@ -240,9 +240,10 @@ class MemberSession:
                 pending.identifier = self._identifier(pending.sequence, pending.body)
 
     async def _greet(self, greeting: SealedEvent) -> int | None:
-        """Wait until a greeting is ordered, or the epoch is over again.
+        """Send a greeting until it is ordered, or the epoch is over again.
 
-        The member's last number, as the network knows it; None when it did not say.
+        A node shows the new record a moment before it takes envelopes of the new epoch. The
+        member's last number, as the network knows it; None when it did not say.
         """
         answered = trio.Event()
         answers: list[Outcome | Fault] = []
@@ -253,14 +254,29 @@ class MemberSession:
 
         greeting.done = done
         self._send(greeting)
-        while not answered.is_set() and not self._past_epoch.is_set():
+        while not answered.is_set():
             with trio.move_on_after(_RENEW_PAUSE_S):
                 await answered.wait()
+            if self._past_epoch.is_set():
+                if await self._is_over():
+                    break
+                self._past_epoch = trio.Event()
+                self._send(greeting)
         self._in_flight.pop(greeting.tag, None)
         for answer in answers:
             if isinstance(answer, Outcome) and answer.status == "ok":
                 return int.from_bytes(answer.body, "big")
         return None
+
+    async def _is_over(self) -> bool:
+        """Whether the node that refuses this epoch is in a later one."""
+        try:
+            self._connection = self._pick(self._connection)
+            node = await self._connection.refresh(self._context.epoch)
+        except Fault:
+            self._connection = None  # another node may take it
+            return False
+        return node.record.epoch > self._context.epoch
 
     def retry(self, now: float) -> None:
         """Send again whatever is overdue; call it about once a second."""

@@ -17,7 +17,7 @@ from ccp2p.crypto import signatures
 from ccp2p.membership.records import Link, check_chain
 from ccp2p.model import codec, limits
 from ccp2p.model.epoch import EpochRecord, SignedEpochRecord, parse_record, record_digest
-from ccp2p.model.errors import AttestationFault, MemberFault, PeerFault
+from ccp2p.model.errors import AttestationFault, Behind, MemberFault, PeerFault
 from ccp2p.model.genesis import Genesis, network_id, parse_genesis, policy_digest
 from ccp2p.model.member_protocol import Welcome
 
@@ -55,7 +55,8 @@ class VerifiedNode:
 class Expectation:
     """What the client knows beforehand. An empty `record` pins none yet.
 
-    `remote` is the key that the transport showed; `at` is Unix seconds.
+    `epoch` is the record's, where it is known. `remote` is the key that the transport showed; `at`
+    is Unix seconds.
     """
 
     network: bytes
@@ -64,6 +65,7 @@ class Expectation:
     nonce: bytes
     at: int
     allow_simulated: bool
+    epoch: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,12 +157,7 @@ def _check_records(
     records = _shown(welcome)
     digests = [record_digest(signed.record) for signed in records]
     if expected.record and expected.record not in digests:
-        raise AttestationFault(
-            f"two records for one epoch: this node shows {digests[-1].hex()} as its newest, and "
-            f"known before was {expected.record.hex()}. It fell behind, or somebody lies; do not "
-            "use it",
-            ("record",),
-        )
+        raise _without_the_known_record(records[-1], expected)
     try:
         return check_chain(
             records,
@@ -172,6 +169,23 @@ def _check_records(
         )
     except PeerFault as fault:
         raise AttestationFault(str(fault), (fault.code,)) from None
+
+
+def _without_the_known_record(newest: SignedEpochRecord, expected: Expectation) -> AttestationFault:
+    """Behind, as far as one can tell: a ticket does not say of which epoch its record is."""
+    words = f"{record_digest(newest.record).hex()} as its newest, and known before was "
+    words += expected.record.hex()
+    epoch = parse_record(newest.record).epoch
+    if expected.epoch is not None and epoch >= expected.epoch:
+        return AttestationFault(
+            f"two records for one epoch: this node shows {words}. Somebody lies; do not use it",
+            ("record",),
+        )
+    return Behind(
+        f"this node shows {words}. It fell behind and will catch up, or there are two records for "
+        "one epoch and somebody lies: ask another node, or again later",
+        ("record",),
+    )
 
 
 def _check_genesis(welcome: Welcome, expected: Expectation) -> Genesis:

@@ -12,7 +12,6 @@ from typing import NamedTuple
 from ccp2p.membership import recovery
 from ccp2p.membership.founding import VerifyBatch, check_founding
 from ccp2p.membership.rules import Closed
-from ccp2p.model import limits
 from ccp2p.model.amendment import (
     Amendment,
     amendment_digest,
@@ -217,6 +216,16 @@ def _check_constitution(
     )
 
 
+def check_successors(
+    records: Sequence[SignedEpochRecord], previous: Link, verify_batch: VerifyBatch
+) -> list[Link]:
+    """The links that follow on `previous`; PeerFault as for one."""
+    links = [previous]
+    for signed in records:
+        links.append(check_successor(signed, links[-1], verify_batch))
+    return links[1:]
+
+
 def check_chain(
     records: Sequence[SignedEpochRecord],
     genesis: Genesis,
@@ -229,10 +238,9 @@ def check_chain(
 
     `pinned` is the digest of a record that is trusted already; empty bytes pin none. A chain
     without it is refused, wherever it starts: keys of a committee long gone may have leaked, and
-    sign another history. PeerFault names what does not hold.
+    sign another history. PeerFault names what does not hold. Pages bound how long it is.
     """
-    if not 1 <= len(records) <= limits.MAX_RECORD_CHAIN:
-        raise PeerFault("record", "a chain of records with an impossible length")
+    _require(bool(records), "a chain without any record")
     first = records[0]
     digest = record_digest(first.record)
     if digest == pinned:
@@ -241,8 +249,7 @@ def check_chain(
     else:
         record = check_founding(first, genesis, network, vendor_cap, verify_batch)
         links = [Link(record, digest)]
-    for signed in records[1:]:
-        links.append(check_successor(signed, links[-1], verify_batch))
+    links.extend(check_successors(records[1:], links[0], verify_batch))
     _require(
         not pinned or any(link.digest == pinned for link in links),
         "a chain without the record that is trusted: older, or another history",

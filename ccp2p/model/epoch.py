@@ -4,6 +4,8 @@ Record 0 is signed by all of its committee; its successor by a quorum of its pre
 where that was lost, by those who go on, with the approval of enough governors.
 """
 
+from collections.abc import Sequence
+
 from ccp2p.model import codec, hashing, limits
 from ccp2p.model.codec import Wire
 from ccp2p.model.committee import Committee, Seat
@@ -70,6 +72,24 @@ class SignedEpochRecord(Wire, frozen=True):
 def record_digest(record_bytes: bytes) -> bytes:
     """The digest that a successor and a ticket name."""
     return hashing.digest(hashing.EPOCH_RECORD, record_bytes)
+
+
+def first_page(records: Sequence[SignedEpochRecord]) -> tuple[SignedEpochRecord, ...]:
+    """As many of the records as one message carries: up to the one that fills a page.
+
+    The first is one that the reader may know already, and takes no room.
+    """
+    size = 0
+    for end, signed in enumerate(records[1:], 2):
+        size += len(codec.encode(signed))
+        if size >= limits.RECORD_PAGE_BYTES:
+            return tuple(records[:end])
+    return tuple(records)
+
+
+def is_full_page(encoded: Sequence[bytes]) -> bool:
+    """Whether a page of encoded records may have another one behind it, from its last one on."""
+    return sum(map(len, encoded[1:])) >= limits.RECORD_PAGE_BYTES
 
 
 def record_signed_bytes(record_bytes: bytes) -> bytes:

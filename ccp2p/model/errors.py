@@ -37,6 +37,10 @@ class AttestationFault(PeerFault):
         self.reasons = reasons
 
 
+class Behind(AttestationFault):
+    """A node does not know the newest record that the client trusts: it may yet catch up."""
+
+
 class Unreachable(LocalFault):
     """No node answered."""
 

@@ -34,8 +34,9 @@ class Welcome(Wire, frozen=True):
     """Node: evidence over its keys and the nonce, and what the client checks it against.
 
     `records` are encoded SignedEpochRecords in order: from the one that the client pinned, or from
-    record 0, to the newest. There is none while the network is being founded. `policy` is the text
-    of the one in force, empty while it is the genesis's.
+    record 0, to the newest. There is none while the network is being founded. When they fill a page
+    (RECORD_PAGE_BYTES) a Hello that pins the last one brings what follows. `policy` is the text of
+    the one in force, empty while it is the genesis's.
     """
 
     kind: ClassVar[str] = "welcome"

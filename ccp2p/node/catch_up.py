@@ -17,11 +17,11 @@ from ccp2p.consensus.validity import Rules
 from ccp2p.crypto import signatures
 from ccp2p.execution import snapshot as parts
 from ccp2p.execution.checkpoints import checkpoint_of_roots
-from ccp2p.membership.records import Link, check_chain
+from ccp2p.membership.records import Link, check_chain, check_successors
 from ccp2p.model import codec, hashing, limits
 from ccp2p.model.block import BlockReference, VerifiedBlock
 from ccp2p.model.checkpoint import Checkpoint, CheckpointVote
-from ccp2p.model.epoch import SignedEpochRecord
+from ccp2p.model.epoch import SignedEpochRecord, is_full_page, parse_record, record_digest
 from ccp2p.model.errors import PeerFault, Unreachable
 from ccp2p.model.genesis import Genesis
 from ccp2p.node.correspondence import Correspondence
@@ -49,16 +49,11 @@ _MAX_FETCHES = 10_000  # replies of one catch-up; each brings something new
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """What a peer told and what held of it: the chain, and how we stand."""
+    """What a peer told and what held of it: the chain, its newest link, and how we stand."""
 
     records: tuple[SignedEpochRecord, ...]
-    links: tuple[Link, ...]
+    newest: Link
     reply: FollowReply
-
-    @property
-    def newest(self) -> Link:
-        """The newest link."""
-        return self.links[-1]
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,18 +82,32 @@ class CatchUp:
 
         Without any, all of it is asked for: a node shows members the way from record 0.
         """
-        request = FollowRequest(pinned if known else b"")
-        reply = await self._letters.ask(peer, request, FollowReply)
-        records = reply.records
-        if known and records and records[0] == known[-1]:
-            records = (*known[:-1], *records)
-        links = await trio.to_thread.run_sync(self._check_chain, records, pinned)
-        return Standing(tuple(records), tuple(links), reply)
+        records = list(known)
+        link = Link(parse_record(known[-1].record), pinned) if known else None
+        is_trusted = bool(known) or not pinned
+        for _ in range(limits.MAX_RECORD_PAGES):
+            request = FollowRequest(link.digest if link else b"")
+            reply = await self._letters.ask(peer, request, FollowReply)
+            links = await trio.to_thread.run_sync(self._check_page, reply.records, link)
+            records.extend(reply.records[len(reply.records) - len(links) :])
+            is_trusted = is_trusted or any(one.digest == pinned for one in links)
+            link = links[-1] if links else link
+            if not links or not is_full_page([codec.encode(one) for one in reply.records]):
+                break
+        if link is None or not is_trusted:
+            raise PeerFault("record", "a chain without the record that is trusted")
+        return Standing(tuple(records), link, reply)
 
-    def _check_chain(self, records: Sequence[SignedEpochRecord], pinned: bytes) -> list[Link]:
-        return check_chain(
-            records, self._genesis, self._network, self._cap, signatures.verify_batch, pinned
-        )
+    def _check_page(self, page: Sequence[SignedEpochRecord], previous: Link | None) -> list[Link]:
+        """The links that a page adds to what was checked before, whose last it begins with."""
+        verify = signatures.verify_batch
+        if previous is None:
+            return check_chain(page, self._genesis, self._network, self._cap, verify)
+        if not page or record_digest(page[0].record) != previous.digest:
+            raise PeerFault(
+                "record", "a chain without the record that is trusted: older, or another history"
+            )
+        return check_successors(page[1:], previous, verify)
 
     async def secrets(self, peers: Sequence[bytes], link: Link) -> EpochSecrets:
         """The secrets of the record's epoch, from whoever hands out the right ones."""

@@ -9,7 +9,7 @@ from typing import ClassVar
 from msgspec.structs import replace
 
 from ccp2p.membership.roster import Roster
-from ccp2p.model import codec, limits
+from ccp2p.model import codec
 from ccp2p.model.codec import Wire
 from ccp2p.model.epoch import SignedEpochRecord, record_digest
 from ccp2p.model.errors import LocalFault
@@ -45,8 +45,8 @@ class NetworkRecord(Wire, frozen=True):
 
     def since(self, digest: bytes) -> tuple[SignedEpochRecord, ...]:
         """The chain from the record with this digest, or all of it when there is none."""
-        for place, signed in enumerate(self.records):
-            if record_digest(signed.record) == digest:
+        for place in reversed(range(len(self.records))):
+            if record_digest(self.records[place].record) == digest:
                 return self.records[place:]
         return self.records
 
@@ -68,7 +68,7 @@ class NetworkRecord(Wire, frozen=True):
             raise LocalFault(
                 "founding", "this folder's founding never finished; start from an empty folder"
             )
-        return codec.decode(data, cls, limits.MAX_FRAME_BYTES, LocalFault)
+        return codec.decode(data, cls, len(data), LocalFault)
 
 
 def known_addresses(record: NetworkRecord, roster: Roster) -> tuple[NodeAddresses, ...]:

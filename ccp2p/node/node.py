@@ -14,7 +14,7 @@ from msgspec.structs import replace
 from ccp2p.membership.events import JoinRequest
 from ccp2p.membership.roster import Roster
 from ccp2p.model import codec, limits
-from ccp2p.model.epoch import EpochRecord, record_digest
+from ccp2p.model.epoch import EpochRecord, first_page, record_digest
 from ccp2p.model.errors import Fault, LocalFault, PeerFault, Unreachable
 from ccp2p.model.member_protocol import (
     GetStatus,
@@ -214,7 +214,7 @@ class Node:
     def welcome(self, nonce: bytes, pinned: bytes = b"") -> Welcome:
         """Fresh evidence over a client's nonce, and what it is checked against."""
         setup = self.setup
-        records = setup.record.since(pinned) if setup.record else ()
+        records = first_page(setup.record.since(pinned)) if setup.record else ()
         return Welcome(
             genesis=setup.genesis_bytes,
             records=tuple(codec.encode(signed) for signed in records),

@@ -8,7 +8,7 @@ from typing import Final
 from ccp2p.membership.events import JoinRequest, parse_event
 from ccp2p.membership.roster import Roster
 from ccp2p.model import limits
-from ccp2p.model.epoch import parse_record, record_digest
+from ccp2p.model.epoch import first_page, parse_record, record_digest
 from ccp2p.model.errors import PeerFault
 from ccp2p.node.messages import FollowReply, FollowRequest, Relay, SecretReply, SecretRequest
 from ccp2p.node.network_record import NetworkRecord, known_addresses
@@ -65,7 +65,7 @@ class Registry:
 
     def follow(self, node: bytes, request: FollowRequest) -> FollowReply:
         """What a node must know to follow, and where it stands."""
-        records = self._record.since(request.pinned)[: limits.MAX_RECORD_CHAIN]
+        records = first_page(self._record.since(request.pinned))
         anchors = self.roster.anchors
         anchor = anchors[-1][1] if anchors else record_digest(self._record.signed.record)
         reason = self._keeper.refusals.get(node, "")

@@ -5,10 +5,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import trio
+from msgspec.structs import replace
 
 from ccp2p.client import rooms
 from ccp2p.execution.snapshot import PARTS
 from ccp2p.model.block import Block
+from ccp2p.model.epoch import first_page, record_digest
 from ccp2p.node.correspondence import Correspondence, FrameFeed
 from ccp2p.node.messages import (
     FetchBlocks,
@@ -61,7 +63,11 @@ class Recorded:
     def answer(self, peer: bytes, message: PeerMessage) -> PeerMessage | None:
         """What an honest peer says."""
         if isinstance(message, FollowRequest):
-            return self.follow
+            chain = self.follow.records
+            known = [
+                i for i, one in enumerate(chain) if record_digest(one.record) == message.pinned
+            ]
+            return replace(self.follow, records=first_page(chain[known[0] if known else 0 :]))
         if isinstance(message, SecretRequest):
             return self.secret
         if isinstance(message, VoteRequest):

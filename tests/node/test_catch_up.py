@@ -12,7 +12,7 @@ from ccp2p.crypto.signatures import SigningKey
 from ccp2p.execution import snapshot
 from ccp2p.execution.snapshot import PART_BUCKETS
 from ccp2p.membership.records import Link
-from ccp2p.model import codec, hashing
+from ccp2p.model import codec, hashing, limits
 from ccp2p.model.block import Block
 from ccp2p.model.checkpoint import CheckpointVote
 from ccp2p.model.epoch import EpochRecord, record_digest, record_signed_bytes
@@ -327,6 +327,36 @@ async def test_a_false_chain_of_records_is_not_taken(
 async def test_a_chain_that_lacks_the_pinned_record_is_not_taken(recorded: Recorded):
     with pytest.raises(PeerFault):
         await catch_up(recorded, truth).stand(recorded.seats[0], (), hashing.ZERO_DIGEST)
+
+
+@pytest.mark.parametrize("known", [0, 1, 2])
+async def test_a_chain_of_many_pages_is_read_to_its_end(
+    recorded: Recorded, known: int, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(limits, "RECORD_PAGE_BYTES", 1)
+    chain = recorded.follow.records
+    pinned = record_digest(chain[known - 1].record) if known else b""
+    for begun in (chain[:known], ()):
+        standing = await catch_up(recorded, truth).stand(recorded.seats[0], begun, pinned)
+        assert (standing.records, standing.newest) == (chain, link_of(recorded))
+
+
+async def test_a_known_record_may_come_back_with_other_signatures(recorded: Recorded):
+    """Any Q of the old committee's sign it; a soak lost the chain's beginning over this."""
+    first, second = recorded.follow.records
+    other = replace(second, signatures=second.signatures[1:])
+    digest = record_digest(second.record)
+    standing = await catch_up(recorded, truth).stand(recorded.seats[0], (first, other), digest)
+    assert standing.records == (first, other)
+
+
+async def test_a_peer_that_does_not_know_the_newest_record_is_not_followed(recorded: Recorded):
+    first, second = recorded.follow.records
+    lie = lie_of(recorded, FollowReply, lambda r, f: replace(f, records=(first,)))
+    with pytest.raises(PeerFault, match="older"):
+        await catch_up(recorded, lie).stand(
+            recorded.seats[0], (first, second), record_digest(second.record)
+        )
 
 
 async def test_among_liars_only_it_ends_with_the_reason(recorded: Recorded, autojump_clock: object):
