@@ -237,7 +237,7 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=10)
     parser.add_argument("--nodes", type=int, default=4)
     parser.add_argument("--seed", type=int, default=random.randrange(1 << 32))
-    parser.add_argument("--coin-length", type=int, default=1024, help="rounds of 1.25 epochs")
+    parser.add_argument("--coin-length", type=int, default=512, help="rounds of 1.25 epochs")
     options = parser.parse_args()
     print(f"seed {options.seed}", file=sys.stderr)
     folder = Path(tempfile.mkdtemp(prefix="ccp2p-soak-"))
