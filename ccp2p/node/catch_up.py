@@ -74,6 +74,8 @@ class CatchUp:
         self._network = network
         self._cap = parse_policy(genesis.policy).caps.vendor  # record 0 was under it
         self._letters = correspondence
+        self._head: SnapshotHead | None = None
+        self._parts: dict[tuple[int, bytes], tuple[tuple[int, bytes], ...]] = {}
 
     async def stand(
         self, peer: bytes, known: Sequence[SignedEpochRecord], pinned: bytes
@@ -129,25 +131,51 @@ class CatchUp:
         return secrets
 
     async def image(self, peer: bytes, link: Link) -> Image:
-        """The state of the link's epoch as `peer` has it, certified by Q seats."""
+        """The state of the link's epoch as `peer` has it, certified by Q seats.
+
+        What an earlier try verified is kept, whoever it came from: the certified head, and each
+        part by its hash. So a try that broke off goes on here, also with a peer whose state is
+        newer, as far as parts did not change in between.
+        """
+        epoch = link.record.epoch
+        head = self._head
+        if head is None or head.epoch != epoch or not await self._fetch_parts(peer, head):
+            head = self._head = await self._certified_head(peer, link)
+            if not await self._fetch_parts(peer, head):
+                raise Unreachable("the peer no longer keeps the snapshot")
+        records = _commit_records(head)
+        blocks = await self._blocks(peer, records, link) if records else ()
+        first = head.commit - len(records) + 1
+        commits = tuple(enumerate(head.commits, first))
+        buckets = [kept for part in self._parts.values() for kept in part]
+        return Image(epoch, commits, dict(buckets), blocks)
+
+    async def _certified_head(self, peer: bytes, link: Link) -> SnapshotHead:
+        """The newest state that `peer` offers, once Q seats vouch for its roots."""
         epoch = link.record.epoch
         head = await self._letters.ask(
             peer, SnapshotRequest(epoch, 0, -1), SnapshotHead, lambda h: h.epoch == epoch
         )
-        records = [
-            codec.decode(data, CommitRecord, limits.MAX_FRAME_BYTES) for data in head.commits
-        ]
-        root = await self._certified_root(head, records, link)
+        root = await self._certified_root(head, _commit_records(head), link)
         if parts.root_of(head.nodes) != root:
             raise PeerFault("snapshot", "a snapshot's parts do not give the certified root")
-        buckets: dict[int, bytes] = {}
-        for number, expected in enumerate(head.nodes):
-            if expected != hashing.ZERO_DIGEST:
-                buckets.update(await self._part(peer, head, number, expected))
-        blocks = await self._blocks(peer, records, link) if records else ()
-        first = head.commit - len(records) + 1
-        commits = tuple(enumerate(head.commits, first))
-        return Image(epoch, commits, buckets, blocks)
+        return head
+
+    async def _fetch_parts(self, peer: bytes, head: SnapshotHead) -> bool:
+        """Fetch the parts that are not here yet; False when `peer` does not keep this state."""
+        wanted = {
+            (number, expected): None
+            for number, expected in enumerate(head.nodes)
+            if expected != hashing.ZERO_DIGEST
+        }
+        self._parts = {name: part for name, part in self._parts.items() if name in wanted}
+        for number, expected in wanted:
+            if (number, expected) not in self._parts:
+                part = await self._part(peer, head, number, expected)
+                if part is None:
+                    return False
+                self._parts[number, expected] = part
+        return True
 
     async def _certified_root(
         self, head: SnapshotHead, records: list[CommitRecord], link: Link
@@ -205,7 +233,7 @@ class CatchUp:
 
     async def _part(
         self, peer: bytes, head: SnapshotHead, number: int, expected: bytes
-    ) -> dict[int, bytes]:
+    ) -> tuple[tuple[int, bytes], ...] | None:
         reply = await self._letters.ask(
             peer,
             SnapshotRequest(head.epoch, head.commit, number),
@@ -213,9 +241,9 @@ class CatchUp:
             lambda p: (p.commit, p.part) == (head.commit, number),
         )
         if reply.is_gone:
-            raise Unreachable("the peer no longer keeps the snapshot")
+            return None
         await trio.to_thread.run_sync(parts.check_part, number, reply.buckets, expected)
-        return dict(reply.buckets)
+        return reply.buckets
 
     async def _blocks(
         self, peer: bytes, records: list[CommitRecord], link: Link
@@ -245,6 +273,10 @@ class CatchUp:
                 author = block.reference.author
                 above[author] = max(above[author], block.reference.round)
         return _closed(floor, held)
+
+
+def _commit_records(head: SnapshotHead) -> list[CommitRecord]:
+    return [codec.decode(data, CommitRecord, limits.MAX_FRAME_BYTES) for data in head.commits]
 
 
 def _closed(floor: int, held: dict[bytes, VerifiedBlock]) -> tuple[VerifiedBlock, ...]:

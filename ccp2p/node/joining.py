@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
+import structlog
 import trio
 
 from ccp2p.membership.events import JoinRequest, encode_event
@@ -18,6 +19,8 @@ from ccp2p.node.receipts import kept_image
 from ccp2p.node.setup import NodeSetup
 from ccp2p.sealing.secrets import EpochSecrets
 from ccp2p.storage.store import Batch, Store
+
+_log = structlog.get_logger()
 
 _ASK_S: Final = 1.0  # between two looks at whether the network let us in
 _TRIES: Final = 30
@@ -56,12 +59,17 @@ async def enter(entrance: Entrance, letters: Correspondence) -> Entered:
     setup = entrance.setup
     catch_up = CatchUp(setup.genesis, setup.network, letters)
     fault: Exception = Unreachable("no node of the network answers")
+    blamed: dict[bytes, None] = {}
     for _ in range(_TRIES):
-        for peer in entrance.connected():
+        for peer in sorted(entrance.connected(), key=lambda one: one in blamed):
             try:
                 return await _enter_by(entrance, letters, catch_up, peer)
             except (PeerFault, Unreachable) as found:
                 fault = found
+                if isinstance(found, PeerFault):
+                    blamed[peer] = None
+                    name = peer.hex()[:16]
+                    _log.warning("peer at fault", node=name, code=found.code, reason=str(found))
         await trio.sleep(_ASK_S)
     raise LocalFault("catch-up", f"could not come to the network's present state: {fault}")
 
