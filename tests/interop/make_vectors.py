@@ -245,6 +245,7 @@ def _welcome(chain: tuple[SignedEpochRecord, ...]) -> dict[str, str]:
         evidence=_bundle(data),
         node_addresses=(),
         client_addresses=(ADDRESS,),
+        policy=LATER_POLICY,
     )
     return {
         "nonce": NONCE.hex(),
