@@ -80,8 +80,8 @@ def _expected(wanted: str | None, named: bytes) -> tuple[str, bytes | None]:
     from ccp2p.client.profile import Profile, default_folder
 
     networks = Profile(default_folder()).networks()
+    joined = {ticket.network: name for name, ticket in networks.items()}
     if wanted is None:
-        joined = {ticket.network: name for name, ticket in networks.items()}
         return joined.get(named, ""), named if named in joined else None
     if wanted in networks:
         return wanted, networks[wanted].network
@@ -93,7 +93,7 @@ def _expected(wanted: str | None, named: bytes) -> tuple[str, bytes | None]:
         raise click.BadParameter(
             f"{wanted!r} is neither a joined network nor an id of 64 hexadecimal digits"
         )
-    return "", identifier
+    return joined.get(identifier, ""), identifier
 
 
 def _as_json(

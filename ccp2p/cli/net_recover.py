@@ -9,6 +9,7 @@ from ccp2p.cli import console, session
 
 if TYPE_CHECKING:
     from ccp2p.client.network import NetworkClient
+    from ccp2p.client.profile import Profile
     from ccp2p.client.recovery import Approved, Sighting
     from ccp2p.membership.records import Link
     from ccp2p.model.epoch import EpochRecord, SignedEpochRecord
@@ -29,6 +30,9 @@ _SHORT = 16  # characters of a key that people compare
     "--output",
     type=click.Path(dir_okay=False, path_type=Path),
     help="Write the plan to this file instead of stdout.",
+)
+@click.option(
+    "--replace", is_flag=True, help="Another plan that you approved for this epoch is given up."
 )
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @session.member_options
@@ -63,9 +67,11 @@ async def _recover(file: str | None, options: dict[str, Any]) -> None:
         plan = recovery.check(given, link)
         _show_plan(plan, given, link)
         if not options["submit"]:
+            profile = Profile(default_folder())
+            _approve_once(profile, plan, replaces=options["replace"])
             _ask(options)
-            governor = Profile(default_folder()).member(options["member"])
-            given = recovery.approve(given, link.record, governor)
+            given = recovery.approve(given, link.record, profile.member(options["member"]))
+            profile.keep_approved_plan(plan.network, plan.epoch, _digest(plan))
         if not recovery.is_agreed(given, link):
             _pass_on(given, link, options)
             return
@@ -123,6 +129,28 @@ def _show_plan(plan: "EpochRecord", approved: "Approved", link: "Link") -> None:
         f"{len(approved.approvals)} of {len(link.record.governors)} governors approved so far; "
         f"{link.record.governor_threshold} must"
     )
+
+
+def _approve_once(profile: "Profile", plan: "EpochRecord", *, replaces: bool) -> None:
+    """Two plans of one epoch that are both carried out fork the network: say so, and refuse."""
+    from ccp2p.model.errors import MemberFault
+
+    earlier = profile.approved_plan(plan.network, plan.epoch)
+    if earlier and earlier != _digest(plan) and not replaces:
+        raise MemberFault(
+            "two-plans",
+            f"you approved another plan for epoch {plan.epoch} before, {earlier.hex()[:_SHORT]}; "
+            "this one is "
+            f"{_digest(plan).hex()[:_SHORT]}. If both are carried out the network forks. Pass "
+            "--replace if that one is given up for good and can reach no node any more",
+        )
+
+
+def _digest(plan: "EpochRecord") -> bytes:
+    from ccp2p.model import codec
+    from ccp2p.model.epoch import record_digest
+
+    return record_digest(codec.encode(plan))
 
 
 def _ask(options: dict[str, Any]) -> None:

@@ -93,6 +93,18 @@ class Profile:
             raise LocalFault("member-key", f"{path} is damaged")
         return SigningKey(seed)
 
+    def approved_plan(self, network: bytes, epoch: int) -> bytes:
+        """The digest of the recovery plan that was approved here for an epoch; empty: none."""
+        path = self._plan_path(network, epoch)
+        return path.read_bytes() if path.exists() else b""
+
+    def keep_approved_plan(self, network: bytes, epoch: int, digest: bytes) -> None:
+        """Remember that this plan was approved here: two that are carried out fork a network."""
+        _write(self._plan_path(network, epoch), digest)
+
+    def _plan_path(self, network: bytes, epoch: int) -> Path:
+        return self.folder / "recoveries" / f"{network.hex()[:32]}-{epoch}.plan"
+
     def _ticket_path(self, name: str) -> Path:
         return self.folder / "networks" / f"{name}.ticket"
 

@@ -243,14 +243,18 @@ class Survivor:
         )
 
     async def _bind(self, pledge: Pledge, secrets: EpochSecrets) -> None:
-        """Promise: no block is signed and no commit executed here any more, nor after a restart."""
+        """Promise: no block is signed and no commit executed here any more, nor after a restart.
+
+        Whoever asked may go away meanwhile: what is written must be what this object knows.
+        """
         if pledge == self._pledge:
             return
         async with self._settled():
             self._check_may(parse_record(pledge.record))
             self._core.halt()
             meta = {PLEDGE: codec.encode(pledge)}
-            await self._write(Batch(epoch=pledge.epoch, meta=meta))
+            with trio.CancelScope(shield=True):
+                await self._write(Batch(epoch=pledge.epoch, meta=meta))
             self._adopt(pledge)
         self._steward.adopt(secrets)
         self.has_signed = True

@@ -14,7 +14,7 @@ from ccp2p.client.receipts import Ordered, Wait
 from ccp2p.client.session import MemberSession
 from ccp2p.crypto.signatures import SigningKey
 from ccp2p.devnet.process import NodeProcess
-from ccp2p.execution.receipts import Receipt
+from ccp2p.execution.receipts import Receipt, format_receipt
 from ccp2p.model.ticket import Ticket, parse_ticket
 from tests.cli.conftest import Member
 
@@ -120,8 +120,13 @@ async def test_two_of_three_governors_bring_back_a_group_that_lost_its_majority(
             assert after[0].certified.checkpoint.epoch == 1
             await come_back(nursery, lost, ticket, client)
         await assert_shown(governors, done, ticket)
-        for receipt in (*before, *after):
+        for number, receipt in enumerate((*before, *after)):
             assert receipts.verify(receipt, ticket.network).passed
+            file = tmp_path / f"receipt-{number}.txt"
+            file.write_text(format_receipt(receipt))
+            held = await governors.run(1, "inspect", "receipt", str(file), "--ask")
+            assert [check["name"] for check in held["checks"]][-1] == "history"
+            assert held["valid"]
         for node in nodes:
             log = node.log_path.read_text()
             assert "equivocation" not in log
