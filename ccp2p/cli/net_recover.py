@@ -125,6 +125,11 @@ def _show_plan(plan: "EpochRecord", approved: "Approved", link: "Link") -> None:
         console.say(f"  without {seat.node.hex()}, which may come back and ask for its seat")
     console.say(f"up to commit {certified} a quorum signed the state; from there to commit")
     console.say(f"{plan.close_commit} it rests on the word of these nodes; what came after is lost")
+    if len(plan.seats) <= link.record.committee().faulty:
+        console.say(
+            "BE SURE: the others are as many as a quorum. If they live anywhere, this forks the "
+            "network"
+        )
     console.say(
         f"{len(approved.approvals)} of {len(link.record.governors)} governors approved so far; "
         f"{link.record.governor_threshold} must"
