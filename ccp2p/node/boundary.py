@@ -29,13 +29,14 @@ class Boundary:
 
     `successor` is the next record, once somebody shows that this epoch has ended, and
     `successor_signed` the same with its signatures. `promised` is the digest of the only one that
-    may be, once this node gave its word for a recovery; empty before.
+    may seat this node, once it gave its word for a recovery; empty before.
     """
 
     def __init__(self, link: Link, signed: SignedEpochRecord) -> None:
         self.successor: EpochRecord | None = None
         self.successor_signed: SignedEpochRecord | None = None
         self.promised = b""
+        self._promiser = b""
         self._link = link
         self._epoch = link.record.epoch
         self._signed = signed
@@ -64,17 +65,22 @@ class Boundary:
             self.learn((message.signed,))
         return None
 
+    def promise(self, digest: bytes, node: bytes) -> None:
+        """This node, `node`, goes on by the recovery with this digest, or without a seat."""
+        self.promised, self._promiser = digest, node
+
     def learn(self, records: Sequence[SignedEpochRecord]) -> None:
         """Whether somebody shows that this epoch has ended.
 
         PeerFault when it is shown by another record than the one that counts here.
         """
         for signed in records:
-            if parse_record(signed.record).epoch != self._epoch + 1:
+            record = parse_record(signed.record)
+            if record.epoch != self._epoch + 1:
                 continue
             digest = record_digest(signed.record)
             held = self.successor_signed
-            counts = record_digest(held.record) if held is not None else self.promised
+            counts = record_digest(held.record) if held is not None else self._bound_to(record)
             if counts and counts != digest:
                 raise PeerFault(
                     "two-records",
@@ -84,6 +90,15 @@ class Boundary:
             if held is None:
                 link = check_successor(signed, self._link, signatures.verify_batch)
                 self.successor, self.successor_signed = link.record, signed
+
+    def _bound_to(self, record: EpochRecord) -> bytes:
+        """The digest that this record has to have; empty where any will do.
+
+        A promise binds whoever would vote: a recovery that leaves this node out it may follow, for
+        then the promised one came to nothing or goes on without it.
+        """
+        leaves_out = all(seat.node != self._promiser for seat in record.seats)
+        return b"" if record.recovery is not None and leaves_out else self.promised
 
     def sort_out(
         self, node: bytes, blocks: tuple[bytes, ...], faults: Sequence[PeerFault], now_ms: int

@@ -262,7 +262,7 @@ class Survivor:
     def _adopt(self, pledge: Pledge) -> None:
         self._pledge = pledge
         self._core.halt()
-        self._boundary.promised = record_digest(pledge.record)
+        self._boundary.promise(record_digest(pledge.record), self._identity.node)
 
     async def _gather(self, pledge: Pledge) -> SignedEpochRecord:
         """Show the record to all others until each signed it or one refuses."""

@@ -23,6 +23,7 @@ from ccp2p.node.steward import Steward
 from ccp2p.simulator.founding import found
 from tests.membership.test_founding import KEYS, RECORD, signed
 from tests.membership.test_records import FIRST, FOUNDERS, LATE, keys, next_record, signed_by
+from tests.membership.test_recovery import PREVIOUS, recovered
 
 FIRST_SIGNED = signed(RECORD)
 NODE = FOUNDERS[0].node
@@ -66,12 +67,34 @@ def test_of_two_records_for_one_epoch_the_first_counts_and_both_are_shown():
 
 def test_who_promised_to_follow_one_record_takes_no_other():
     boundary = Boundary(FIRST, FIRST_SIGNED)
-    boundary.promised = SECOND_LINK.digest
+    boundary.promise(SECOND_LINK.digest, FOUNDERS[1].node)
     with pytest.raises(PeerFault, match="two records"):
         heard(boundary, RecordComplete(rival()))
     assert boundary.successor is None
     heard(boundary, RecordComplete(SECOND_SIGNED))
     assert boundary.successor == SECOND
+
+
+@pytest.mark.parametrize("number", range(4))
+def test_who_promised_for_another_recovery_follows_one_that_leaves_it_out(number: int):
+    """Seats 1 and 3 went on; of these each has promised something else since."""
+    signed = recovered()
+    boundary = Boundary(PREVIOUS, signed)
+    boundary.promise(b"x" * 32, PREVIOUS.record.seats[number].node)
+    if number in (1, 3):
+        with pytest.raises(PeerFault, match="two records"):
+            boundary.learn((signed,))
+        boundary.promise(record_digest(signed.record), PREVIOUS.record.seats[number].node)
+    boundary.learn((signed,))
+    assert boundary.successor_signed == signed
+
+
+def test_who_promised_takes_no_ordinary_record_that_leaves_it_out():
+    boundary = Boundary(FIRST, FIRST_SIGNED)
+    boundary.promise(b"x" * 32, NODE)
+    assert all(seat.node != NODE for seat in SECOND.seats)
+    with pytest.raises(PeerFault, match="two records"):
+        boundary.learn((SECOND_SIGNED,))
 
 
 def test_who_signs_a_record_that_stands_is_told_once_in_a_while():
