@@ -23,10 +23,12 @@ from ccp2p.model import codec, limits
 from ccp2p.model.epoch import SignedEpochRecord, is_full_page, record_digest
 from ccp2p.model.errors import Denied, Fault, LocalFault, PeerFault, Unreachable, fault_in
 from ccp2p.model.member_protocol import (
+    GetPeers,
     GetStatus,
     Hello,
     NodeMessage,
     Outcomes,
+    Peers,
     Query,
     Recover,
     Recovered,
@@ -96,6 +98,14 @@ class NodeConnection:
             raise PeerFault("protocol", "the node answered a status request with something else")
         return status
 
+    async def peers(self) -> Peers:
+        """Whom the node is connected to."""
+        number = self._next_number()
+        peers = await self._ask(number, GetPeers(number))
+        if not isinstance(peers, Peers):
+            raise PeerFault("protocol", "the node answered a peers request with something else")
+        return peers
+
     async def recover(
         self, plan: bytes, approvals: tuple[tuple[int, bytes], ...]
     ) -> SignedEpochRecord:
@@ -161,9 +171,9 @@ class NodeConnection:
     async def _ask(
         self,
         number: int,
-        message: Query | GetStatus | Recover,
+        message: Query | GetStatus | Recover | GetPeers,
         timeout_s: float = _ANSWER_TIMEOUT_S,
-    ) -> Reply | Status | Recovered:
+    ) -> Reply | Status | Recovered | Peers:
         if self.lost is not None:
             raise Unreachable(str(self.lost))
         slot = self._replies[number] = _Slot()
@@ -175,7 +185,7 @@ class NodeConnection:
             self._replies.pop(number, None)
         if isinstance(slot.value, Fault):
             raise slot.value
-        if not isinstance(slot.value, Reply | Status | Recovered):
+        if not isinstance(slot.value, Reply | Status | Recovered | Peers):
             raise Unreachable("the node did not answer in time")
         return slot.value
 
@@ -199,7 +209,7 @@ class NodeConnection:
             for refusal in message.refusals:
                 fault = LocalFault(refusal.code[:64], refusal.message[:512])
                 self._answer(refusal.tag, fault)
-        elif isinstance(message, Reply | Status | Recovered):
+        elif isinstance(message, Reply | Status | Recovered | Peers):
             slot = self._replies.get(message.number)
             if slot is not None:
                 slot.fill(message)
@@ -229,9 +239,9 @@ class _Slot:
 
     def __init__(self) -> None:
         self.filled = trio.Event()
-        self.value: Reply | Status | Recovered | Welcome | Fault | None = None
+        self.value: Reply | Status | Recovered | Peers | Welcome | Fault | None = None
 
-    def fill(self, value: Reply | Status | Recovered | Welcome | Fault) -> None:
+    def fill(self, value: Reply | Status | Recovered | Peers | Welcome | Fault) -> None:
         self.value = value
         self.filled.set()
 

@@ -223,14 +223,59 @@ class Recovered(Wire, frozen=True):
     record: bytes
 
 
-ClientMessage = Hello | Submit | Query | GetStatus | Recover
-NodeMessage = Welcome | Refused | Outcomes | Reply | Status | Recovered
+class GetPeers(Wire, frozen=True):
+    """Client: whom are you connected to?"""
+
+    kind: ClassVar[str] = "peers?"
+    number: Number
+
+
+class PeerShown(Wire, frozen=True):
+    """A peer as one node sees it, since their connection began; times are ages.
+
+    `dialed` is whether the node dialled it, `tee` and `vendor` are of its accepted verdict, empty
+    while there is none. `faults` are (code, count) over all connections.
+    """
+
+    node: bytes
+    address: str
+    connected: bool
+    dialed: bool
+    since_ms: int
+    silent_ms: int
+    tee: str
+    vendor: str
+    bytes_in: int
+    bytes_out: int
+    dropped_frames: int
+    queued_bytes: int
+    faults: tuple[tuple[str, int], ...]
+    failure: str
+
+
+class Peers(Wire, frozen=True):
+    """Node: its scoreboard. `refused` are (code, count) of connections that got no further.
+
+    `clients` counts connected members, `addresses` are the node's own listeners.
+    """
+
+    kind: ClassVar[str] = "peers"
+    number: Number
+    peers: tuple[PeerShown, ...]
+    refused: tuple[tuple[str, int], ...]
+    clients: int
+    clients_refused: int
+    addresses: tuple[str, ...]
+
+
+ClientMessage = Hello | Submit | Query | GetStatus | Recover | GetPeers
+NodeMessage = Welcome | Refused | Outcomes | Reply | Status | Recovered | Peers
 
 _CLIENT_KINDS: dict[str, type[Wire]] = {
-    k.kind: k for k in (Hello, Submit, Query, GetStatus, Recover)
+    k.kind: k for k in (Hello, Submit, Query, GetStatus, Recover, GetPeers)
 }
 _NODE_KINDS: dict[str, type[Wire]] = {
-    k.kind: k for k in (Welcome, Refused, Outcomes, Reply, Status, Recovered)
+    k.kind: k for k in (Welcome, Refused, Outcomes, Reply, Status, Recovered, Peers)
 }
 
 

@@ -45,8 +45,7 @@ _ALIVE_HEARTBEATS: Final = 2.5  # a link heard of in this time is not replaced
 class _Kept:
     """A peer to stay connected to."""
 
-    target: Address
-    address: str
+    addresses: list[str]  # the one that is tried next comes first
     failure: str = ""
     scope: trio.CancelScope = field(default_factory=trio.CancelScope)
 
@@ -79,6 +78,7 @@ class PeerNetwork:
         self._nursery: trio.Nursery | None = None
         self._peers: dict[bytes, Peer] = {}
         self._pending: set[bytes] = set()
+        self._barred: dict[bytes, float] = {}  # until when, by trio's clock; attested nodes only
         self._handshaking = Door(limits.MAX_HANDSHAKES, limits.HANDSHAKES_OF_HOST)
         self._kept: dict[bytes, _Kept] = {}
         self._connected = trio.Event()
@@ -114,13 +114,21 @@ class PeerNetwork:
         """
         return await self._dial(parse_address(address), address)
 
-    def keep(self, node: bytes, address: str) -> None:
-        """Stay connected to `node`: dial it again, ever less often, until `forget`."""
-        target = parse_address(address)
-        if target.node not in (None, node):
+    def keep(self, node: bytes, *addresses: str) -> None:
+        """Stay connected to `node`: dial it again, ever less often, until `forget`.
+
+        Its addresses are tried in turn, at most `limits.BOOK_ADDRESSES`.
+        """
+        if any(parse_address(address).node not in (None, node) for address in addresses):
             raise LocalFault("address", "this address is another node's")
-        self.forget(node)
-        kept = self._kept[node] = _Kept(Address(target.host, target.port, node), address)
+        if not addresses:
+            raise LocalFault("address", "a node without an address cannot be kept")
+        wanted = list(addresses[: limits.BOOK_ADDRESSES])
+        kept = self._kept.get(node)
+        if kept is not None:
+            kept.addresses[:] = wanted
+            return
+        kept = self._kept[node] = _Kept(wanted)
         if self._nursery is not None:
             self._nursery.start_soon(self._keep_up, node, kept)
 
@@ -130,9 +138,16 @@ class PeerNetwork:
         if kept is not None:
             kept.scope.cancel()
 
-    def kept(self) -> dict[bytes, str]:
+    def kept(self) -> dict[bytes, tuple[str, ...]]:
         """The nodes that are dialled for as long as it takes, and where."""
-        return {node: kept.address for node, kept in self._kept.items()}
+        return {node: tuple(kept.addresses) for node, kept in self._kept.items()}
+
+    def bar(self, node: bytes) -> None:
+        """End the connection with `node`, and let none begin for `limits.BARRED_MS`."""
+        now = trio.current_time()
+        self._barred = {one: until for one, until in self._barred.items() if until > now}
+        self._barred[node] = now + limits.BARRED_MS / 1000
+        self.disconnect(node, "faults")
 
     def disconnect(self, node: bytes, reason: str) -> None:
         """End the connection with `node`, if there is one."""
@@ -150,7 +165,7 @@ class PeerNetwork:
     def peers(self) -> dict[bytes, PeerStatus]:
         """Connected peers, and those that `keep` is still trying to reach."""
         statuses = {
-            node: PeerStatus(connected=False, address=kept.address, failure=kept.failure)
+            node: PeerStatus(connected=False, address=kept.addresses[0], failure=kept.failure)
             for node, kept in self._kept.items()
         }
         statuses.update((node, peer.status()) for node, peer in self._peers.items())
@@ -181,14 +196,18 @@ class PeerNetwork:
         delay_ms = _FIRST_RETRY_MS
         with kept.scope:
             while True:
+                address = kept.addresses[0]
+                target = parse_address(address)
                 try:
-                    await self._dial(kept.target, kept.address)
+                    await self._dial(Address(target.host, target.port, node), address)
                     lived_ms = await self._outlive(node)
                     kept.failure = ""
                     if lived_ms > _LAST_RETRY_MS:
                         delay_ms = _FIRST_RETRY_MS
                 except Fault as fault:
                     kept.failure = str(fault)
+                    if kept.addresses[0] == address:
+                        kept.addresses.append(kept.addresses.pop(0))
                 await trio.sleep(delay_ms * self._random.uniform(0.5, 1.5) / 1000)
                 delay_ms = min(2 * delay_ms, _LAST_RETRY_MS)
 
@@ -302,6 +321,8 @@ class PeerNetwork:
 
     def _admit(self, held: list[bytes], node: bytes) -> str:
         """Refuse a second link with a node whose first is alive, if it is ours to decide."""
+        if self._barred.get(node, 0.0) > trio.current_time():
+            return "barred"
         if self.node > node:
             return ""
         alive_s = _ALIVE_HEARTBEATS * self._timing.heartbeat_ms / 1000

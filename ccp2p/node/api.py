@@ -4,6 +4,7 @@ Sizes, epoch and rate are checked here, once; everything accepted waits in a bou
 next block. Answers go to whoever submitted the envelope, and only the member can read them.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -17,9 +18,11 @@ from ccp2p.model.envelope import parse_envelope
 from ccp2p.model.errors import Fault, MemberFault, fault_in
 from ccp2p.model.member_protocol import (
     ClientMessage,
+    GetPeers,
     GetStatus,
     NodeMessage,
     Outcomes,
+    Peers,
     Query,
     Recover,
     Recovered,
@@ -68,6 +71,9 @@ class Backend(Protocol):
     def status(self, query: GetStatus) -> Status:
         """How far this node is."""
 
+    def shown_peers(self, query: GetPeers) -> Peers:
+        """Whom this node is connected to."""
+
     async def recover(self, asked: Recover) -> Recovered:
         """Go on by what governors approved, or say why not."""
 
@@ -76,6 +82,7 @@ class Backend(Protocol):
 class _Client:
     outbox: trio.MemorySendChannel[NodeMessage]
     waiting: set[bytes] = field(default_factory=set)
+    greeted_at: float = -math.inf
 
 
 class ClientApi:
@@ -142,8 +149,13 @@ class ClientApi:
             return self._backend.status(message)
         if isinstance(message, Recover):
             return await self._backend.recover(message)
+        if isinstance(message, GetPeers):
+            return self._backend.shown_peers(message)
         if len(message.nonce) != 32:
             raise MemberFault("nonce", "a nonce has 32 bytes")
+        # Evidence is dear, and a client needs it once a connection and epoch.
+        await trio.sleep_until(client.greeted_at + limits.HELLO_INTERVAL_MS / 1000)
+        client.greeted_at = trio.current_time()
         return self._backend.welcome(message.nonce, message.pinned)
 
     def _submit(self, message: Submit, client: _Client) -> Refused | None:

@@ -41,6 +41,7 @@ def build_replica(
     clock: Callable[[], int],
     found_floor: Callable[[Floor], None],
     meter: Meter,
+    blamed: Callable[[bytes, str, int], bool],
     join_request: Callable[[bytes], JoinRequest],
 ) -> Replica:
     """The replica of the newest epoch on record.
@@ -82,6 +83,7 @@ def build_replica(
         clock=clock,
         found_floor=found_floor,
         meter=meter,
+        blamed=blamed,
     )
     replica.seat.queue_votes(epoch.votes)
     return replica

@@ -24,7 +24,7 @@ from ccp2p.model.checkpoint import Checkpoint, CheckpointVote
 from ccp2p.model.epoch import SignedEpochRecord, is_full_page, parse_record, record_digest
 from ccp2p.model.errors import PeerFault, Unreachable
 from ccp2p.model.genesis import Genesis
-from ccp2p.node.correspondence import Correspondence
+from ccp2p.node.correspondence import ANSWER_TIMEOUT_S, Correspondence
 from ccp2p.node.executor import CommitRecord
 from ccp2p.node.intake import BlockIntake, Delivery
 from ccp2p.node.messages import (
@@ -78,7 +78,11 @@ class CatchUp:
         self._parts: dict[tuple[int, bytes], tuple[tuple[int, bytes], ...]] = {}
 
     async def stand(
-        self, peer: bytes, known: Sequence[SignedEpochRecord], pinned: bytes
+        self,
+        peer: bytes,
+        known: Sequence[SignedEpochRecord],
+        pinned: bytes,
+        timeout_s: float = ANSWER_TIMEOUT_S,
     ) -> Standing:
         """The chain of records that `peer` shows, checked behind the last of `known`.
 
@@ -89,7 +93,7 @@ class CatchUp:
         is_trusted = bool(known) or not pinned
         for _ in range(limits.MAX_RECORD_PAGES):
             request = FollowRequest(link.digest if link else b"")
-            reply = await self._letters.ask(peer, request, FollowReply)
+            reply = await self._letters.ask(peer, request, FollowReply, timeout_s=timeout_s)
             links = await trio.to_thread.run_sync(self._check_page, reply.records, link)
             records.extend(reply.records[len(reply.records) - len(links) :])
             is_trusted = is_trusted or any(one.digest == pinned for one in links)

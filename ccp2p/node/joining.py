@@ -1,6 +1,6 @@
 """How a node enters a running network: known by a ticket, admitted by the order, then caught up."""
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Final
 
@@ -23,6 +23,7 @@ from ccp2p.storage.store import Batch, Store
 _log = structlog.get_logger()
 
 _ASK_S: Final = 1.0  # between two looks at whether the network let us in
+_WITNESS_S: Final = 2.0
 _TRIES: Final = 30
 _ADMISSION_TURNS: Final = 60  # then another peer is asked where we stand
 _PASSING: Final = ("stale:", "wrong-epoch:")  # the same request made anew may be accepted
@@ -33,7 +34,8 @@ class Entrance:
     """What one needs to enter. `request(anchor)` makes our join request; `report` tells people.
 
     `known` are records that were checked before, `pinned` the digest of the newest that is
-    trusted; `connect(node, addresses)` keeps a connection up.
+    trusted; `connect(node, addresses)` keeps a connection up, `witnesses(node)` are connected nodes
+    other than this one, to hear what they say.
     """
 
     setup: NodeSetup
@@ -42,6 +44,7 @@ class Entrance:
     request: Callable[[bytes], JoinRequest]
     connect: Callable[[bytes, tuple[str, ...]], None]
     connected: Callable[[], list[bytes]]
+    witnesses: Callable[[bytes], Awaitable[list[bytes]]]
     report: Callable[[str], None]
 
 
@@ -62,24 +65,43 @@ async def enter(entrance: Entrance, letters: Correspondence) -> Entered:
     blamed: dict[bytes, None] = {}
     for _ in range(_TRIES):
         for peer in sorted(entrance.connected(), key=lambda one: one in blamed):
+            guide = peer
             try:
-                return await _enter_by(entrance, letters, catch_up, peer)
+                guide = await _newest(entrance, catch_up, peer)
+                return await _enter_by(entrance, letters, catch_up, guide)
             except (PeerFault, Unreachable) as found:
                 fault = found
                 if isinstance(found, PeerFault):
-                    blamed[peer] = None
-                    name = peer.hex()[:16]
+                    blamed[guide] = None
+                    name = guide.hex()[:16]
                     _log.warning("peer at fault", node=name, code=found.code, reason=str(found))
         await trio.sleep(_ASK_S)
     raise LocalFault("catch-up", f"could not come to the network's present state: {fault}")
+
+
+async def _newest(entrance: Entrance, catch_up: CatchUp, peer: bytes) -> bytes:
+    """Who shows the newest epoch: `peer`, or one of its witnesses.
+
+    Records cannot be forged, but whoever surrounds a newcomer can show it old ones.
+    """
+    standing = await catch_up.stand(peer, entrance.known, entrance.pinned)
+    for one in standing.reply.addresses:
+        entrance.connect(one.node, one.peers)
+    newest, epoch = peer, standing.newest.record.epoch
+    for witness in await entrance.witnesses(peer):
+        try:
+            shown = await catch_up.stand(witness, entrance.known, entrance.pinned, _WITNESS_S)
+        except (PeerFault, Unreachable):
+            continue
+        if shown.newest.record.epoch > epoch:
+            newest, epoch = witness, shown.newest.record.epoch
+    return newest
 
 
 async def _enter_by(
     entrance: Entrance, letters: Correspondence, catch_up: CatchUp, peer: bytes
 ) -> Entered:
     standing = await catch_up.stand(peer, entrance.known, entrance.pinned)
-    for one in standing.reply.addresses:
-        entrance.connect(one.node, one.peers)
     standing = await _be_admitted(entrance, letters, catch_up, peer, standing)
     entrance.report(f"fetching the state of epoch {standing.newest.record.epoch}")
     secrets = await catch_up.secrets(entrance.connected(), standing.newest)

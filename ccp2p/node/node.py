@@ -2,6 +2,7 @@
 
 import gc
 import os
+import random
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,9 +16,11 @@ from ccp2p.membership.events import JoinRequest
 from ccp2p.membership.roster import Roster
 from ccp2p.model import codec, limits
 from ccp2p.model.epoch import EpochRecord, first_page, record_digest
-from ccp2p.model.errors import Fault, LocalFault, PeerFault, Unreachable
+from ccp2p.model.errors import Fault, LocalFault
 from ccp2p.model.member_protocol import (
+    GetPeers,
     GetStatus,
+    Peers,
     Query,
     Recover,
     Recovered,
@@ -27,9 +30,10 @@ from ccp2p.model.member_protocol import (
     Welcome,
 )
 from ccp2p.model.ticket import Ticket
-from ccp2p.network import ClientListener, Connected, Disconnected, FrameReceived, PeerNetwork
+from ccp2p.network import ClientListener, FrameReceived, PeerNetwork
 from ccp2p.network.addresses import listen_address
 from ccp2p.node import founding
+from ccp2p.node.acquaintances import Acquaintances
 from ccp2p.node.api import ClientApi
 from ccp2p.node.assembly import build_replica, steward_of
 from ccp2p.node.correspondence import Correspondence, FrameFeed
@@ -97,7 +101,9 @@ class Node:
             listen=listen_address(setup.listen.host, setup.listen.client_port),
             handler=self._api.serve,
         )
-        self._connected: dict[bytes, None] = {}
+        self._around = Acquaintances(setup.identity.node, self.peers, random.Random())
+        if setup.store is not None:
+            self._around.recall(setup.store)
         self._feed = FrameFeed(self._next_frame)
         self._ready = trio.Event()
         self._replica: Replica | None = None
@@ -119,6 +125,7 @@ class Node:
                 self._reports.listening(self)
                 if self._is_announced:
                     nursery.start_soon(self._announce)
+                nursery.start_soon(self._remember)
                 await self._live()
                 nursery.cancel_scope.cancel()
         finally:
@@ -137,7 +144,7 @@ class Node:
                 gc.freeze()  # what a node starts with stays; do not look through it again
                 gc.set_threshold(_OBJECTS_PER_COLLECTION)
                 self._api.void()
-                self._keep_peers(known_addresses(self._record, replica.registry.roster))
+                self._around.keep_only(known_addresses(self._record, replica.registry.roster))
                 self._report_ready()
                 ended = await replica.run(self._feed)
                 self._feed.put_back(ended.early)
@@ -178,10 +185,15 @@ class Node:
             self._ready.set()
             self._reports.ready(self)
 
+    async def _remember(self) -> None:
+        await self._ready.wait()
+        if self.setup.store is not None:
+            await self._around.remember(self.setup.store)
+
     async def _announce(self) -> None:
         await self._ready.wait()
         clients, peers = self.listener.addresses, self.peers.addresses
-        await live_among(announcement_of(self.setup, clients, peers), lambda *_: None)
+        await live_among(announcement_of(self.setup, clients, peers), self._around.hint)
 
     def leave(self) -> None:
         """Give up this node's seat; `run` returns once an epoch without it has begun."""
@@ -254,7 +266,7 @@ class Node:
             ledger_time_ms=record.commit.ledger_time_ms if record else 0,
             round=replica.core.consensus.round,
             certified=replica.executor.certified,
-            connected=len(self._connected),
+            connected=self._around.count,
             floor=f"{floor.by}:{floor.round}" if floor else "",
             seats=tuple(
                 SeatStatus(member.node, member.tee, member.since_epoch, last)
@@ -266,6 +278,10 @@ class Node:
             outcomes_root=record.outcomes_root if record else b"",
             waits=replica.patience.waits,
         )
+
+    def shown_peers(self, query: GetPeers) -> Peers:
+        """Whom this node is connected to, and how that goes."""
+        return self._around.shown(query, self.listener)
 
     async def recover(self, asked: Recover) -> Recovered:
         """Lead the network out of a lost epoch, as governors approved; or why that may not be."""
@@ -305,12 +321,7 @@ class Node:
         async for event in self.peers.events:
             if isinstance(event, FrameReceived):
                 return event.node, event.frame
-            if isinstance(event, Connected):
-                self._connected[event.node] = None
-                _log.info("peer attested", node=event.node.hex()[:16])
-            elif isinstance(event, Disconnected):
-                self._connected.pop(event.node, None)
-                _log.info("peer gone", node=event.node.hex()[:16], reason=event.reason)
+            self._around.take(event, unix_ms())
         raise LocalFault("stopped", "the network is not running")
 
     async def _found(self, frames: FrameFeed) -> EpochSecrets:
@@ -328,7 +339,7 @@ class Node:
         if setup.ticket is None or not setup.first_addresses:
             founded = await founding.lead(founder, frames, os.urandom(SECRET_BYTES))
         else:
-            await self._reach_one(setup.first_addresses)
+            await self._around.reach(setup.first_addresses)
             founded = await founding.follow(
                 founder,
                 frames,
@@ -368,17 +379,6 @@ class Node:
         data = store.meta(CLOSING) if store else None
         return codec.decode(data, Closing, limits.MAX_FRAME_BYTES, LocalFault) if data else None
 
-    def _keep_peers(self, addresses: tuple[NodeAddresses, ...]) -> None:
-        """Stay connected to these nodes and to no others."""
-        wanted = {one.node: one.peers[0] for one in addresses if one.peers}
-        wanted.pop(self.setup.identity.node, None)
-        for node in self.peers.kept():
-            if wanted.get(node) != self.peers.kept()[node]:
-                self.peers.forget(node)
-        for node, address in wanted.items():
-            if node not in self.peers.kept():
-                self.peers.keep(node, address)
-
     def _prover(self, replica: Replica) -> Prover:
         interval = self.setup.genesis.parameters.checkpoint_interval
         return Prover(replica.store, self.setup.network, interval, lambda: self._record.records)
@@ -396,6 +396,7 @@ class Node:
                 clock=unix_ms,
                 found_floor=self._reports.floor,
                 meter=self.meter,
+                blamed=self._around.scoreboard.blame,
                 join_request=self._join_request,
             )
         )
@@ -407,14 +408,15 @@ class Node:
         setup = self.setup
         known = setup.record.records if setup.record else ()
         pinned = record_digest(known[-1].record) if known else setup.ticket.record  # type: ignore[union-attr]
-        await self._reach_one(setup.first_addresses)
+        await self._around.reach(setup.first_addresses)
         entrance = Entrance(
             setup=setup,
             known=known,
             pinned=pinned,
             request=self._join_request,
-            connect=self._connect,
+            connect=self._around.connect,
             connected=lambda: [n for n, peer in self.peers.peers().items() if peer.connected],
+            witnesses=self._around.witnesses,
             report=self._reports.progress,
         )
         entered = await enter(entrance, Correspondence(self.peers.send, self._feed))
@@ -429,20 +431,6 @@ class Node:
         await trio.to_thread.run_sync(install, replaced(entered, record=record), store)
         self._settle(record, store)
         return entered.secrets
-
-    async def _reach_one(self, addresses: tuple[str, ...]) -> None:
-        """Connect to a node at the first of its addresses that leads to it."""
-        for last, address in enumerate(addresses, 1):
-            try:
-                await self.peers.dial(address)
-                return
-            except (Unreachable, PeerFault):
-                if last == len(addresses):
-                    raise
-
-    def _connect(self, node: bytes, addresses: tuple[str, ...]) -> None:
-        if addresses and node != self.setup.identity.node and node not in self.peers.kept():
-            self.peers.keep(node, addresses[0])
 
     def _join_request(self, anchor: bytes) -> JoinRequest:
         setup = self.setup
@@ -463,7 +451,7 @@ class Node:
         if steward is None:  # this process ran no epoch before, and is connected to nobody
             steward = steward_of(setup, self._attestor, self._record)
             later = known_addresses(self._record, Roster.decode(closing.roster))
-            self._keep_peers((*self._record.addresses, *later))
+            self._around.keep_only((*self._record.addresses, *later))
         coin_length = setup.genesis.parameters.coin_length
         passage = Passage(setup.identity, coin_length, self._record, closing, steward, store)
         crossed = await Crossing(passage, self.peers.send, self._feed).run()

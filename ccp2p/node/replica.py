@@ -75,6 +75,7 @@ class Replica:
     """One node's part in one epoch. `send(node, frame)` queues without blocking.
 
     `deliver(outcomes, dropped)` hands results to waiting clients; `found_floor` is told once.
+    `blamed(node, code, now_ms)` says whether a peer's fault is worth a line in the log.
     """
 
     def __init__(
@@ -94,6 +95,7 @@ class Replica:
         clock: Callable[[], int],
         found_floor: Callable[[Floor], None],
         meter: Meter,
+        blamed: Callable[[bytes, str, int], bool],
     ) -> None:
         self.core = core
         self.seat = Seat(core, store, os.urandom(16))
@@ -135,6 +137,7 @@ class Replica:
         self._clock = clock
         self._found_floor = found_floor
         self._meter = meter
+        self._blamed = blamed
         self._intake = BlockIntake(rules, core.committee, core.consensus.is_admitted)
         self._epoch = core.committee.epoch
         self._inputs, self._inbox = trio.open_memory_channel[Input](limits.INBOX_FRAMES)
@@ -475,9 +478,10 @@ class Replica:
         return sent
 
     def _blame(self, node: bytes, fault: PeerFault) -> None:
-        seat = self.core.committee.index_of(node)
-        name = node.hex()[:16] if seat is None else seat
-        _log.warning("peer at fault", seat=name, code=fault.code, reason=str(fault))
+        if self._blamed(node, fault.code, _now_ms()):
+            seat = self.core.committee.index_of(node)
+            name = node.hex()[:16] if seat is None else seat
+            _log.warning("peer at fault", seat=name, code=fault.code, reason=str(fault))
 
 
 def _now_ms() -> int:

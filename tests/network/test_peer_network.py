@@ -6,8 +6,9 @@ import pytest
 import trio
 
 from ccp2p.model import limits
-from ccp2p.model.errors import LocalFault, Unreachable
-from ccp2p.network import Connected, FrameReceived
+from ccp2p.model.errors import LocalFault, PeerFault, Unreachable
+from ccp2p.network import Connected, Disconnected, FrameReceived
+from ccp2p.network.addresses import peer_id_of_node
 
 from .stage import (
     CLOSED,
@@ -129,6 +130,38 @@ async def test_a_forgotten_peer_is_not_dialed_again(nursery):
     assert await reason_of(two) in CLOSED
     await trio.sleep(0.6)
     assert one.peers() == {}
+
+
+async def test_a_kept_peer_is_tried_at_each_of_its_addresses_and_followed_to_a_new_one(nursery):
+    attestor = ToyAttestor(b"m" * 32)
+    [one] = await start(nursery, 1)
+    first = network(attestor)
+    dead = f"/ip4/127.0.0.1/tcp/1/p2p/{peer_id_of_node(attestor.node)}"
+    async with trio.open_nursery() as lifetime:
+        await lifetime.start(first.run)
+        one.keep(attestor.node, dead, first.addresses[0])
+        await next_of(one, Connected)
+        assert one.kept()[attestor.node] == (first.addresses[0], dead)
+        lifetime.cancel_scope.cancel()
+    await next_of(one, Disconnected)
+    second = network(attestor)
+    await nursery.start(second.run)
+    one.keep(attestor.node, first.addresses[0], second.addresses[0])
+    await next_of(one, Connected)
+    assert one.send(attestor.node, b"there you are")
+    assert await frame_of(second) == b"there you are"
+
+
+async def test_a_barred_peer_is_cut_and_let_in_by_neither_side(nursery):
+    one, two = await connected_pair(nursery)
+    one.bar(two.node)
+    assert await reason_of(one) == "faults"
+    assert await reason_of(two) in CLOSED
+    for dialer, other in ((two, one), (one, two)):
+        with pytest.raises(PeerFault, match="barred"):
+            await dialer.dial(other.addresses[0])
+    [three] = await start(nursery, 1)
+    assert await three.dial(one.addresses[0]) == one.node
 
 
 async def test_keeping_a_node_under_the_address_of_another_is_refused(nursery):

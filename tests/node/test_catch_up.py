@@ -1,6 +1,6 @@
 """Catching up from liars: whatever they bend ends the try, and an honest peer's state is taken."""
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Sequence
 
 import pytest
 import trio
@@ -27,6 +27,7 @@ from ccp2p.node.messages import (
     SecretReply,
     SnapshotHead,
     SnapshotPart,
+    SnapshotRequest,
     VoteReply,
 )
 from tests.node.recorded import Lie, Recorded, record, truth
@@ -72,9 +73,48 @@ async def entered(recorded: Recorded, lie: Lie) -> Entered:
         request=lambda anchor: pytest.fail("it has a seat"),
         connect=lambda node, addresses: None,
         connected=lambda: list(recorded.seats[:2]),
+        witnesses=among(recorded.seats[:2]),
         report=lambda text: None,
     )
     return await enter(entrance, recorded.letters(told))
+
+
+def among(seats: Sequence[bytes]) -> Callable[[bytes], Awaitable[list[bytes]]]:
+    """The others of these, whom a newcomer asks as well."""
+
+    async def witnesses(peer: bytes) -> list[bytes]:
+        return [seat for seat in seats if seat != peer]
+
+    return witnesses
+
+
+async def test_who_is_surrounded_but_for_one_is_not_led_into_the_past(
+    recorded: Recorded, autojump_clock: object
+):
+    """All but the last show the chain as it was an epoch ago, and one says nothing at all."""
+    *liars, honest = recorded.seats[:3]
+    asked_for: list[bytes] = []
+
+    def told(peer: bytes, asked: PeerMessage, answer: PeerMessage) -> PeerMessage | None:
+        if isinstance(asked, SnapshotRequest):
+            asked_for.append(peer)
+        if peer == honest or not isinstance(answer, FollowReply):
+            return answer
+        return replace(answer, records=answer.records[:1]) if peer == liars[0] else None
+
+    entrance = Entrance(
+        setup=recorded.setup,
+        known=(),
+        pinned=b"",
+        request=lambda anchor: pytest.fail("it has a seat"),
+        connect=lambda node, addresses: None,
+        connected=lambda: list(recorded.seats[:3]),
+        witnesses=among(recorded.seats[:3]),
+        report=lambda text: None,
+    )
+    found = await enter(entrance, recorded.letters(told))
+    assert found.record.records == recorded.follow.records
+    assert set(asked_for) == {honest}
 
 
 def flip(data: bytes, at: int = 0) -> bytes:
@@ -369,6 +409,7 @@ async def test_among_liars_only_it_ends_with_the_reason(recorded: Recorded, auto
         request=lambda anchor: pytest.fail("it has a seat"),
         connect=lambda node, addresses: None,
         connected=lambda: list(recorded.seats),
+        witnesses=among(recorded.seats),
         report=lambda text: None,
     )
     with pytest.raises(LocalFault, match="does not match the state root"):
