@@ -15,6 +15,7 @@ from ccp2p import __version__
 _COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "bench": ("ccp2p.cli.bench:bench", "Measure the native core, or a whole network."),
     "dev": ("ccp2p.cli.dev:dev", "Run a whole network on this machine to try it out."),
+    "diag": ("ccp2p.cli.diag:diag", "Find out whether this node can be reached."),
     "inspect": ("ccp2p.cli.inspect:inspect", "Look into tickets, receipts, folders and keys."),
     "invite": ("ccp2p.cli.invite:invite", "Invite members and nodes."),
     "kv": ("ccp2p.cli.kv:kv", "Read and write a shared key-value database."),

@@ -15,6 +15,7 @@ from ccp2p.cli.governance import (
 from ccp2p.cli.net_create import net_create
 from ccp2p.cli.net_join import net_join
 from ccp2p.cli.net_recover import net_recover
+from ccp2p.cli.net_peers import net_peers
 
 if TYPE_CHECKING:
     from ccp2p.client.verification import VerifiedNode
@@ -38,6 +39,7 @@ net.add_command(net_join)
 net.add_command(net_recover)
 for command in (net_policy, net_propose, net_proposals, net_approve, net_evict):
     net.add_command(command)
+net.add_command(net_peers)
 
 
 @net.command("list")

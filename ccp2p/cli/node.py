@@ -83,12 +83,26 @@ def node(**options: Any) -> None:
 _SWITCH_INTERVAL_S = 0.0005
 
 
+_OPEN_FILES = 8192  # every connection is one; many systems start a process with 1,024
+
+
+def _allow_files() -> None:
+    """Raise the soft limit on open files, as far as the hard one allows."""
+    import resource
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = _OPEN_FILES if hard == resource.RLIM_INFINITY else min(_OPEN_FILES, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
 async def _run(options: dict[str, Any], output: "_Output") -> None:
     import trio
 
     from ccp2p.node.node import Node, Reports
 
     sys.setswitchinterval(_SWITCH_INTERVAL_S)
+    _allow_files()
     setup = await _settle(options)
     output.start(setup)
     reports = Reports(output.listening, output.progress, output.ready, output.floor, output.epoch)

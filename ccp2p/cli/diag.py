@@ -1,0 +1,138 @@
+"""`ccp2p diag net`: whether the node of this machine can be reached, by whom, and what to do."""
+
+import ipaddress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ccp2p.cli import console
+
+if TYPE_CHECKING:
+    from ccp2p.model.member_protocol import Peers
+
+_SCOPES = {
+    "machine": "this machine only",
+    "local": "this local network",
+    "global": "everywhere, unless something filters",
+}
+
+
+@click.group()
+def diag() -> None:
+    """Find out what is wrong."""
+
+
+@diag.command("net")
+@click.option(
+    "--data",
+    type=click.Path(path_type=Path),
+    help="The node's folder. [default: `node` in the folder of your keys]",
+)
+@click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
+def diag_net(data: Path | None, as_json: bool) -> None:
+    """Can this machine's node be reached? It has to run; it is asked what it sees."""
+    console.run(lambda: _diagnose(data, as_json))
+
+
+async def _diagnose(data: Path | None, as_json: bool) -> None:
+    from ccp2p.cli.net_peers import shown_peers
+
+    told, node = await _ask(data)
+    places = [_place(address) for address in told.addresses]
+    advice = advise(told, places)
+    if as_json:
+        reached = [row for row in shown_peers(told, node)["peers"] if _came_in(row)]
+        console.emit(
+            {
+                "schema": "diag-net/1",
+                "node": node.hex(),
+                "addresses": places,
+                "reached_by": [row["node"] for row in reached],
+                "advice": advice,
+            }
+        )
+        return
+    console.say(f"node {node.hex()[:16]}... listens on:")
+    for place in places:
+        console.say(f"  {place['address']}  ({place['family']}, {_SCOPES[place['scope']]})")
+    for line in advice:
+        console.say(line)
+
+
+async def _ask(data: Path | None) -> "tuple[Peers, bytes]":
+    from ccp2p.client.connection import open_connection
+    from ccp2p.client.profile import default_folder
+    from ccp2p.model.errors import LocalFault, Unreachable, fault_in
+    from ccp2p.network.addresses import format_address
+    from ccp2p.node import setup
+    from ccp2p.node.home import Listen, NodeHome
+
+    directory = data or default_folder() / "node"
+    node = setup.identity_in(directory).node
+    home = NodeHome(directory)
+    networks = home.networks()
+    if not networks:
+        raise LocalFault("data-folder", f"the node in {directory} has no network yet: run it first")
+    listen = home.listen(Listen())
+    anywhere = ipaddress.ip_address(listen.host).is_unspecified
+    host = "127.0.0.1" if anywhere else listen.host
+    address = format_address(host, listen.client_port, node)
+    try:
+        async with open_connection(address, networks[0], b"", allow_simulated=True) as connection:
+            return await connection.peers(), node
+    except* Unreachable as group:
+        raise Unreachable(
+            f"the node of {directory} does not answer on this machine ({fault_in(group)}): is "
+            "`ccp2p node` running?"
+        ) from None
+
+
+def _place(address: str) -> dict[str, str]:
+    from ccp2p.network.addresses import parse_address
+
+    host = ipaddress.ip_address(parse_address(address).host)
+    scope = "machine" if host.is_loopback else "global" if host.is_global else "local"
+    return {"address": address, "family": f"IPv{host.version}", "scope": scope}
+
+
+def advise(told: "Peers", places: list[dict[str, str]]) -> list[str]:
+    """What these addresses and peers mean, in plain words."""
+    connected = [peer for peer in told.peers if peer.connected]
+    reached = sum(not peer.dialed for peer in connected)
+    away = len(told.peers) - len(connected)
+    scopes = {place["scope"] for place in places}
+    lines = [
+        f"{len(connected)} peer(s) connected: {reached} came in from outside, "
+        f"{len(connected) - reached} were dialled from here; {away} cannot be reached"
+    ]
+    if reached:
+        lines.append("This node can be reached: other nodes have connected to it.")
+    elif not told.peers:
+        lines.append("There is no other node in its network yet, so nobody has tried to reach it.")
+    else:
+        lines.append("No other node has connected to this one yet; it may just not have had to.")
+    if scopes == {"machine"}:
+        lines.append("It listens on loopback only: other machines cannot reach it. To change that,")
+        lines.append("restart it with --listen :: (all addresses) or --listen ADDRESS.")
+    elif "global" not in scopes:
+        ports = sorted({place["address"].split("/")[4] for place in places})
+        lines.append("It has addresses of a local network only. Nodes elsewhere reach it if the")
+        lines.append(f"router forwards TCP ports {' and '.join(ports)} to this machine; there are")
+        lines.append("no relays yet. It takes part all the same while it can dial the others.")
+    elif not reached and told.peers:
+        lines.append(
+            "If nodes elsewhere cannot connect, look at the firewall: the first port above"
+        )
+        lines.append("is for nodes, the last for members; both are TCP.")
+    if "IPv6" not in {place["family"] for place in places}:
+        lines.append("It has no IPv6 address: nodes that only have IPv6 cannot reach it.")
+    if told.clients_refused:
+        lines.append(
+            f"{told.clients_refused} member connection(s) found no place: many come at once."
+        )
+    return lines
+
+
+def _came_in(row: dict[str, Any]) -> bool:
+    return bool(row["connected"] and not row["dialed"])
