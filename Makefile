@@ -8,6 +8,8 @@ NATIVE := $(wildcard ext/*.pyx ext/*.pxd ext/*.h ext/*.c ext/*/*)
 
 MINUTES_consensus := 6
 MINUTES_network := 3
+MINUTES_strangers := 3
+MINUTES_namespaces := 6
 MINUTES_attestation := 3
 MINUTES_crypto := 3
 MINUTES_units := 5
@@ -57,6 +59,8 @@ suites: sanitize
 	timeout $(MINUTES_consensus)m $(BIN)/pytest -n 2 tests/consensus
 	timeout $(MINUTES_attestation)m $(BIN)/pytest tests/attestation
 	timeout $(MINUTES_network)m $(BIN)/pytest tests/network
+	timeout $(MINUTES_strangers)m $(BIN)/pytest tests/strangers
+	timeout $(MINUTES_namespaces)m $(BIN)/pytest -rs tests/namespaces
 	timeout $(MINUTES_simulator)m $(BIN)/pytest --numprocesses 2 tests/simulator
 	timeout $(MINUTES_nodes)m $(BIN)/pytest --numprocesses 2 tests/node tests/client
 	timeout $(MINUTES_whole)m $(BIN)/pytest $(WHOLE)
