@@ -14,8 +14,8 @@ from ccp2p.cli.governance import (
 )
 from ccp2p.cli.net_create import net_create
 from ccp2p.cli.net_join import net_join
-from ccp2p.cli.net_recover import net_recover
 from ccp2p.cli.net_peers import net_peers
+from ccp2p.cli.net_recover import net_recover
 
 if TYPE_CHECKING:
     from ccp2p.client.verification import VerifiedNode
