@@ -5,9 +5,12 @@ from hypothesis import strategies as st
 from ccp2p.model import codec, limits
 from ccp2p.model.errors import MemberFault, PeerFault
 from ccp2p.model.member_protocol import (
+    GetPeers,
     GetStatus,
     Hello,
     Outcomes,
+    Peers,
+    PeerShown,
     Query,
     Recover,
     Recovered,
@@ -29,6 +32,7 @@ FROM_CLIENT = [
     Query(1, b"s", b"q"),
     GetStatus(2, 0),
     Recover(3, b"plan", ((0, b"signature"),)),
+    GetPeers(4),
 ]
 FROM_NODE = [
     Welcome(b"g", (b"r",), b"n", b"s", b"e", ("a",), ("b",)),
@@ -36,6 +40,14 @@ FROM_NODE = [
     Outcomes(((b"t", b"o"),)),
     Reply(1, b"s", ""),
     Recovered(3, "alive", "a quorum lives", b""),
+    Peers(
+        4,
+        (PeerShown(b"n" * 32, "", True, False, 5, 6, "t", "v", 1, 2, 3, 4, (("sealed", 2),), ""),),
+        (("full", 1),),
+        1,
+        0,
+        ("/ip4/127.0.0.1/tcp/1",),
+    ),
     Status(2, 0, 5, b"c", b"r", 1, 7, 4, 3, "peers:9", (SeatStatus(b"n", "tdx", 1, 7),), (b"o",)),
 ]
 

@@ -28,8 +28,8 @@ def note(text: str) -> None:
 
 
 def test_a_second_node_finds_the_mesh_and_says_that_it_is_a_test(tmp_path: Path):
-    with lan(tmp_path, 3) as built:
-        first, second, third = built.hosts
+    with lan(tmp_path, 4) as built:
+        first, second, third, fourth = built.hosts
         founded = first.begin(*CHAIN).wait_for("ready")
         note(f"founded after {founded['after_s']:.1f} s")
         joined = second.begin().wait_for("ready")
@@ -56,8 +56,20 @@ def test_a_second_node_finds_the_mesh_and_says_that_it_is_a_test(tmp_path: Path)
             assert "TEST MESH" in host.node.log.read_text()
         assert len(third.json("verify", "network")["nodes"]) == 2
 
-        node_ticket = third.json("invite", "show", joined["ticket"])
-        assert (node_ticket["kind"], node_ticket["invite"]) == ("mesh", False)
+        shown = third.json("invite", "show", joined["ticket"])
+        assert (shown["kind"], shown["invite"]) == ("mesh", False)
+
+        first.run("net", "join", founded["ticket"])
+        invited = first.json("invite", "create", "--role", "node")["ticket"]
+        by_ticket = fourth.begin("--no-discovery", "--join", invited).wait_for("ready")
+        note(f"joined by ticket after {by_ticket['after_s']:.1f} s")
+        assert fourth.node.wait_for("epoch", seats=3)
+        peers = first.json("net", "peers")["peers"]
+        assert {peer["tee"] for peer in peers if peer["connected"]} == {"simulated"}
+        assert all(peer["faults"] == {} for peer in peers)
+        found = first.json("diag", "net")
+        assert {row["scope"] for row in found["addresses"]} == {"local"}
+        assert found["reached_by"], "the newcomers dialled it"
 
 
 def test_what_is_not_wanted_is_not_joined(tmp_path: Path):
