@@ -156,10 +156,10 @@ class CatchUp:
 
     async def _certified_head(self, peer: bytes, link: Link) -> SnapshotHead:
         """The newest state that `peer` offers, once Q seats vouch for its roots."""
-        epoch = link.record.epoch
-        head = await self._letters.ask(
-            peer, SnapshotRequest(epoch, 0, -1), SnapshotHead, lambda h: h.epoch == epoch
-        )
+        request = SnapshotRequest(link.record.epoch, 0, -1)
+        head = await self._letters.ask(peer, request, SnapshotHead)
+        if head.epoch != link.record.epoch:
+            raise Unreachable("the epoch whose state was asked for is over, or not begun there")
         root = await self._certified_root(head, _commit_records(head), link)
         if parts.root_of(head.nodes) != root:
             raise PeerFault("snapshot", "a snapshot's parts do not give the certified root")

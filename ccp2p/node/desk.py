@@ -91,7 +91,7 @@ class Desk:
             return None
         if isinstance(message, VoteRequest):
             return await trio.to_thread.run_sync(self._vote, message)
-        if isinstance(message, SnapshotRequest) and message.epoch == self._epoch:
+        if isinstance(message, SnapshotRequest):
             return await self._serve_snapshot(message)
         return None
 
@@ -118,6 +118,7 @@ class Desk:
         return VoteReply(request.commit, self._executor.vote(checkpoint))
 
     async def _serve_snapshot(self, request: SnapshotRequest) -> PeerMessage:
+        """Who asks for an epoch that is over sees so, and need not wait for an answer in vain."""
         async with self._snapshot_turn:
             now_s = trio.current_time()
             if request.commit == 0 and request.part < 0:
@@ -125,7 +126,7 @@ class Desk:
             held = self._snapshot
             if (
                 held is None
-                or held.head.commit != request.commit
+                or (held.head.epoch, held.head.commit) != (request.epoch, request.commit)
                 or not 0 <= request.part < parts.PARTS
             ):
                 return SnapshotPart(request.commit, max(0, request.part), (), True)

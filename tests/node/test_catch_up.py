@@ -1,5 +1,6 @@
 """Catching up from liars: whatever they bend ends the try, and an honest peer's state is taken."""
 
+from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 
 import pytest
@@ -425,3 +426,59 @@ async def test_nobody_is_waited_for_without_an_end(recorded: Recorded, autojump_
     with pytest.raises(Unreachable):
         await image(recorded, lambda *_: None)
     assert trio.current_time() - began_s < 30
+
+
+def counted(asked: Counter[int], lie: Lie) -> Lie:
+    """The same lie; what parts were asked for is counted."""
+
+    def told(peer: bytes, message: PeerMessage, answer: PeerMessage) -> PeerMessage | None:
+        if isinstance(message, SnapshotRequest):
+            asked[message.part] += 1
+        return lie(peer, message, answer)
+
+    return told
+
+
+def on_part(recorded: Recorded, number: int, bend: Callable[[SnapshotPart], object]) -> Lie:
+    """The first seat bends one part."""
+
+    def told(peer: bytes, _: PeerMessage, answer: PeerMessage) -> PeerMessage | None:
+        if peer == recorded.seats[0] and isinstance(answer, SnapshotPart) and answer.part == number:
+            return bend(answer)  # type: ignore[return-value]
+        return answer
+
+    return told
+
+
+@pytest.mark.parametrize("bend", [lambda part: replace(part, buckets=()), lambda part: None])
+async def test_parts_are_kept_when_a_peer_lies_or_vanishes(
+    recorded: Recorded, bend: Callable[[SnapshotPart], object], autojump_clock: object
+):
+    filled = [n for n, part in enumerate(recorded.head.nodes) if part != hashing.ZERO_DIGEST]
+    middle, asked = filled[len(filled) // 2], Counter[int]()
+    lie = counted(asked, on_part(recorded, middle, bend))
+    one = catch_up(recorded, lie)
+    with pytest.raises((PeerFault, Unreachable)):
+        await one.image(recorded.seats[0], link_of(recorded))
+    found = await one.image(recorded.seats[1], link_of(recorded))
+    assert asked == Counter([-1, *filled, middle])
+    assert found == await image(recorded)
+
+
+async def test_parts_of_an_older_state_serve_where_they_did_not_change(recorded: Recorded):
+    """The second peer no longer keeps the state that the first one began to hand out."""
+    filled = [n for n, part in enumerate(recorded.head.nodes) if part != hashing.ZERO_DIGEST]
+    middle, asked, gone = filled[len(filled) // 2], Counter[int](), set[int]()
+
+    def lie(peer: bytes, message: PeerMessage, answer: PeerMessage) -> PeerMessage | None:
+        is_part = isinstance(answer, SnapshotPart) and answer.part == middle
+        if is_part and len(gone) < 2:
+            gone.add(len(gone))
+            return replace(answer, buckets=(), is_gone=True)
+        return answer
+
+    one = catch_up(recorded, counted(asked, lie))
+    with pytest.raises(Unreachable):
+        await one.image(recorded.seats[0], link_of(recorded))
+    await one.image(recorded.seats[1], link_of(recorded))
+    assert asked == Counter([-1, -1, *filled, middle, middle])

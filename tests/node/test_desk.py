@@ -142,8 +142,14 @@ async def test_an_observer_vouches_for_nothing():
     assert await one.answer(SEAT.public, VoteRequest(0, 3)) == VoteReply(3, b"")
 
 
-async def test_a_snapshot_of_another_epoch_is_not_given():
-    assert await desk(some_log()).answer(SEAT.public, SnapshotRequest(1, 0, -1)) is None
+async def test_who_asks_for_the_state_of_another_epoch_sees_at_once_that_it_is_not_kept():
+    one = desk(some_log())
+    head = await one.answer(SEAT.public, SnapshotRequest(1, 0, -1))
+    assert isinstance(head, SnapshotHead)
+    assert (head.epoch, head.commit) == (0, 5)
+    part = await one.answer(SEAT.public, SnapshotRequest(1, 5, 0))
+    assert isinstance(part, SnapshotPart)
+    assert part.is_gone
 
 
 @pytest.mark.parametrize(("commit", "part"), [(5, PARTS), (5, -1), (4, 0), (6, 0), (0, 0)])

@@ -1,4 +1,4 @@
-"""A snapshot whose download breaks off goes on where it was, with whoever is honest and there."""
+"""A newcomer over real links: its snapshot goes on elsewhere when a peer lies or vanishes."""
 
 from collections import Counter
 from collections.abc import Awaitable, Callable
@@ -9,84 +9,13 @@ import trio
 from msgspec.structs import replace
 
 from ccp2p.client import rooms
-from ccp2p.model import hashing
-from ccp2p.model.errors import PeerFault, Unreachable
-from ccp2p.node.catch_up import CatchUp
 from ccp2p.node.desk import Desk
 from ccp2p.node.messages import PeerMessage, SnapshotHead, SnapshotPart, SnapshotRequest
-from tests.node.recorded import Lie, Recorded, record
 from tests.node.stage import TIMEOUT_MS, Host, Stage, eventually, network
-from tests.node.test_catch_up import link_of
 from tests.node.test_epochs import PATIENCE_S, epoch_of, join
 from tests.node.test_lifecycle import ann_in_lobby
 
 Answer = Callable[[Desk, bytes, PeerMessage], Awaitable[PeerMessage | None]]
-
-
-@pytest.fixture(scope="module")
-def recorded(tmp_path_factory: pytest.TempPathFactory) -> Recorded:
-    """A real network's answers."""
-    return record(tmp_path_factory.mktemp("recorded"))
-
-
-def counted(asked: Counter[int], lie: Lie) -> Lie:
-    """The same lie; what parts were asked for is counted."""
-
-    def told(peer: bytes, message: PeerMessage, answer: PeerMessage) -> PeerMessage | None:
-        if isinstance(message, SnapshotRequest):
-            asked[message.part] += 1
-        return lie(peer, message, answer)
-
-    return told
-
-
-def on_part(recorded: Recorded, number: int, bend: Callable[[SnapshotPart], object]) -> Lie:
-    """The first seat bends one part."""
-
-    def told(peer: bytes, _: PeerMessage, answer: PeerMessage) -> PeerMessage | None:
-        if peer == recorded.seats[0] and isinstance(answer, SnapshotPart) and answer.part == number:
-            return bend(answer)  # type: ignore[return-value]
-        return answer
-
-    return told
-
-
-@pytest.mark.parametrize("bend", [lambda part: replace(part, buckets=()), lambda part: None])
-async def test_parts_are_kept_when_a_peer_lies_or_vanishes(
-    recorded: Recorded, bend: Callable[[SnapshotPart], object], autojump_clock: object
-):
-    filled = [n for n, part in enumerate(recorded.head.nodes) if part != hashing.ZERO_DIGEST]
-    middle, asked = filled[len(filled) // 2], Counter[int]()
-    lie = counted(asked, on_part(recorded, middle, bend))
-    setup = recorded.setup
-    one = CatchUp(setup.genesis, setup.network, setup.policy, recorded.letters(lie))
-    with pytest.raises((PeerFault, Unreachable)):
-        await one.image(recorded.seats[0], link_of(recorded))
-    image = await one.image(recorded.seats[1], link_of(recorded))
-    assert asked == Counter([-1, *filled, middle])
-    honest = CatchUp(setup.genesis, setup.network, setup.policy, recorded.letters())
-    assert image == await honest.image(recorded.seats[2], link_of(recorded))
-
-
-async def test_parts_of_an_older_state_serve_where_they_did_not_change(recorded: Recorded):
-    """The second peer no longer keeps the state that the first one began to hand out."""
-    filled = [n for n, part in enumerate(recorded.head.nodes) if part != hashing.ZERO_DIGEST]
-    middle, asked, gone = filled[len(filled) // 2], Counter[int](), set[int]()
-
-    def lie(peer: bytes, message: PeerMessage, answer: PeerMessage) -> PeerMessage | None:
-        is_part = isinstance(answer, SnapshotPart) and answer.part == middle
-        if is_part and len(gone) < 2:
-            gone.add(len(gone))
-            return replace(answer, buckets=(), is_gone=True)
-        return answer
-
-    setup = recorded.setup
-    letters = recorded.letters(counted(asked, lie))
-    one = CatchUp(setup.genesis, setup.network, setup.policy, letters)
-    with pytest.raises(Unreachable):
-        await one.image(recorded.seats[0], link_of(recorded))
-    await one.image(recorded.seats[1], link_of(recorded))
-    assert asked == Counter([-1, -1, *filled, middle, middle])
 
 
 class Desks:
