@@ -146,31 +146,36 @@ class MemberSession:
 
         The answer is that node's word. It is never older than the last `barrier` or `open`.
         """
+        await self._is_open()
         return await self.ask(Read(self.seen, body), via)
 
     async def ask(self, asked: Asked, via: NodeConnection | None = None) -> bytes:
         """Ask one node; Denied has the reason code when it refuses."""
+        await self._is_open()
         body = codec.encode(Question(asked))
-        connection, epoch = via, self._context.epoch
+        connection, context, keys, identifier = via, self._context, self._keys, self.identifier
         if connection is None:
             connection = self._connection = self._pick(self._connection)
         number, reply = await connection.query(
-            self.identifier,
-            lambda n: sessions.seal_query(self._context, self._keys, self.identifier, n, body),
+            identifier, lambda n: sessions.seal_query(context, keys, identifier, n, body)
         )
-        if reply.refusal == "no-session" and await self._has_renewed(epoch, connection):
-            return await self.ask(asked, via)
+        if reply.refusal == "no-session" and await self._has_renewed(context.epoch, connection):
+            return await self.ask(Read(0, asked.body) if isinstance(asked, Read) else asked, via)
         if reply.refusal:
             raise Denied(f"the node refuses the read: {reply.refusal[:64]}", reply.refusal[:64])
-        answer = sessions.open_reply(
-            self._context, self._keys, self.identifier, number, reply.sealed
-        )
+        answer = sessions.open_reply(context, keys, identifier, number, reply.sealed)
         if answer is None:
             raise PeerFault("reply", "the node's reply is not sealed to this session")
         result = codec.decode(answer, QueryResult, limits.MAX_QUERY_REPLY_BYTES + 1024)
         if result.refusal:
             raise Denied(f"the network refuses the read: {result.refusal[:64]}", result.refusal)
         return result.answer
+
+    async def _is_open(self) -> None:
+        """Wait while a session of the next epoch is being opened: no node knows it before."""
+        with trio.move_on_after(_RENEW_PATIENCE_S):
+            while self._is_renewing:
+                await trio.sleep(_RENEW_PAUSE_S)
 
     async def _has_renewed(self, epoch: int, connection: NodeConnection) -> bool:
         """Whether the session is in a later epoch than `epoch`, if need be after a while."""
