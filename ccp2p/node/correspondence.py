@@ -12,6 +12,7 @@ from ccp2p.node.messages import PeerMessage, decode_message, encode_message
 M = TypeVar("M")
 
 ANSWER_TIMEOUT_S = 10.0
+_ASK_AGAIN_S = 2.5
 
 
 class FrameFeed:
@@ -56,18 +57,25 @@ class Correspondence:
     ) -> M:
         """The answer of this kind from this node; Unreachable when none comes in time.
 
-        What others send meanwhile is dropped: they send it again.
+        What others send meanwhile is dropped: they send it again. The question is asked again after
+        a while: a peer that just went from one epoch to the next dropped what it was answering.
         """
-        if not self.tell(node, message):
-            raise Unreachable("the peer is not connected")
         with trio.move_on_after(timeout_s):
-            async for sender, frame in self._feed:
-                if sender != node:
-                    continue
-                try:
-                    answer = decode_message(frame)
-                except PeerFault:
-                    continue
-                if isinstance(answer, kind) and matches(answer):
-                    return answer
+            while True:
+                if not self.tell(node, message):
+                    raise Unreachable("the peer is not connected")
+                with trio.move_on_after(_ASK_AGAIN_S):
+                    return await self._answer(node, kind, matches)
         raise Unreachable("a peer did not answer in time")
+
+    async def _answer(self, node: bytes, kind: type[M], matches: Callable[[M], bool]) -> M:
+        while True:
+            sender, frame = await anext(self._feed)
+            if sender != node:
+                continue
+            try:
+                answer = decode_message(frame)
+            except PeerFault:
+                continue
+            if isinstance(answer, kind) and matches(answer):
+                return answer

@@ -461,7 +461,8 @@ async def test_parts_are_kept_when_a_peer_lies_or_vanishes(
     with pytest.raises((PeerFault, Unreachable)):
         await one.image(recorded.seats[0], link_of(recorded))
     found = await one.image(recorded.seats[1], link_of(recorded))
-    assert asked == Counter([-1, *filled, middle])
+    assert asked[middle] >= 2  # silence is asked again a few times
+    assert asked - Counter({middle: asked[middle]}) == Counter({-1, *filled} - {middle})
     assert found == await image(recorded)
 
 
