@@ -252,7 +252,6 @@ def _welcome(chain: tuple[SignedEpochRecord, ...]) -> dict[str, str]:
         "remote": FOUNDERS[0].public.hex(),
         "network": NETWORK.hex(),
         "epoch_key": EPOCH_KEY.public.hex(),
-        "policy": LATER_POLICY,
         "frame": encode_message(welcome).hex(),
     }
 

@@ -106,7 +106,7 @@ func enterNetwork(to *connection, invited *ticket) (*member, *trusted, error) {
 		return nil, nil, err
 	}
 	trusted, err := verifyWelcome(shown, expectation{
-		invited.Network, to.remote, nonce, invited.Record, "", true,
+		invited.Network, to.remote, nonce, invited.Record, true,
 	})
 	if err != nil {
 		return nil, nil, err

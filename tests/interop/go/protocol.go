@@ -80,6 +80,7 @@ type ticket struct {
 	Addresses []string
 	Secret    []byte
 	ExpiresMs uint64
+	Purpose   string // "group" or "mesh"
 }
 
 func parseTicket(text string) (*ticket, error) {

@@ -4,6 +4,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"crypto/ed25519"
 	"crypto/sha512"
 	"encoding/hex"
@@ -23,6 +24,7 @@ type welcome struct {
 	Evidence        []byte
 	NodeAddresses   []string
 	ClientAddresses []string
+	Policy          string
 }
 
 type genesis struct {
@@ -102,11 +104,10 @@ type report struct {
 	Tcb         int
 }
 
-// What the client knows: the ticket's network, the key that Noise has shown, its own nonce, the digest
-// of a known record (or nothing) and the policy in force there (empty: the genesis's).
+// What the client knows: the ticket's network, the key that Noise has shown, its own nonce, and the
+// digest of a known record (or nothing).
 type expectation struct {
 	network, remote, nonce, pinned []byte
-	policy                         string
 	allowSimulated                 bool
 }
 
@@ -134,12 +135,21 @@ func verifyWelcome(shown *welcome, expected expectation) (*trusted, error) {
 	if err != nil {
 		return nil, err
 	}
-	newest, rules, err := verifyRecords(shown.Records, &what, expected)
+	newest, err := verifyRecords(shown.Records, &what, expected)
 	if err != nil {
 		return nil, err
 	}
+	inForce := cmp.Or(shown.Policy, what.Policy)
+	rules, err := readPolicy(inForce)
+	first, problem := readPolicy(what.Policy)
+	if err = errors.Join(err, problem); err != nil {
+		return nil, err
+	}
 	err = errors.Join(
-		require(rules.Simulated != nil, "hardware evidence, which this example cannot verify"),
+		require(bytes.Equal(policyDigest(inForce), newest.PolicyDigest),
+			"another policy than is in force"),
+		require(rules.Simulated != nil && first.Simulated != nil,
+			"hardware evidence, which this example cannot verify"),
 		require(expected.allowSimulated, "simulated TEEs are NOT confidential"),
 	)
 	if err != nil {

@@ -5,23 +5,24 @@ import { parse as parseToml } from 'smol-toml'
 import {
   ascii, decode, digest, isEqual, join, publicKeyOf, toHex, verify
 } from './protocol.mjs'
-import { require, verifyRecords } from './records.mjs'
+import { policyDigest, require, verifyRecords } from './records.mjs'
 
 const SIMULATED_ROOT = publicKeyOf(
   digest('ccp2p.simulated', ascii('published: NOT confidential')))
 
-// `expected` is { network, remote, nonce, pinned, policy, allowSimulated }: the ticket's network, the key
-// that Noise has shown, our nonce, the digest of a known record (or empty), and the text of the policy
-// in force there (undefined: the genesis's).
+// `expected` is { network, remote, nonce, pinned, allowSimulated }: the ticket's network, the key that
+// Noise has shown, our nonce, and the digest of a known record (or empty).
 export function verifyWelcome (welcome, expected) {
-  const [genesisBytes, records, node, sealing, evidence] = welcome
+  const [genesisBytes, records, node, sealing, evidence, , , text] = welcome
   require(isEqual(digest('ccp2p.genesis', genesisBytes), expected.network), 'another network')
   require(isEqual(node, expected.remote), 'another key than the connection showed')
   const genesis = readGenesis(genesisBytes)
   require(genesis.protocol === 1, 'a protocol that this client does not know')
   const newest = verifyRecords(records, genesis, expected)
-  const policy = parseToml(newest.policy)
-  require(policy.simulated !== undefined, 'hardware evidence, which this example cannot verify')
+  const inForce = text || genesis.policy
+  require(isEqual(policyDigest(inForce), newest.policyDigest), 'another policy than is in force')
+  const policy = parseToml(inForce)
+  require(policy.simulated && parseToml(genesis.policy).simulated, 'hardware evidence, which this example cannot verify')
   require(expected.allowSimulated, 'simulated TEEs are NOT confidential')
   const data = sha512(
     join(ascii('ccp2p.reportdata'), expected.network, node, sealing, expected.nonce))
