@@ -108,6 +108,7 @@ def _as_json(
         "network": named.hex(),
         "name": name or (found.genesis.name if found.genesis else None),
         "simulated": None,
+        "kind": None,
         "member": receipt.member.hex(),
         "sequence": receipt.sequence,
         "event": outcome.event.hex(),
@@ -142,6 +143,7 @@ def _of_app(receipt: "Receipt", genesis: Any) -> dict[str, Any]:
 
     shown: dict[str, Any] = {}
     try:
+        shown["kind"] = genesis.kind
         shown["simulated"] = parse_policy(genesis.policy).is_simulated
         shown["asked"] = asked = receipts.asked(receipt, genesis.app)
         if (genesis.app, asked["operation"], receipt.outcome.status) == ("kv", "read", "ok"):
@@ -167,7 +169,7 @@ def _votes(receipt: "Receipt", found: "Verification") -> list[dict[str, Any]]:
 
 def _print(shown: dict[str, Any]) -> None:
     if shown["simulated"]:
-        console.say(console.SIMULATED_WARNING)
+        console.warn_simulated(shown["kind"])
     checkpoint = shown["checkpoint"]
     at = time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(checkpoint["ledger_time_ms"] / 1000))
     console.show(f"network     {shown['name'] or '?'} {shown['network']}")

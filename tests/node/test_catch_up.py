@@ -26,6 +26,7 @@ from ccp2p.node.messages import (
     FollowReply,
     PeerMessage,
     SecretReply,
+    SecretRequest,
     SnapshotHead,
     SnapshotPart,
     SnapshotRequest,
@@ -94,11 +95,11 @@ async def test_who_is_surrounded_but_for_one_is_not_led_into_the_past(
 ):
     """All but the last show the chain as it was an epoch ago, and one says nothing at all."""
     *liars, honest = recorded.seats[:3]
-    asked_for: list[bytes] = []
+    secrets_of: list[bytes] = []
 
     def told(peer: bytes, asked: PeerMessage, answer: PeerMessage) -> PeerMessage | None:
-        if isinstance(asked, SnapshotRequest):
-            asked_for.append(peer)
+        if isinstance(asked, SecretRequest):
+            secrets_of.append(asked.epoch_key)
         if peer == honest or not isinstance(answer, FollowReply):
             return answer
         return replace(answer, records=answer.records[:1]) if peer == liars[0] else None
@@ -115,7 +116,7 @@ async def test_who_is_surrounded_but_for_one_is_not_led_into_the_past(
     )
     found = await enter(entrance, recorded.letters(told))
     assert found.record.records == recorded.follow.records
-    assert set(asked_for) == {honest}
+    assert set(secrets_of) == {link_of(recorded).record.epoch_key}, "never of the past epoch"
 
 
 def flip(data: bytes, at: int = 0) -> bytes:

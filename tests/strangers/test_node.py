@@ -132,6 +132,7 @@ async def test_a_peer_that_does_wrong_without_end_is_cut_and_barred(tmp_path: Pa
                 sent += traitor.peers.send(traitor.victim, b"\xc1")
             await trio.sleep(0.01)
         assert sent >= limits.FAULTS_BORNE
+        await eventually(lambda: not traitor.peers.peers())
         try:
             await traitor.peers.dial(victim.peers.addresses[0])
             barred = ""
