@@ -170,7 +170,13 @@ class Node:
         return self.is_leaving and record is not None and all(s.node != node for s in record.seats)
 
     def _report_left(self) -> None:
-        self._reports.progress("this node has left the network; its folder can be removed")
+        if self.is_leaving:
+            self._reports.progress("this node has left the network; its folder can be removed")
+            return
+        self._reports.progress(
+            "the network goes on without this node: governors evicted it, or it was silent, or "
+            "what it runs does not satisfy the policy. It comes back as a new node, by an invite"
+        )
 
     async def _begin(self) -> tuple[bool, EpochSecrets | None]:
         """Found, enter or reopen; whether this process saw its epoch begin, and its secrets."""

@@ -2,9 +2,9 @@
 
 from msgspec.structs import replace
 
-from ccp2p.membership.events import Acknowledgement, parse_event
+from ccp2p.membership.events import Acknowledgement, CloseIntent, Renewal, parse_event
 from ccp2p.membership.means import Moment
-from ccp2p.membership.roster import Change, Proposal, Roster
+from ccp2p.membership.roster import Amended, Change, Proposal, Roster
 from ccp2p.model.genesis import Parameters
 from ccp2p.node.roster_keeper import first_roster
 from ccp2p.node.steward import Steward
@@ -68,3 +68,23 @@ def test_what_nobody_asked_for_is_not_kept():
     steward.hear_secret(HOSTILE, KEY, b"another secret".ljust(32))
     assert not acknowledged(steward, roster, 10_000)
     assert steward.secret_of(KEY) is None
+
+
+def test_a_policy_to_come_is_shown_fresh_evidence_until_it_is_known_to_be_satisfied():
+    founded = found(4, 1, Parameters(coin_length=COIN_LENGTH))
+    steward, roster = steward_of(founded), first_roster(founded.link.record)
+    at = Moment(12, 12, 0)
+    assert steward.act(roster, at, 0).events == []
+    adopted = replace(roster, adopted=Amended(b"a" * 32, 0, (), b"q" * 32, "none"))
+
+    def said(now: Roster, now_ms: int) -> list[object]:
+        return [parse_event(event).body for event in steward.act(now, at, now_ms).events]
+
+    assert said(adopted, 0) == [Renewal(bytes(32), bytes(32)), CloseIntent(0)]
+    assert said(adopted, 2_999) == []
+    anchored = replace(adopted, anchors=((1, b"c" * 32),))
+    assert Renewal(b"c" * 32, b"c" * 32) in said(anchored, 3_000)
+    own = roster.members[1]
+    known = replace(own, policies=(*own.policies, b"q" * 32))
+    members = tuple(known if one is own else one for one in roster.members)
+    assert said(replace(anchored, members=members), 9_000) == [CloseIntent(0)]
