@@ -121,7 +121,8 @@ class RosterKeeper:
             record = successor(self._link, self.closed, commit, roots)
             return Closing(record, self.roster.encode())
         record = successor(self._link, self.closed, commit, roots, adopted.amendment)
-        return Closing(record, self.roster.encode(), *adopted)
+        amendment, approvals = adopted
+        return Closing(record, self.roster.encode(), amendment=amendment, approvals=approvals)
 
     def _events(
         self, committed: CommittedBlocks
