@@ -7,6 +7,7 @@ import click
 
 from ccp2p.cli import console, node_options
 from ccp2p.cli.net_join import run_command
+from ccp2p.model import limits
 
 if TYPE_CHECKING:
     from ccp2p.client.profile import Profile
@@ -116,10 +117,10 @@ def _enter(profile: "Profile", prepared: "NodeSetup") -> str:
 
 def _ticket(prepared: "NodeSetup", role: Any) -> str:
     from ccp2p.model.ticket import Ticket, format_ticket
-    from ccp2p.network.addresses import format_address
+    from ccp2p.network.sockets import addresses_on
 
     listen = prepared.listen
-    address = format_address(listen.host, listen.client_port, prepared.identity.node)
+    addresses = addresses_on(listen.host, listen.client_port, prepared.identity.node)
     secret = prepared.node_invite if role == "node" else b""
     return format_ticket(
         Ticket(
@@ -128,7 +129,7 @@ def _ticket(prepared: "NodeSetup", role: Any) -> str:
             role,
             prepared.policy.is_simulated,
             b"",
-            (address,),
+            addresses[: limits.TICKET_ADDRESSES],
             secret,
         )
     )

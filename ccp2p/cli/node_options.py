@@ -46,7 +46,10 @@ def folder_options(command: Command) -> Command:
             help="The node's folder. [default: `node` in the folder of your keys]",
         ),
         click.option(
-            "--listen", default="", help="Address to listen on. [default: kept or 127.0.0.1]"
+            "--listen",
+            default="",
+            help="Address to listen on; `::` is every one, IPv4 and IPv6. [default: kept, or `::` "
+            "for a mesh and 127.0.0.1 for a group]",
         ),
         click.option("--port", type=_port(), default=0, help="For nodes. [default: kept or free]"),
         click.option(

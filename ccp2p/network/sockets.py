@@ -38,14 +38,15 @@ def _listen_everywhere(port: int) -> trio.SocketListener:
 
 
 def addresses_of(listeners: list[trio.SocketListener], node: bytes) -> tuple[str, ...]:
-    """The multiaddresses of listeners, with the port that the system gave.
-
-    Of one that listens everywhere those that others may reach, this machine's own network first.
-    """
+    """The multiaddresses of listeners, with the port that the system gave."""
     names = (listener.socket.getsockname() for listener in listeners)
-    return tuple(
-        format_address(host, name[1], node) for name in names for host in _hosts_of(name[0])
-    )[: limits.OWN_ADDRESSES]
+    return tuple(text for name in names for text in addresses_on(name[0], name[1], node))
+
+
+def addresses_on(host: str, port: int, node: bytes) -> tuple[str, ...]:
+    """The multiaddresses of a listener; of one that listens everywhere those that others reach."""
+    hosts = _hosts_of(host)[: limits.OWN_ADDRESSES]
+    return tuple(format_address(one, port, node) for one in hosts)
 
 
 def _hosts_of(host: str) -> list[str]:

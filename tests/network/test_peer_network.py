@@ -1,5 +1,6 @@
 """Nodes find each other, stay connected, and move frames whatever the other side does."""
 
+import ipaddress
 import random
 
 import pytest
@@ -8,7 +9,7 @@ import trio
 from ccp2p.model import limits
 from ccp2p.model.errors import LocalFault, PeerFault, Unreachable
 from ccp2p.network import Connected, Disconnected, FrameReceived
-from ccp2p.network.addresses import peer_id_of_node
+from ccp2p.network.addresses import format_address, parse_address, peer_id_of_node
 
 from .stage import (
     CLOSED,
@@ -150,6 +151,17 @@ async def test_a_kept_peer_is_tried_at_each_of_its_addresses_and_followed_to_a_n
     await next_of(one, Connected)
     assert one.send(attestor.node, b"there you are")
     assert await frame_of(second) == b"there you are"
+
+
+async def test_who_listens_everywhere_names_addresses_of_this_machine(nursery):
+    one = network(listen="/ip6/::/tcp/0")
+    await nursery.start(one.run)
+    hosts = [ipaddress.ip_address(parse_address(text).host) for text in one.addresses]
+    assert 1 <= len(hosts) <= limits.OWN_ADDRESSES
+    assert not any(host.is_unspecified or host.is_link_local for host in hosts)
+    [two] = await start(nursery, 1)
+    port = parse_address(one.addresses[0]).port
+    assert await two.dial(format_address("127.0.0.1", port, one.node)) == one.node
 
 
 async def test_a_barred_peer_is_cut_and_let_in_by_neither_side(nursery):
