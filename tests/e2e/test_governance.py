@@ -5,6 +5,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -144,6 +145,8 @@ def test_governors_upgrade_what_runs_and_evict_and_everybody_can_check_it(tmp_pa
 
         keys = [str(one.json("inspect", "member")["key"]) for one in friends.governors]
         for member in (cid, friends.dan):
+            verified = partial(member.attempt, "verify", "network")
+            eventually(lambda: verified().exit_code == 0)  # noqa: B023 - called here only
             checked = member.json("verify", "network")
             rows = [(row["verified"], row["measurement"]) for row in checked["nodes"]]
             assert rows == [(True, NEW)] * 3
