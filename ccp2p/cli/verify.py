@@ -32,8 +32,8 @@ def verify_network(**options: Any) -> None:
 
     Checks all epoch records as well, and what governors changed by whose signatures.
 
-    Exit code 0 when every seat of the committee proved itself, 3 when one did not answer, 4 when
-    one was refused.
+    Exit code 0 when every seat of the committee proved itself, 3 when one did not answer or has yet
+    to catch up, 4 when one was refused.
     """
     console.run(lambda: _verify(options))
 
@@ -171,9 +171,10 @@ def _print(shown: dict[str, Any]) -> None:
 
 
 def _end(rows: list[dict[str, Any]], refused: dict[str, Any]) -> None:
-    from ccp2p.model.errors import AttestationFault
+    from ccp2p.model.errors import AttestationFault, Behind
 
-    if any(isinstance(fault, AttestationFault) for fault in refused.values()):
+    faults = [fault for fault in refused.values() if not isinstance(fault, Behind)]
+    if any(isinstance(fault, AttestationFault) for fault in faults):
         raise SystemExit(console.EXIT_ATTESTATION)
     if not all(row["verified"] for row in rows):
         raise SystemExit(console.EXIT_UNREACHABLE)

@@ -12,7 +12,7 @@ from typing import Final
 import trio
 
 from ccp2p.model import codec
-from ccp2p.model.epoch import EpochRecord, SignedEpochRecord, parse_record
+from ccp2p.model.epoch import SignedEpochRecord, parse_record
 from ccp2p.node.boundary import Boundary
 from ccp2p.node.messages import RecordComplete, RecordSignature, encode_message
 from ccp2p.node.roster_keeper import CLOSING, Closing
@@ -34,7 +34,7 @@ class Ended:
 
     closing: Closing | None
     early: tuple[tuple[bytes, bytes], ...]
-    successor: EpochRecord | None
+    successor: SignedEpochRecord | None
     saw_end: bool
 
 
@@ -70,7 +70,7 @@ class Ending:
     def end(self, closing: Closing | None) -> None:
         """The epoch ends here and now."""
         boundary = self._boundary
-        self.ended = Ended(closing, boundary.early, boundary.successor, self._saw_end())
+        self.ended = Ended(closing, boundary.early, boundary.successor_signed, self._saw_end())
         self.over.cancel()
 
     def hear(

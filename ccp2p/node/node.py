@@ -15,7 +15,8 @@ from msgspec.structs import replace
 from ccp2p.membership.events import JoinRequest
 from ccp2p.membership.roster import Roster
 from ccp2p.model import codec, limits
-from ccp2p.model.epoch import EpochRecord, first_page, record_digest
+from ccp2p.model.amendment import parse_amendment
+from ccp2p.model.epoch import SignedEpochRecord, first_page, parse_record, record_digest
 from ccp2p.model.errors import Fault, LocalFault
 from ccp2p.model.member_protocol import (
     GetPeers,
@@ -164,10 +165,13 @@ class Node:
                 secrets = crossed.secrets
             closing = None
 
-    def _is_out_of(self, record: EpochRecord | None) -> bool:
-        """Whether this node asked to leave, and the next epoch begins without it."""
+    def _is_out_of(self, signed: SignedEpochRecord | None) -> bool:
+        """Whether this node asked to leave or was evicted, and the next epoch begins without it."""
         node = self.setup.identity.node
-        return self.is_leaving and record is not None and all(s.node != node for s in record.seats)
+        if signed is None or any(s.node == node for s in parse_record(signed.record).seats):
+            return False
+        evicted = parse_amendment(signed.amendment).evict if signed.amendment else ()
+        return self.is_leaving or node in evicted
 
     def _report_left(self) -> None:
         if self.is_leaving:
