@@ -272,6 +272,7 @@ def test_show_has_these_fields_and_no_others(created: Created):
         "observers",
         "policy_digest",
         "state_root",
+        "waits",
     }
     assert (shown["schema"], shown["id"]) == ("net/1", created.shown["id"])
     assert shown["policy_digest"] == created.shown["policy_digest"]
