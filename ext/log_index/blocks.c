@@ -151,13 +151,30 @@ static void sort_pass(
         to[at[(block[from[i]].round - lowest) >> shift & (digits - 1)]++] = from[i];
 }
 
+static void reverse(u32 *ids, size_t count)
+{
+    for (size_t left = 0, right = count - 1; left < right; left++, right--) {
+        u32 id = ids[left];
+        ids[left] = ids[right];
+        ids[right] = id;
+    }
+}
+
 static int sort_by_round(const struct block *block, u32 *ids, size_t count)
 {
-    u64 lowest = block[ids[0]].round, highest = lowest;
+    u64 lowest = block[ids[0]].round, highest = lowest, above = lowest;
+    int is_falling = 1;
     for (size_t i = 1; i < count; i++) {
         u64 round = block[ids[i]].round;
         if (round < lowest) lowest = round;
         if (round > highest) highest = round;
+        if (round > above) is_falling = 0;
+        above = round;
+    }
+    /* A walk from the tip meets whole rounds, the newest first, but where links skip some. */
+    if (is_falling) {
+        reverse(ids, count);
+        return 1;
     }
     int bits = digit_bits(count);
     size_t digits = (size_t)1 << bits;
