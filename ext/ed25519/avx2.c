@@ -15,7 +15,8 @@
 #include "singles.h"
 
 const struct backend backend_avx2 = {
-    "avx2", LANES, 10, hash_items, decompress, window_sums, bucket_bytes, singles};
+    "avx2", LANES, 10, hash_items, decompress, window_sums, bucket_bytes, join_windows_singly,
+    singles};
 
 #if defined(__clang__) && !defined(CCP2P_EMULATE)
 #pragma clang attribute pop

@@ -41,6 +41,9 @@ struct backend {
         struct extended *sums, const struct term *terms, size_t count, size_t long_count,
         int width, int long_windows, int short_windows, void *buckets);
     size_t (*bucket_bytes)(int width);
+    /* total = sum of sums[i] * 2^(width * i) over at least one window. */
+    void (*join_windows)(
+        struct extended *total, const struct extended *sums, int windows, int width);
     /* Whether [8](S B - R - k A) = O, for each. */
     void (*singles)(
         u8 *verdicts, const struct single *items, size_t count, const struct affine *base);
@@ -54,8 +57,12 @@ extern const struct backend backend_avx2;
 extern const struct backend backend_ifma;
 #endif
 
-/* Whether [8] of the sum of sums[i] * 2^(width * i) is the identity. */
-int window_sums_vanish(const struct extended *sums, int windows, int width);
+/* `struct backend`'s join_windows in one lane. */
+void join_windows_singly(
+    struct extended *total, const struct extended *sums, int windows, int width);
+
+/* Whether [8] of a point is the identity. */
+int vanishes(const struct extended *p);
 
 /* Straus's method in one lane, for small batches: whether [8] of the sum of scalars[i] * points[i]
  * is the identity. Scalars are reduced or coefficients. `workspace` has straus_bytes(count). */

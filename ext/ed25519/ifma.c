@@ -12,12 +12,14 @@
 #include "field51x8.h"
 
 #include "decompress.h"
+#include "join51x8.h"
 #include "pippenger.h"
 #include "sha512.h"
 #include "singles.h"
 
 const struct backend backend_ifma = {
-    "ifma", LANES, 12, hash_items, decompress, window_sums, bucket_bytes, singles};
+    "ifma", LANES, 12, hash_items, decompress, window_sums, bucket_bytes, join_windows,
+    singles};
 
 #if defined(__clang__) && !defined(CCP2P_EMULATE)
 #pragma clang attribute pop

@@ -13,18 +13,27 @@
 #include "straus.h"
 
 const struct backend backend_portable = {
-    "portable", LANES, 3, hash_items, decompress, window_sums, bucket_bytes, singles};
+    "portable", LANES, 3, hash_items, decompress, window_sums, bucket_bytes, join_windows_singly,
+    singles};
 
-int window_sums_vanish(const struct extended *sums, int windows, int width)
+void join_windows_singly(
+    struct extended *total, const struct extended *sums, int windows, int width)
 {
     point p, sum;
-    u8 verdict[LANES];
-    point_identity(&p);
-    for (int i = windows - 1; i >= 0; i--) {
+    memcpy(&p, sums[windows - 1].word, sizeof p);
+    for (int i = windows - 2; i >= 0; i--) {
         for (int j = 0; j < width; j++) point_double(&p, &p);
         memcpy(&sum, sums[i].word, sizeof sum);
         point_add(&p, &p, &sum);
     }
+    memcpy(total->word, &p, sizeof p);
+}
+
+int vanishes(const struct extended *whole)
+{
+    point p;
+    u8 verdict[LANES];
+    memcpy(&p, whole->word, sizeof p);
     for (int i = 0; i < 3; i++) point_double(&p, &p);
     lanes_identity(verdict, &p);
     return verdict[0];

@@ -130,20 +130,46 @@ static inline void scalar_halve(
 #define SCALAR_WINDOWS(width) ((254 + (width) - 1) / (width))
 #define COEFFICIENT_WINDOWS(width) ((128 + (width) - 1) / (width))
 
-/* Signed digits in [-2^(width-1), 2^(width-1)] whose sum of digit[i] * 2^(width * i) is `a` as a
- * two's complement integer. The top window keeps its sign; the others hand a carry up. */
-static void scalar_recode(int16_t *digits, const struct scalar *a, int width, int windows)
+/* How scalars become digits: windows, their width, and 2^(width-1) in every window but the top. */
+struct recoding {
+    int width, windows;
+    u64 bias[4];
+};
+
+static struct recoding recoding_of(int width, int windows)
 {
-    int carry = 0, half = 1 << (width - 1), full = 1 << width;
-    for (int i = 0; i < windows; i++) {
-        int bit = i * width, word = bit / 64, shift = bit % 64;
-        u64 sign = (u64)((int64_t)a->word[3] >> 63);
-        u64 bits = word < 4 ? a->word[word] >> shift : sign;
-        if (shift + width > 64) bits |= (word + 1 < 4 ? a->word[word + 1] : sign) << (64 - shift);
-        int digit = (int)(bits & (u64)(full - 1)) + carry;
-        carry = i + 1 < windows ? digit >= half : (int)(bits >> (width - 1) & 1);
-        digits[i] = (int16_t)(digit - (carry << width));
+    struct recoding recoding = {width, windows, {0}};
+    for (int i = 0; i + 1 < windows; i++) {
+        int bit = i * width + width - 1;
+        recoding.bias[bit / 64] |= 1ULL << bit % 64;
     }
+    return recoding;
+}
+
+/* The low 64 bits of a two's complement integer, whose words go on with its sign, from `bit` on. */
+static inline u64 bits_from(const u64 word[5], int bit)
+{
+    int at = bit / 64, shift = bit % 64;
+    return word[at] >> shift | (word[at + 1] << 1 << (63 - shift));
+}
+
+/* Signed digits in [-2^(width-1), 2^(width-1)] whose sum of digit[i] * 2^(width * i) is `a` as a
+ * two's complement integer below 2^254 in size. With the bias added no digit hangs on another: each
+ * but the top one is then too large by 2^(width-1). */
+static void scalar_recode(int16_t *digits, const struct scalar *a, const struct recoding *recoding)
+{
+    int width = recoding->width, top = recoding->windows - 1, half = 1 << (width - 1);
+    u64 biased[5], mask = ((u64)1 << width) - 1;
+    u128 carry = 0;
+    for (int i = 0; i < 4; i++) {
+        carry += (u128)a->word[i] + recoding->bias[i];
+        biased[i] = (u64)carry;
+        carry >>= 64;
+    }
+    biased[4] = (u64)((int64_t)biased[3] >> 63);
+    for (int i = 0; i < top; i++)
+        digits[i] = (int16_t)((int)(bits_from(biased, i * width) & mask) - half);
+    digits[top] = (int16_t)bits_from(biased, top * width);
 }
 
 #endif

@@ -300,23 +300,24 @@ static int pippenger_holds(
     const struct backend *backend, const struct batch *batch, uintptr_t memory)
 {
     int width = best_width(batch, (size_t)backend->lanes);
-    int windows = batch_windows(batch, width), short_windows = COEFFICIENT_WINDOWS(width), holds;
+    int windows = batch_windows(batch, width), short_windows = COEFFICIENT_WINDOWS(width);
+    struct recoding whole = recoding_of(width, windows);
+    struct recoding halved = recoding_of(width, short_windows);
     int16_t(*digits)[MAX_WINDOWS] = take(&memory, batch->count * sizeof *digits);
     struct term *terms = take(&memory, batch->count * sizeof *terms);
-    struct extended sums[MAX_WINDOWS];
+    struct extended sums[MAX_WINDOWS], total;
     void *buckets = aligned_alloc(64, ALIGNED(backend->bucket_bytes(width)));
     if (buckets == NULL) return 0; /* the exact check still decides */
     for (size_t i = 0; i < batch->count; i++) {
-        int used = i < batch->long_count ? windows : short_windows;
         memset(digits[i], 0, sizeof digits[i]);
-        scalar_recode(digits[i], &batch->scalars[i], width, used);
+        scalar_recode(digits[i], &batch->scalars[i], i < batch->long_count ? &whole : &halved);
         terms[i] = (struct term){batch->points[i], digits[i]};
     }
     backend->window_sums(
         sums, terms, batch->count, batch->long_count, width, windows, short_windows, buckets);
-    holds = window_sums_vanish(sums, windows, width);
     free(buckets);
-    return holds;
+    backend->join_windows(&total, sums, windows, width);
+    return vanishes(&total);
 }
 
 static int straus_holds(const struct batch *batch)
@@ -351,14 +352,16 @@ static void check_singles(
     u8 *verdicts)
 {
     struct single *singles = (struct single *)v->scratch;
+    struct recoding challenge = recoding_of(4, MAX_WINDOWS);
+    struct recoding response = recoding_of(8, MAX_WINDOWS / 2);
     /* A few signatures leave most lanes idle. */
     if (live * 2 < (size_t)backend->lanes) backend = &backend_portable;
     for (size_t j = 0; j < live; j++) {
         uint32_t i = v->listed[j];
         singles[j].key = &v->keys[v->key_of[i]];
         singles[j].commitment = &v->commitments[i];
-        scalar_recode(singles[j].challenge, &v->challenges[i], 4, MAX_WINDOWS);
-        scalar_recode(singles[j].response, &v->responses[i], 8, MAX_WINDOWS / 2);
+        scalar_recode(singles[j].challenge, &v->challenges[i], &challenge);
+        scalar_recode(singles[j].response, &v->responses[i], &response);
     }
     backend->singles(v->ok, singles, live, base);
     for (size_t j = 0; j < live; j++) verdicts[v->listed[j]] = v->ok[j];
