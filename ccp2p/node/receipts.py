@@ -26,6 +26,7 @@ T = TypeVar("T")
 
 _NEWEST = "checkpoint"
 _IMAGE = "image"
+_SEARCHED_RINGS = 8  # times what a ring holds: so far back a busy network has overwritten it all
 _CACHED_STRETCHES = 2  # who waits for one checkpoint asks right after it
 
 
@@ -123,12 +124,14 @@ class Prover:
     def _covering(self, epoch: int, due: int) -> Certified:
         """The first kept checkpoint of `epoch` from commit `due` on, or its CLOSE.
 
-        Votes may come too late for a checkpoint; each later one, and CLOSE, covers what it would.
+        Votes may come too late for a checkpoint, and who asks may come late for it; each later one,
+        and CLOSE, covers what it would.
         """
-        for commit in range(due, due + self._kept_commits, self._interval):
-            kept = _read(self._store, _checkpoint_name(epoch, commit, self._interval), Certified)
-            if kept is not None and _place(kept) == (epoch, commit):
-                return kept
+        names = (_checkpoint_slot(epoch, slot) for slot in range(limits.KEPT_CHECKPOINTS))
+        found = [kept for name in names if (kept := _read(self._store, name, Certified))]
+        covering = [kept for kept in found if _place(kept)[0] == epoch and _place(kept)[1] >= due]
+        if covering:
+            return min(covering, key=_place)
         for signed in self._records()[epoch + 1 : epoch + 2]:
             return Certified(checkpoint_of_close(parse_record(signed.record)), ())
         newest = _read(self._store, _NEWEST, Certified)
@@ -141,7 +144,8 @@ class Prover:
         place = (epoch, first, end)
         stretch = self._stretches.get(place)
         if stretch is None:
-            commits = range(max(first, end - self._kept_commits + 1), end + 1)
+            # Commits that executed nothing take no leaf's place, so older ones may be there.
+            commits = range(max(first, end - _SEARCHED_RINGS * self._kept_commits + 1), end + 1)
             stretch = Stretch(epoch, end, self._leaves(epoch, commits))
             if stretch.root != certified.checkpoint.outcomes_root:
                 raise MemberFault("gone", "this node did not keep all outcomes of that time")
@@ -162,7 +166,11 @@ def _place(certified: Certified) -> tuple[int, int]:
 
 
 def _checkpoint_name(epoch: int, commit: int, interval: int) -> str:
-    return f"checkpoint/{epoch % 2}/{commit // interval % limits.KEPT_CHECKPOINTS}"
+    return _checkpoint_slot(epoch, commit // interval % limits.KEPT_CHECKPOINTS)
+
+
+def _checkpoint_slot(epoch: int, slot: int) -> str:
+    return f"checkpoint/{epoch % 2}/{slot}"
 
 
 def _leaves_name(epoch: int, commit: int, interval: int) -> str:

@@ -187,6 +187,15 @@ def test_a_node_that_kept_only_later_outcomes_says_that_it_cannot_prove():
     assert log.prover.prove(bob.member.public, Prove(0, 3, 2, BODY))
 
 
+def test_who_asks_when_the_ring_of_checkpoints_went_round_gets_a_later_one():
+    log, ann, _ = ann_and_bob()
+    for _ in range(2 * limits.KEPT_CHECKPOINTS):
+        log.certify(log.up_to_checkpoint().checkpoint)
+    proof = log.prover.prove(ann.member.public, Prove(0, 2, 1, BODY))
+    path = codec.decode(proof.outcome, OutcomeProof, 1 << 16)
+    assert verify_outcome(proof.certified.checkpoint.outcomes_root, outcome_of(log, ann), path)
+
+
 def test_what_is_too_old_is_gone():
     log, ann, _ = ann_and_bob()
     checkpoint = log.up_to_checkpoint().checkpoint
