@@ -105,16 +105,7 @@ class Replica:
         self.execution_turn = trio.Lock()  # reads and commits take turns at the state
         self.executed = store.newest_commit(core.committee.epoch)
         self.registry = Registry(record, executor.keeper, steward)
-        self.desk = Desk(
-            network=link.record.network,
-            registry=self.registry,
-            epoch=core.committee.epoch,
-            is_seat=core.me >= 0,
-            executor=executor,
-            store=store,
-            gc_depth=parameters.gc_depth,
-            settled=self._settled,
-        )
+        self.desk = self._new_desk(link, parameters)
         self._writer = GroupWriter(self._write)
         self._boundary = Boundary(link, record.signed)
         self.patience = Patience(parameters.max_round_delay_ms)
@@ -149,7 +140,22 @@ class Replica:
         self._serving: set[bytes] = set()
         self._answering: set[bytes] = set()
         self._relay_turn = 0
-        self.ending = Ending(
+        self.ending = self._new_ending()
+
+    def _new_desk(self, link: Link, parameters: Parameters) -> Desk:
+        return Desk(
+            network=link.record.network,
+            registry=self.registry,
+            epoch=self.core.committee.epoch,
+            is_seat=self.core.me >= 0,
+            executor=self.executor,
+            store=self.store,
+            gc_depth=parameters.gc_depth,
+            settled=self._settled,
+        )
+
+    def _new_ending(self) -> Ending:
+        return Ending(
             boundary=self._boundary,
             survivor=self.survivor,
             saw_end=self._saw_end,
