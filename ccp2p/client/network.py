@@ -73,7 +73,11 @@ class NetworkClient:
     def session(self, member: SigningKey, *, prefer: int = 0) -> MemberSession:
         """A new session for `member`; `prefer` spreads members over the connections."""
         session = MemberSession(
-            member, self.verified, self._picker(prefer), invite=self.ticket.secret
+            member,
+            self.verified,
+            self._picker(prefer),
+            self._everybody,
+            invite=self.ticket.secret,
         )
         self._sessions.append(session)
         self._nursery.start_soon(session.renew)
@@ -91,6 +95,10 @@ class NetworkClient:
             return preferred if preferred.lost is None else live[prefer // 7 % len(live)]
 
         return pick
+
+    def _everybody(self) -> list[NodeConnection]:
+        self._dial_known()
+        return self.live()
 
     async def retry(self) -> None:
         """Send again what got no answer, and look for more nodes, until cancelled."""

@@ -5,7 +5,9 @@ time: a receipt then takes at most a checkpoint interval and a few rounds.
 """
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
+from typing import Final
 
 import trio
 
@@ -18,10 +20,19 @@ from ccp2p.execution.outcomes import OutcomeProof
 from ccp2p.execution.receipts import Receipt, Verification
 from ccp2p.model import codec, limits
 from ccp2p.model.epoch import SignedEpochRecord
-from ccp2p.model.errors import AttestationFault, Denied, MemberFault, NotCommitted, PeerFault
+from ccp2p.model.errors import (
+    AttestationFault,
+    Denied,
+    Fault,
+    MemberFault,
+    NotCommitted,
+    PeerFault,
+)
 from ccp2p.model.genesis import Genesis
 from ccp2p.model.member_protocol import ListRecords, Proof, Prove, Records
 from ccp2p.model.outcome import Outcome
+
+_ELSEWHERE_S: Final = 5.0  # until no node that kept the proof is looked for any more
 
 Progress = Callable[[int], None]
 """Told how many commits are left until the checkpoint that covers the event."""
@@ -63,9 +74,11 @@ async def fetch(
 ) -> Receipt:
     """The receipt of an executed event, verified; `session` may be a later one of the same member.
 
-    NotCommitted when no certified checkpoint covers the event in time; AttestationFault when what
-    the node shows does not hold.
+    NotCommitted when no certified checkpoint covers the event in time, Denied (`gone`) when no node
+    that answers kept the proof; AttestationFault when what the node shows does not hold.
     """
+    give_up_s: float | None = None
+    give_up_s: float | None = None
     interval = session.verified.genesis.parameters.checkpoint_interval
     due = due_checkpoint(ordered.outcome.commit, interval)
     with trio.move_on_after(wait.timeout_ms / 1000):
@@ -73,7 +86,13 @@ async def fetch(
             wait.progress(max(0, due - max(session.seen, ordered.outcome.commit)))
             for epoch in range(ordered.since, ordered.epoch + 1):
                 is_past = session.verified.record.epoch > epoch or session.seen > due
-                proof = await _ask(session, ordered, epoch) if is_past else None
+                try:
+                    proof = await _ask(session, ordered, epoch) if is_past else None
+                except Denied as refusal:
+                    give_up_s = give_up_s or trio.current_time() + _ELSEWHERE_S
+                    if refusal.code != "gone" or trio.current_time() > give_up_s:
+                        raise
+                    proof = None
                 if proof is not None:
                     return await _checked(session, ordered, proof, content)
             await session.barrier(wait.timeout_ms)
@@ -117,15 +136,26 @@ def _shown(part: bytes | str | int | bool | None) -> str | int | bool | None:
 
 
 async def _ask(session: MemberSession, ordered: Ordered, epoch: int) -> Proof | None:
+    """The proof, or None while there may be one later, or one of a later epoch."""
     asked = Prove(epoch, ordered.outcome.commit, ordered.sequence, ordered.body)
     try:
-        answer = await session.ask(asked)
+        answer: bytes | None = await session.ask(asked)
     except Denied as refusal:
+        # A node that fetched state instead of executing it kept nothing; others executed it.
+        answer = await _ask_others(session, asked) if refusal.code == "gone" else None
         is_elsewhere = epoch < ordered.epoch and refusal.code in ("unknown-event", "gone")
-        if refusal.code == "not-yet" or is_elsewhere:
-            return None
-        raise
+        if answer is None and refusal.code != "not-yet" and not is_elsewhere:
+            raise
+    if answer is None:
+        return None
     return codec.decode(answer, Proof, limits.MAX_QUERY_REPLY_BYTES)
+
+
+async def _ask_others(session: MemberSession, asked: Prove) -> bytes | None:
+    for connection in session.others():
+        with suppress(Fault):
+            return await session.ask(asked, connection)
+    return None
 
 
 async def _records(session: MemberSession, count: int) -> tuple[SignedEpochRecord, ...]:

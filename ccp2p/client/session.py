@@ -70,6 +70,7 @@ class MemberSession:
         member: SigningKey,
         network: VerifiedNode,
         pick: Callable[[NodeConnection | None], NodeConnection],
+        others: Callable[[], list[NodeConnection]],
         *,
         invite: bytes,
     ) -> None:
@@ -77,6 +78,7 @@ class MemberSession:
         self.last = 0
         self.lost = 0
         self._pick = pick
+        self._others = others
         self._invite = invite
         self._begin(network)
         self._connection: NodeConnection | None = None
@@ -170,6 +172,13 @@ class MemberSession:
         if result.refusal:
             raise Denied(f"the network refuses the read: {result.refusal[:64]}", result.refusal)
         return result.answer
+
+    def others(self) -> list[NodeConnection]:
+        """Connections to other nodes than the one that this session talks to, as far as there are.
+
+        Nodes that are known and were never asked are connected to, for the next time.
+        """
+        return [connection for connection in self._others() if connection is not self._connection]
 
     async def _is_open(self) -> None:
         """Wait while a session of the next epoch is being opened: no node knows it before."""

@@ -14,11 +14,16 @@ from ccp2p.client.network import NetworkClient
 from ccp2p.client.receipts import Ordered, Wait
 from ccp2p.client.session import MemberSession
 from ccp2p.crypto.signatures import SigningKey
+from ccp2p.execution.outcomes import Leaves
 from ccp2p.execution.receipts import format_receipt, parse_receipt
 from ccp2p.model import limits
+from ccp2p.model.block import epoch_root
+from ccp2p.model.commit import Commit
 from ccp2p.model.errors import AttestationFault, Denied, NotCommitted
 from ccp2p.model.member_protocol import Prove, Read
-from tests.node.stage import PARAMETERS, TIMEOUT_MS, Stage, eventually, network
+from ccp2p.node.receipts import kept_leaves
+from ccp2p.storage.store import Batch
+from tests.node.stage import PARAMETERS, TIMEOUT_MS, Host, Stage, eventually, network
 
 WAIT = Wait(30_000)
 QUICK = replace(PARAMETERS, checkpoint_interval=8)
@@ -188,3 +193,36 @@ async def test_barriers_are_new_commits_and_may_be_asked_for_at_once(tmp_path: P
         assert sorted(set(commits)) == commits
         assert ann.last == 1
         assert (await ann.submit(rooms.post("lobby", "hi"), TIMEOUT_MS)).status == "ok"
+
+
+async def test_a_node_that_fetched_state_sends_nobody_away_others_kept_the_proof(tmp_path: Path):
+    async with kv_network(tmp_path) as (stage, client, ann):
+        ordered = await receipts.order(ann, kv.put_body(b"k", b"v"), TIMEOUT_MS)
+        (connection,) = client.connections
+        asked = next(h for h in stage.hosts if h.node.setup.identity.node == connection.node.node)
+        forget_outcomes(asked, ordered)
+        assert await refusal(ann, ordered) == "gone"
+        receipt = await receipts.fetch(ann, ordered, WAIT)
+        assert receipts.verify(receipt, stage.ticket().network).passed
+
+
+def forget_outcomes(host: Host, ordered: Ordered) -> None:
+    """Make a node's disk hold another commit's leaves in the place of the event's."""
+    commit = ordered.outcome.commit + limits.KEPT_CHECKPOINTS * QUICK.checkpoint_interval
+    other = Commit(ordered.epoch, commit, epoch_root(b"n" * 32, 0), (), 0, b"")
+    store = host.node.setup.store
+    assert store is not None
+    leaves = Leaves(events=b"e" * 32, salts=b"s" * 16, digests=b"d" * 32)
+    store.write(
+        Batch(epoch=ordered.epoch, meta=kept_leaves(other, leaves, QUICK.checkpoint_interval))
+    )
+
+
+async def refusal(session: MemberSession, ordered: Ordered) -> str:
+    """What the session's own node says once a checkpoint covers the event."""
+    while True:
+        with pytest.raises(Denied) as caught:
+            await session.ask(prove(ordered))
+        if caught.value.code != "not-yet":
+            return caught.value.code
+        await session.barrier(TIMEOUT_MS)
