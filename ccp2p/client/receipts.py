@@ -27,6 +27,7 @@ from ccp2p.model.errors import (
     MemberFault,
     NotCommitted,
     PeerFault,
+    Unreachable,
 )
 from ccp2p.model.genesis import Genesis
 from ccp2p.model.member_protocol import ListRecords, Proof, Prove, Records
@@ -78,23 +79,24 @@ async def fetch(
     that answers kept the proof; AttestationFault when what the node shows does not hold.
     """
     give_up_s: float | None = None
-    give_up_s: float | None = None
     interval = session.verified.genesis.parameters.checkpoint_interval
     due = due_checkpoint(ordered.outcome.commit, interval)
     with trio.move_on_after(wait.timeout_ms / 1000):
         while True:
             wait.progress(max(0, due - max(session.seen, ordered.outcome.commit)))
             for epoch in range(ordered.since, ordered.epoch + 1):
-                is_past = session.verified.record.epoch > epoch or session.seen > due
+                if session.verified.record.epoch == epoch and session.seen <= due:
+                    continue
                 try:
-                    proof = await _ask(session, ordered, epoch) if is_past else None
+                    proof = await _ask(session, ordered, epoch)
+                    if proof is not None:
+                        return await _checked(session, ordered, proof, content)
+                except Unreachable:
+                    pass  # the node ended in the middle of it: the barrier finds another one
                 except Denied as refusal:
                     give_up_s = give_up_s or trio.current_time() + _ELSEWHERE_S
                     if refusal.code != "gone" or trio.current_time() > give_up_s:
                         raise
-                    proof = None
-                if proof is not None:
-                    return await _checked(session, ordered, proof, content)
             await session.barrier(wait.timeout_ms)
     raise NotCommitted(
         f"no certified checkpoint covers the event within {wait.timeout_ms / 1000:.0f} s; it is in "
