@@ -8,10 +8,10 @@ import structlog
 import trio
 
 from ccp2p.model import limits
-from ccp2p.model.errors import PeerFault, Unreachable
+from ccp2p.model.errors import MemberFault, PeerFault, Unreachable
 from ccp2p.model.member_protocol import GetPeers, Peers
 from ccp2p.network import ClientListener, Connected, Disconnected, PeerNetwork
-from ccp2p.node.address_book import META, AddressBook
+from ccp2p.node.address_book import META, AddressBook, leads_to
 from ccp2p.node.network_record import NodeAddresses
 from ccp2p.node.scoreboard import Scoreboard
 from ccp2p.storage.store import Batch, Store
@@ -48,6 +48,9 @@ class Acquaintances:
         """Write the addresses down now and then, until cancelled."""
         while True:
             await trio.sleep(_SAVE_S)
+            for node, peer in self._peers.peers().items():
+                if peer.failure and not peer.connected:
+                    self._book.missed(node, peer.address)
             data = self._book.encode()
             if data != self._saved:
                 await trio.to_thread.run_sync(store.write, Batch(epoch=0, meta={META: data}))
@@ -75,7 +78,7 @@ class Acquaintances:
 
     def keep_only(self, wanted: Iterable[NodeAddresses]) -> None:
         """Stay connected to these nodes and to no others."""
-        found = {one.node: one for one in wanted if one.peers and one.node != self._own}
+        found = {one.node: one for one in wanted if one.node != self._own}
         for node in self._peers.kept():
             if node not in found:
                 self._peers.forget(node)
@@ -84,8 +87,9 @@ class Acquaintances:
             self._keep(one)
 
     def connect(self, node: bytes, addresses: tuple[str, ...]) -> None:
-        """Stay connected to one more node."""
-        if addresses and node != self._own and node not in self._peers.kept():
+        """Stay connected to one more node, as far as `limits.BOOK_NODES` allow."""
+        kept = self._peers.kept()
+        if node != self._own and node not in kept and len(kept) < limits.BOOK_NODES:
             self._book.hear(node, addresses)
             self._keep(NodeAddresses(node, addresses, ()))
 
@@ -95,7 +99,7 @@ class Acquaintances:
             try:
                 await self._peers.dial(address)
                 return
-            except (Unreachable, PeerFault):
+            except (Unreachable, PeerFault, MemberFault):
                 if last == len(addresses):
                     raise
 
@@ -124,8 +128,14 @@ class Acquaintances:
         )
 
     def _keep(self, one: NodeAddresses) -> None:
-        """Where it was met comes first, then where it says it is, then what others say."""
+        """Where it was met comes first, then where it says it is, then what others say.
+
+        All of it is hearsay: what leads to another node, or to nothing, is passed over.
+        """
         contact = self._book.contact(one.node)
-        known = contact.addresses if contact else ()
+        known = self._book.addresses(one.node)
         met = known[:1] if contact and contact.attested_ms else ()
-        self._peers.keep(one.node, *dict.fromkeys((*met, *one.peers, *known)))
+        said = [text for text in one.peers if leads_to(text, one.node)]
+        addresses = dict.fromkeys((*met, *said, *known))
+        if addresses:
+            self._peers.keep(one.node, *addresses)

@@ -66,7 +66,7 @@ class AddressBook:
 
         Addresses where it was met stay in front.
         """
-        found = tuple(text for text in addresses if _leads_to(text, node))
+        found = tuple(text for text in addresses if leads_to(text, node))
         held = self._contacts.get(node, Contact(node, ()))
         merged = tuple(dict.fromkeys((*held.addresses, *found)))[: limits.BOOK_ADDRESSES]
         if node == self._own or not merged or merged == held.addresses:
@@ -118,10 +118,6 @@ class AddressBook:
             seen.update(self._traits(best))
             chosen.append(best.node)
         return chosen
-
-    def nodes(self) -> list[bytes]:
-        """Everybody in the book."""
-        return list(self._contacts)
 
     def encode(self) -> bytes:
         """For the store."""
@@ -203,7 +199,8 @@ def subnet_of(address: str) -> str:
     return f"{host.version}/{int(host) >> (16 if host.version == 4 else 96):x}"
 
 
-def _leads_to(text: str, node: bytes) -> bool:
+def leads_to(text: str, node: bytes) -> bool:
+    """Whether an address that somebody told can be dialled, and names this node."""
     try:
         return parse_address(text).node == node
     except MemberFault:
