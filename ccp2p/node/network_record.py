@@ -44,7 +44,12 @@ class NetworkRecord(Wire, frozen=True):
         return self.records[-1]
 
     def since(self, digest: bytes) -> tuple[SignedEpochRecord, ...]:
-        """The chain from the record with this digest, or all of it when there is none."""
+        """The chain from the record with this digest, or all of it when there is none.
+
+        Who follows knows one of the newest, so the search begins there.
+        """
+        if not digest:
+            return self.records
         for place in reversed(range(len(self.records))):
             if record_digest(self.records[place].record) == digest:
                 return self.records[place:]

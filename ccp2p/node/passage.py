@@ -66,9 +66,8 @@ class Passage:
         self._store = store
         self._coin_length = coin_length
         self._secret = b""
-        self.is_overtaken = (
-            False  # the epoch after the next has begun, and its state is to be fetched
-        )
+        # The epoch after the next has begun: its state is to be fetched.
+        self.is_overtaken = False
         self._previous = previous = link_of(record.signed)
         self._before = [seat.node for seat in previous.record.seats]
         self._after = [one.node for one in (*self._roster.members, *self._roster.observers)]
