@@ -111,7 +111,7 @@ class _Look:
                     return
                 now_ms = time.time_ns() // 1_000_000
                 await trio.to_thread.run_sync(
-                    setup.require_accepted, self.search.wanted, welcome.genesis, now_ms
+                    setup.require_accepted, self.search.wanted, welcome, now_ms
                 )
                 self.found[announcement.network] = _mesh(verified, welcome, address)
                 return

@@ -185,11 +185,12 @@ def join(wanted: Wanted, ticket: Ticket, welcome: Welcome, *, by_chance: bool = 
     return _prepare(wanted, home, platform, preparation)
 
 
-def require_accepted(wanted: Wanted, genesis_bytes: bytes, now_ms: int) -> None:
-    """LocalFault or AttestationFault when a network's policy would refuse this node's evidence."""
+def require_accepted(wanted: Wanted, welcome: Welcome, now_ms: int) -> None:
+    """LocalFault or AttestationFault when the policy in force would refuse this node's evidence."""
     home = NodeHome(wanted.directory)
-    is_simulated = parse_policy(parse_genesis(genesis_bytes).policy).is_simulated
-    own = _setup(wanted, home, _platform(wanted, home, is_simulated), genesis_bytes)
+    is_simulated = parse_policy(parse_genesis(welcome.genesis).policy).is_simulated
+    platform = _platform(wanted, home, is_simulated)
+    own = _setup(wanted, home, platform, welcome.genesis, welcome.policy)
     attestor = own.attestor(lambda: now_ms)
     identity, nonce = own.identity, bytes(32)
     attestor.judge(identity.node, identity.sealing.public, nonce, attestor.bundle(nonce))

@@ -6,8 +6,9 @@ import msgspec
 import pytest
 
 from ccp2p.attestation.platforms.simulated import SimulatedPlatform
+from ccp2p.attestation.policy import simulated_policy
 from ccp2p.model import codec
-from ccp2p.model.errors import LocalFault, MemberFault
+from ccp2p.model.errors import AttestationFault, LocalFault, MemberFault
 from ccp2p.model.host_commands import invite_digest
 from ccp2p.model.member_protocol import Welcome
 from ccp2p.model.ticket import Ticket
@@ -136,3 +137,12 @@ def test_open_ports_are_settled_beforehand_and_taken_ones_named():
         with pytest.raises(LocalFault, match="cannot listen"):
             bad.settled()
     assert codec.decode(codec.encode(settled), Listen, 1024) == settled
+
+
+def test_a_mesh_is_joined_by_the_policy_that_is_in_force_in_it(tmp_path: Path):
+    first = created(tmp_path / "a", founders=1, kind="mesh")
+    _, welcome = offer(first)
+    setups.require_accepted(wanted(tmp_path / "b"), welcome, 1_750_000_000_000)
+    amended = msgspec.structs.replace(welcome, policy=simulated_policy(b"x" * 32))
+    with pytest.raises(AttestationFault):
+        setups.require_accepted(wanted(tmp_path / "b"), amended, 1_750_000_000_000)
