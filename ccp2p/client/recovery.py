@@ -15,6 +15,7 @@ from ccp2p.client.network import NetworkClient
 from ccp2p.crypto import signatures
 from ccp2p.crypto.signatures import SigningKey
 from ccp2p.membership import recovery
+from ccp2p.membership.approvals import count_approvals
 from ccp2p.membership.records import Link, check_plan, check_successor
 from ccp2p.membership.recovery import Stand, approval_bytes, check_follows, first_stand
 from ccp2p.model import armour, codec, limits
@@ -146,12 +147,8 @@ def check(approved: Approved, link: Link) -> EpochRecord:
         )
     check_follows(plan, link.record)
     message, governors = approval_bytes(plan), link.record.governors
-    if not all(0 <= place < len(governors) for place, _ in approved.approvals):
-        raise PeerFault("record", "this plan is approved by somebody who is no governor")
-    verdicts = signatures.verify_batch(
-        [(governors[place], signature, message) for place, signature in approved.approvals]
-    )
-    if not all(verdicts):
+    count = count_approvals(approved.approvals, governors, message, signatures.verify_batch)
+    if count < len(approved.approvals):
         raise PeerFault("record", "an approval of this plan has a wrong signature")
     return plan
 

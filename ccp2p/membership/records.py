@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from ccp2p.membership import recovery
+from ccp2p.membership.approvals import count_approvals
 from ccp2p.membership.founding import VerifyBatch, check_founding
 from ccp2p.membership.rules import Closed
 from ccp2p.model.amendment import (
@@ -114,18 +115,11 @@ def check_approvals(adopted: Adopted, before: EpochRecord, verify_batch: VerifyB
         (amendment.network, amendment.epoch) == (before.network, before.epoch),
         "an amendment of another network or epoch",
     )
-    indices = [index for index, _ in adopted.approvals]
-    _require(
-        indices == sorted(set(indices)) and all(0 <= i < len(before.governors) for i in indices),
-        "an amendment approved by impossible governors",
-    )
     message = approval_bytes(before.network, amendment_digest(adopted.amendment))
-    verdicts = verify_batch(
-        [(before.governors[i], signature, message) for i, signature in adopted.approvals]
-    )
+    count = count_approvals(adopted.approvals, before.governors, message, verify_batch)
     _require(
-        sum(verdicts) >= before.governor_threshold >= 1,
-        f"an amendment that {sum(verdicts)} governors of epoch {before.epoch} approved: "
+        count >= before.governor_threshold >= 1,
+        f"an amendment that {count} governors of epoch {before.epoch} approved: "
         f"{before.governor_threshold} must",
     )
     return amendment

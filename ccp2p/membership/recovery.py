@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from msgspec.structs import replace
 
+from ccp2p.membership.approvals import count_approvals
 from ccp2p.membership.founding import VerifyBatch
 from ccp2p.membership.roster import Member, Roster
 from ccp2p.model import codec, hashing, limits
@@ -128,18 +129,13 @@ def check_approvals(
     verify_batch: VerifyBatch,
 ) -> None:
     """PeerFault unless enough governors of `before` approved the plan of `record`."""
-    indices = [index for index, _ in approvals]
-    _require(
-        indices == sorted(set(indices)) and all(0 <= i < len(before.governors) for i in indices),
-        "a recovery with impossible governors",
-    )
     needed = before.governor_threshold
     _require(needed >= 1, "this network has no governors: nobody can recover it")
-    word = f"the recovery is approved by {{}} of {len(before.governors)} governors; {needed} must"
-    _require(len(indices) >= needed, word.format(len(indices)))
-    message = approval_bytes(record)
-    verdicts = verify_batch([(before.governors[i], word, message) for i, word in approvals])
-    _require(sum(verdicts) >= needed, word.format(sum(verdicts)))
+    count = count_approvals(approvals, before.governors, approval_bytes(record), verify_batch)
+    _require(
+        count >= needed,
+        f"the recovery is approved by {count} of {len(before.governors)} governors; {needed} must",
+    )
 
 
 def check_signed(

@@ -129,6 +129,11 @@ class Roster(Wire, frozen=True):
         return self.amended.evict if self.amended else ()
 
     @property
+    def going(self) -> set[bytes]:
+        """Nodes that lose their place when this epoch ends, whatever else happens."""
+        return {*self.leaving, *self.expelled, *self.evicted}
+
+    @property
     def coming_policy(self) -> bytes:
         """The digest of the next epoch's policy."""
         return (self.amended.policy if self.amended else b"") or self.policy

@@ -229,7 +229,7 @@ def _awaits_renewal(roster: Roster, at: Moment) -> bool:
         return False
     if at.time_ms >= amended.time_ms + limits.RENEWAL_PATIENCE_MS:
         return False
-    gone = {*roster.leaving, *roster.expelled, *amended.evict}
+    gone = roster.going
     return any(one.node not in gone and roster.is_stale(one) for one in roster.members)
 
 
@@ -370,7 +370,7 @@ def _successor(roster: Roster, change: Change, left_out: Sequence[bytes]) -> Ros
         for member in change.members
     )
     taken = {member.node for member in members}
-    gone = {*taken, *roster.leaving, *roster.expelled, *roster.evicted}
+    gone = taken | roster.going
     observers = tuple(
         replace(
             one,

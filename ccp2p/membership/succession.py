@@ -21,7 +21,7 @@ def next_members(roster: Roster, vendor_cap: str) -> tuple[Member, ...]:
     waiting = _waiting(roster)
     heirs = {one.replaces: one for one in waiting if one.replaces}
     joining = [one for one in waiting if not one.replaces]
-    gone = _gone(roster)
+    gone = roster.going
     staying = [
         heirs.get(member.node, member)
         for member in roster.members
@@ -43,10 +43,6 @@ def can_follow(roster: Roster, members: Sequence[Member]) -> bool:
     return not is_bound or satisfying >= quorum_of(len(members))
 
 
-def _gone(roster: Roster) -> set[bytes]:
-    return {*roster.leaving, *roster.expelled, *roster.evicted}
-
-
 def is_left_out(roster: Roster, waiting: Member) -> bool:
     """Whether an observer is passed over because its platform's silence cost a change.
 
@@ -60,7 +56,7 @@ def is_left_out(roster: Roster, waiting: Member) -> bool:
 def _waiting(roster: Roster) -> list[Member]:
     """The observers that may get a seat. One without a hardware id only follows."""
     seated = {member.platform_id: member.node for member in roster.members}
-    gone = _gone(roster)
+    gone = roster.going
     return [
         one
         for one in roster.observers

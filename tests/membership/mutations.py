@@ -161,7 +161,7 @@ def policies_of_few() -> list[Mutation]:
 
 def staying_evicted() -> list[Mutation]:
     """Whom governors evict keeps its seat."""
-    return [(succession, "_gone", lambda roster: {*roster.leaving, *roster.expelled})]
+    return [(Roster, "going", property(lambda roster: {*roster.leaving, *roster.expelled}))]
 
 
 def stale_joiners() -> list[Mutation]:
