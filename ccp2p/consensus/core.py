@@ -160,7 +160,7 @@ class Consensus:
             draft.refused = self._queue.offer(event)
         elif isinstance(event, Resumed):
             self._may_propose = True
-            self._floor_round = max(self._floor_round, event.floor_round)
+            self._floor_round = event.floor_round
         self._settle(draft)
         if self._proposal_ms(now_ms) == now_ms:
             self._propose(now_ms, draft)

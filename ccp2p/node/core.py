@@ -26,6 +26,7 @@ from ccp2p.model.errors import PeerFault
 from ccp2p.model.genesis import Parameters
 from ccp2p.node.floor import Floor, FloorAnswer, FloorSearch
 from ccp2p.node.messages import Blocks, FetchBlocks, PeerMessage
+from ccp2p.node.patience import Patience
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,9 +78,11 @@ class NodeCore:
             ledger_time_ms=ledger_time_ms,
         )
         own = self.consensus.own_newest
-        self.search: FloorSearch | None = None
+        self._search: FloorSearch | None = None
+        self.floor: Floor | None = None
+        self._patience = Patience(parameters.max_round_delay_ms)
         if me is not None:
-            self.search = FloorSearch(
+            self._search = FloorSearch(
                 committee.size,
                 committee.faulty,
                 me,
@@ -91,9 +94,17 @@ class NodeCore:
         self.is_halted = False
 
     @property
+    def search(self) -> FloorSearch | None:
+        """The search for the restart floor; it ends with our first block at that floor or above."""
+        own = self.consensus.own_newest
+        if self.floor is not None and own is not None and own.round >= self.floor.round:
+            self._search = None
+        return self._search
+
+    @property
     def starting(self) -> bool:
         """Until the floor is found, this node follows without proposing."""
-        return self.search is not None
+        return self.search is not None and self.floor is None
 
     def halt(self) -> None:
         """Sign no more blocks in this epoch, whatever comes: this node promised that."""
@@ -131,8 +142,8 @@ class NodeCore:
 
     def floor_answer(self, peer: int, answer: FloorAnswer, now_ms: int) -> Step:
         """A peer's answer to this start's question; its blocks were received before."""
-        if self.search is not None:
-            self.search.add(peer, answer)
+        if (search := self.search) is not None:
+            search.add(peer, answer)
         return self.tick(now_ms)
 
     def tick(self, now_ms: int) -> Step:
@@ -141,13 +152,28 @@ class NodeCore:
 
     def _step(self, event: BlocksReceived | PayloadOffered | Tick, now_ms: int) -> Step:
         step = self._stepped(self.consensus.handle(event, now_ms))
-        is_searching = self.search is not None and not self.is_halted
-        floor = self.search.decide(self.admitted) if self.search and is_searching else None
+        floor = self._new_floor(now_ms)
         if floor is None:
             return step
-        self.search = None
+        self.floor = floor
         resumed = self.consensus.handle(Resumed(floor.round), now_ms)
         return _joined(step, self._stepped(resumed), floor)
+
+    def _new_floor(self, now_ms: int) -> Floor | None:
+        """The floor when it is found; later a lower one, if a quorum does not lead us to the first.
+
+        After a cut of power so many may have to start anew that those left never reach the floor
+        that they told before it.
+        """
+        search = self.search
+        if search is None or self.is_halted:
+            return None
+        self._patience.look(self.consensus.round, self.starting, now_ms)
+        if self.floor is not None and not self._patience.waits:
+            return None
+        floor = search.decide(self.admitted)
+        is_new = self.floor is None or (floor is not None and floor.round < self.floor.round)
+        return floor if is_new else None
 
     def _stepped(self, output: Output) -> Step:
         send: list[tuple[int | None, PeerMessage]] = [

@@ -6,7 +6,7 @@ blocks that it shows are admitted to the DAG. Pure: the driver sends, times and 
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ccp2p.model.block import BlockReference
 
@@ -52,16 +52,24 @@ class FloorSearch:
         self._answers: dict[int, FloorAnswer] = {}
 
     def add(self, peer: int, answer: FloorAnswer) -> None:
-        """Keep the newest answer of a peer."""
-        if peer != self._me and 0 <= peer < self._size:
-            self._answers[peer] = answer
+        """Keep the newest answer of a peer, but of our blocks the newest that it ever showed."""
+        if peer not in self.peers:
+            return
+        before = self._answers.get(peer)
+        if before is not None:
+            shown = [one for one in (before.yours, answer.yours) if one is not None]
+            answer = replace(answer, yours=max(shown, default=None))
+        self._answers[peer] = answer
+
+    @property
+    def peers(self) -> list[int]:
+        """All whose answers count."""
+        return [peer for peer in range(self._size) if peer != self._me]
 
     def missing(self) -> list[int]:
         """Peers that have not answered, or that were starting when they did: ask them again."""
         return [
-            peer
-            for peer in range(self._size)
-            if peer != self._me and (peer not in self._answers or self._answers[peer].starting)
+            peer for peer in self.peers if peer not in self._answers or self._answers[peer].starting
         ]
 
     def decide(self, admitted: Callable[[BlockReference], bool]) -> Floor | None:

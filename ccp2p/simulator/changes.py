@@ -96,8 +96,7 @@ class Changes:
             self._steward = self.new_steward(self._record())
             self._pass(closing, saw_begin=False)
         else:
-            is_founder = self.host.world.is_changing and self.host.starts == 1
-            self._begin(self._record(), saw_begin=is_founder)
+            self._begin(self._record(), saw_begin=self.host.starts == 1)
 
     def hear(self, sender: int, message: PeerMessage, frame: bytes) -> bool:
         """Take a message that has to do with epochs; False when it is the seat's. PeerFault."""

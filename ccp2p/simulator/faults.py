@@ -113,7 +113,9 @@ class Faults:
         running = [host for host in honest if host.is_running]
         if len(honest) - len(running) < _room(committee) - lost:
             return self._random.choice(running)
-        starting = [host for host in honest if host.is_up and host not in running]
+        # Who starts for the first time has not failed yet: one that falls then is one more.
+        again = [host for host in honest if host.starts > 1]
+        starting = [host for host in again if host.is_up and host not in running]
         return self._random.choice(starting) if starting else None
 
     def _overdue(self, host: Host, starts: int) -> None:

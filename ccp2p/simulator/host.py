@@ -394,7 +394,7 @@ class Host:
     def _search_floor(self) -> None:
         for peer, request in self.seat.floor_requests():
             self.tell(peer, request)
-        if self.core.starting:
+        if self.core.search is not None:
             self.wake()
             self.later(_FLOOR_INTERVAL_US, self._search_floor)
 

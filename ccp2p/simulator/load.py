@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from ccp2p.simulator.host import Host
     from ccp2p.simulator.world import World
 
-RETRY_US = 2_000_000  # doubled with every try, as clients do: repeats must not feed an overload
+RETRY_US = 2_000_000  # doubled with every silence, as clients do: repeats must not feed an overload
 MOST_RETRY_US = 16_000_000
 IN_FLIGHT = 32  # fewer than the window of sequence numbers that a member may be ahead
 
@@ -95,6 +95,7 @@ class Pending:
     identifier: bytes
     sent_us: int
     tries: int = 0
+    silences: int = 0
     is_repeated: bool = False  # sent in an earlier epoch, too
 
 
@@ -263,8 +264,9 @@ class Load:
             return
         if not refusal and not pending.tries:
             self._unordered[pending.envelope] = (host.index, world.now_us)
-        pause_us = min(MOST_RETRY_US, RETRY_US << pending.tries)
+        pause_us = min(MOST_RETRY_US, RETRY_US << pending.silences)
         pending.tries += 1
+        pending.silences += refusal != "down"  # no silence: another node is asked soon
         world.later(pause_us, self._retry, member, pending)
 
     def _retry(self, member: Member, pending: Pending) -> None:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from ccp2p.consensus.core import Consensus
 from ccp2p.consensus.index import Index
 from ccp2p.consensus.messages import BlocksReceived, Output
-from ccp2p.model.block import VerifiedBlock
+from ccp2p.model.block import BlockReference, VerifiedBlock
 from ccp2p.simulator.founding import START_MS, Founded
 
 if TYPE_CHECKING:
@@ -39,11 +39,18 @@ def _review(world: "World", view: "View", random: Random, count: int) -> None:
 
 
 def _certificates(world: "World", view: "View", order: Iterable[VerifiedBlock]) -> None:
-    """No slot has certificates for two blocks, whoever has seen them."""
+    """No slot has certificates for two blocks, whoever has seen them.
+
+    No node admits a block that misnames a parent, or what is built on it: so it certifies nothing.
+    """
     committee = view.committee
     waves = world.founded.genesis.parameters.commit_waves
     index = Index(committee.size, committee.quorum, waves)
+    admitted: set[BlockReference] = set()
     for block in order:
+        if not admitted.issuperset(one for one in block.header.parents if one.round):
+            continue
+        admitted.add(block.reference)
         vertex = index.add(block)
         for wave, vector in vertex.certificates.items():
             for author, found in enumerate(vector):
