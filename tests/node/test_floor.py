@@ -159,6 +159,14 @@ def test_whoever_was_starting_is_asked_again():
     assert search.missing() == [3]
 
 
+def test_a_block_of_ours_that_a_peer_showed_once_is_not_forgotten():
+    search = FloorSearch(4, 1, 0, 5, True)
+    for peer in (1, 2, 3):
+        search.add(peer, answer(6, 6, **STARTING))
+        search.add(peer, answer(6, **STARTING))
+    assert search.decide(lambda _: True) is None
+
+
 def test_a_peers_newest_answer_replaces_its_earlier_one():
     search = FloorSearch(4, 1, 0, 0, True)
     for peer in (1, 2, 3):

@@ -10,6 +10,7 @@ from ccp2p.model.committee import Seat as CommitteeSeat
 from ccp2p.model.errors import PeerFault
 from ccp2p.model.genesis import Parameters
 from ccp2p.node.core import NodeCore
+from ccp2p.node.floor import Floor
 from ccp2p.node.intake import Intake
 from ccp2p.node.messages import (
     Blocks,
@@ -19,6 +20,7 @@ from ccp2p.node.messages import (
     FloorRequest,
     FoundingRefusal,
 )
+from ccp2p.node.patience import STALLED_MS
 from ccp2p.node.seat import FloorSeen, Seat
 from ccp2p.sealing.coin import CoinChain
 from ccp2p.storage.memory_store import MemoryStore
@@ -85,6 +87,25 @@ def test_our_own_block_is_shown_to_nobody_before_it_is_on_disk() -> None:
     seat.saved(batch)
     own = blocks_of(steps)[0].to_bytes()
     assert seat.hear(1, request).reply == FloorReply(request.nonce, 0, own, b"", False)
+
+
+def test_a_floor_that_no_quorum_reaches_gives_way_to_the_disks() -> None:
+    seat = seat_of(0)
+    answered_by_all(seat, FloorReply(NONCE, 0, b"", b"", False))
+    assert seat.floor == Floor(3, "peers")
+    assert [peer for peer, _ in seat.floor_requests()] == [1, 2, 3]
+    answered_by_all(seat, FloorReply(NONCE, 0, b"", b"", True))
+    assert seat.floor == Floor(3, "peers")  # whoever fell may be back in a moment
+    seat.advance([], NOW_MS + STALLED_MS)
+    assert seat.floor == Floor(1, "start")
+    assert seat.floor_requests() == []
+
+
+def test_a_floor_stays_while_a_quorum_may_come_up_to_it() -> None:
+    seat = seat_of(0)
+    answered_by_all(seat, FloorReply(NONCE, 0, b"", b"", False))
+    seat.advance([], NOW_MS + STALLED_MS)
+    assert seat.floor == Floor(3, "peers")
 
 
 def test_a_block_of_an_earlier_start_that_a_peer_gives_back_does_not_end_this_start() -> None:
