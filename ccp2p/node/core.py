@@ -140,6 +140,16 @@ class NodeCore:
         """Payload for our next blocks."""
         return self._step(PayloadOffered(envelopes, votes, membership), now_ms)
 
+    def floor_peers(self) -> list[int]:
+        """Whom to ask for the restart floor now; nobody once we proposed.
+
+        A floor that was found is no more than a plan, so all are asked how they stand by then.
+        """
+        search = self.search
+        if search is None:
+            return []
+        return search.missing(self.admitted) if self.starting else search.peers
+
     def floor_answer(self, peer: int, answer: FloorAnswer, now_ms: int) -> Step:
         """A peer's answer to this start's question; its blocks were received before."""
         if (search := self.search) is not None:

@@ -6,7 +6,7 @@ blocks that it shows are admitted to the DAG. Pure: the driver sends, times and 
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from ccp2p.model.block import BlockReference
 
@@ -50,37 +50,37 @@ class FloorSearch:
         self._resume_from_disks = resume_from_disks
         self._just_founded = just_founded and disk_round == 0
         self._answers: dict[int, FloorAnswer] = {}
+        self._shown = 0  # the highest round of a block of ours in an answer that counted
 
     def add(self, peer: int, answer: FloorAnswer) -> None:
-        """Keep the newest answer of a peer, but of our blocks the newest that it ever showed."""
-        if peer not in self.peers:
-            return
-        before = self._answers.get(peer)
-        if before is not None:
-            shown = [one for one in (before.yours, answer.yours) if one is not None]
-            answer = replace(answer, yours=max(shown, default=None))
-        self._answers[peer] = answer
+        """Keep the newest answer of a peer."""
+        if peer in self.peers:
+            self._answers[peer] = answer
 
     @property
     def peers(self) -> list[int]:
         """All whose answers count."""
         return [peer for peer in range(self._size) if peer != self._me]
 
-    def missing(self) -> list[int]:
-        """Peers that have not answered, or that were starting when they did: ask them again."""
+    def missing(self, admitted: Callable[[BlockReference], bool]) -> list[int]:
+        """Peers that have not answered, or whose answer may yet become another: ask them again.
+
+        Some were starting, and some showed what never enters our DAG: it went with their disk.
+        """
         return [
-            peer for peer in self.peers if peer not in self._answers or self._answers[peer].starting
+            peer
+            for peer in self.peers
+            if (answer := self._answers.get(peer)) is None
+            or answer.starting
+            or not _counts(answer, admitted)
         ]
 
     def decide(self, admitted: Callable[[BlockReference], bool]) -> Floor | None:
         """The floor, once enough answers count; None until then."""
         if self._just_founded:
             return Floor(1, "start")
-        counted = [
-            answer
-            for _, answer in sorted(self._answers.items())
-            if all(admitted(shown) for shown in (answer.own, answer.yours) if shown is not None)
-        ]
+        counted = [one for _, one in sorted(self._answers.items()) if _counts(one, admitted)]
+        self._shown = max([self._shown, *(one.yours.round for one in counted if one.yours)])
         running = [answer for answer in counted if not answer.starting]
         # 2f+1 would be safe, but where that is less than a quorum they may all wait for us.
         if len(running) >= self._size - self._faulty and self._faulty > 0:
@@ -90,9 +90,13 @@ class FloorSearch:
             return None
         if len(counted) < self._size - 1:
             return None
-        if any(a.yours is not None and a.yours.round > self._disk_round for a in counted):
+        if self._shown > self._disk_round:
             return None
         return Floor(self._disk_round + 1, "disks" if self._disk_round else "start")
+
+
+def _counts(answer: FloorAnswer, admitted: Callable[[BlockReference], bool]) -> bool:
+    return all(admitted(shown) for shown in (answer.own, answer.yours) if shown is not None)
 
 
 def _round(answer: FloorAnswer) -> int:

@@ -303,9 +303,9 @@ class Replica:
 
     async def _search_floor(self) -> None:
         patience_s = trio.current_time() + FLOOR_PATIENCE_S
-        while (search := self.core.search) is not None:
+        while self.core.search is not None:
             if trio.current_time() > patience_s and self.core.starting:
-                missing = search.missing()
+                missing = self.core.floor_peers()
                 _log.warning("following without a vote until these seats answer", seats=missing)
                 patience_s = math.inf
             for peer, request in self.seat.floor_requests():

@@ -139,16 +139,9 @@ class Seat:
         return serve_blocks(self.store, request, self._held)
 
     def floor_requests(self) -> list[tuple[int, FloorRequest]]:
-        """Whom to ask for the restart floor now; nobody once we proposed.
-
-        A floor that was found is no more than a plan, so all are asked how they stand by then.
-        """
-        search = self.core.search
-        if search is None:
-            return []
+        """Whom to ask for the restart floor now."""
         request = FloorRequest(self._start_nonce)
-        peers = search.missing() if self.core.starting else search.peers
-        return [(peer, request) for peer in peers]
+        return [(peer, request) for peer in self.core.floor_peers()]
 
     def advance(self, inputs: Sequence[Input], now_ms: int) -> list[Step]:
         """Feed the core; at least one step comes out. Payload is offered as it has room."""

@@ -151,20 +151,27 @@ def test_the_floor_is_three_rounds_beyond_what_anybody_saw():
 
 def test_whoever_was_starting_is_asked_again():
     search = FloorSearch(4, 1, 2, 0, True)
-    assert search.missing() == [0, 1, 3]
+    assert search.missing(lambda _: True) == [0, 1, 3]
     search.add(0, answer(5))
     search.add(1, answer(5, **STARTING))
-    assert search.missing() == [1, 3]
+    assert search.missing(lambda _: True) == [1, 3]
     search.add(1, answer(6))
-    assert search.missing() == [3]
+    assert search.missing(lambda _: True) == [3]
 
 
 def test_a_block_of_ours_that_a_peer_showed_once_is_not_forgotten():
     search = FloorSearch(4, 1, 0, 5, True)
+    for shown in (answer(6, 6, **STARTING), answer(6, **STARTING)):
+        for peer in (1, 2, 3):
+            search.add(peer, shown)
+        assert search.decide(lambda _: True) is None
+
+
+def test_whoever_showed_what_is_not_admitted_is_asked_again():
+    search = FloorSearch(4, 1, 0, 5, True)
     for peer in (1, 2, 3):
-        search.add(peer, answer(6, 6, **STARTING))
-        search.add(peer, answer(6, **STARTING))
-    assert search.decide(lambda _: True) is None
+        search.add(peer, answer(5 + peer))
+    assert search.missing(lambda shown: shown.round != 7) == [2]
 
 
 def test_a_peers_newest_answer_replaces_its_earlier_one():

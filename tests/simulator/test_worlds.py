@@ -66,6 +66,7 @@ FOUND = [
     ("mixed", 4, 2905),  # the judge took for certificates what misnames a parent
     ("mixed", 4, 3085),  # a client waited long for a node that was gone
     ("mixed", 4, 3126),  # founders looked for a floor, and a traitor led the way to it
+    ("mixed", 4, 2451),  # one told a floor by a block that then went with its disk
     ("mixed", 10, 2320),  # two found a floor beyond what was left after a power cut
 ]
 
