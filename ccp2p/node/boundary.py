@@ -22,6 +22,7 @@ from ccp2p.node.messages import (
 )
 
 _REMIND_MS: Final = 1_000  # between two words to a peer that it fell behind an epoch
+_LAG_MS: Final = 500  # between two questions for blocks of an epoch that others have ended
 
 
 class Boundary:
@@ -42,6 +43,8 @@ class Boundary:
         self._signed = signed
         self._early = EarlyFrames()
         self._reminded_ms: dict[bytes, int] = {}
+        self._signers: dict[bytes, None] = {}
+        self._lagged_ms = -_LAG_MS
 
     @property
     def early(self) -> tuple[tuple[bytes, bytes], ...]:
@@ -64,6 +67,21 @@ class Boundary:
         if isinstance(message, RecordComplete):
             self.learn((message.signed,))
         return None
+
+    def lags(self, node: bytes, message: RecordSignature | RecordComplete, now_ms: int) -> bool:
+        """Whether to ask for the last blocks of this epoch, after a message that was heard.
+
+        A peer that says again that it ended the epoch waits for this node perhaps: what the peer
+        ended it by may have been lost on the way, and nobody sends blocks of it any more.
+        """
+        if not isinstance(message, RecordSignature) or message.epoch != self._epoch + 1:
+            return False
+        says_again = node in self._signers
+        self._signers[node] = None
+        if not says_again or now_ms < self._lagged_ms + _LAG_MS:
+            return False
+        self._lagged_ms = now_ms
+        return True
 
     def promise(self, digest: bytes, node: bytes) -> None:
         """This node, `node`, goes on by the recovery with this digest, or without a seat."""

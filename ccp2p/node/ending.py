@@ -80,6 +80,8 @@ class Ending:
         word = self._boundary.hear(node, message, frame, now_ms)
         if word is not None:
             self._send(node, encode_message(word))
+        if self._boundary.lags(node, message, now_ms):
+            self._fetch()
         self._see()
 
     def learn(self, records: Sequence[SignedEpochRecord]) -> None:

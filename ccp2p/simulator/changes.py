@@ -194,6 +194,8 @@ class Changes:
         host, node = self.host, self._node_of(sender)
         if isinstance(message, RecordSignature | RecordComplete):
             self._reply(sender, self._boundary.hear(node, message, frame, self._now_ms))
+            if self._boundary.lags(node, message, self._now_ms):
+                self._ask_for_blocks()
         elif isinstance(message, FollowReply):
             self._boundary.learn(message.records)
         elif isinstance(message, SecretReply):
@@ -288,10 +290,14 @@ class Changes:
             if source is not None:
                 self._copy(source)
                 return
-        newest = host.core.consensus.newest_by_author
-        above = tuple(reference.round if reference else 0 for reference in newest)
-        host.tell(None, FetchBlocks((), above, host.epoch))
+        self._ask_for_blocks()
         host.later(_LAG_US, self._find_the_end, until_us)
+
+    def _ask_for_blocks(self) -> None:
+        """What all others hold of this epoch above what is here."""
+        newest = self.host.core.consensus.newest_by_author
+        above = tuple(reference.round if reference else 0 for reference in newest)
+        self.host.tell(None, FetchBlocks((), above, self.host.epoch))
 
     @property
     def _is_out(self) -> bool:

@@ -107,6 +107,15 @@ def test_who_signs_a_record_that_stands_is_told_once_in_a_while():
     assert boundary.early == ()
 
 
+def test_who_hears_again_that_others_ended_the_epoch_asks_for_its_last_blocks():
+    boundary = Boundary(FIRST, FIRST_SIGNED)
+    word = RecordSignature(1, bytes(64))
+    assert [boundary.lags(NODE, word, at) for at in (0, 500, 900, 1_000)] == [0, 1, 0, 1]
+    assert not boundary.lags(FOUNDERS[1].node, word, 2_000)
+    for other in (RecordSignature(0, bytes(64)), RecordComplete(SECOND_SIGNED)):
+        assert not any(boundary.lags(NODE, other, at) for at in (3_000, 4_000))
+
+
 def test_blocks_of_other_epochs_are_no_offence():
     boundary = Boundary(SECOND_LINK, SECOND_SIGNED)
     faults = [PeerFault(code, "") for code in ("early-epoch", "past-epoch", "early-epoch", "coin")]
