@@ -1,9 +1,10 @@
-"""A long run of `mixed`, recorded run by run; it goes on where it stopped.
+"""A long run of one scenario, recorded run by run; it goes on where it stopped.
 
-    python bench/mixed.py runs.jsonl 4:0:4000 7:0:4000 10:0:2000
-    python bench/mixed.py runs.jsonl                              # only says what is recorded
+    python bench/seeds.py mixed runs.jsonl 4:0:4000 7:0:4000 10:0:2000
+    python bench/seeds.py mixed runs.jsonl                              # only says what is recorded
 
-An argument names a committee and its seeds (nodes:first:end). Every line of the file is a run.
+An argument names a committee and its seeds (nodes:first:end). A file holds the runs of one scenario,
+one a line.
 """
 
 import json
@@ -14,8 +15,6 @@ from pathlib import Path
 from typing import Any
 
 from ccp2p.simulator.run import PASS, Setting, simulate
-
-SCENARIO = "mixed"
 
 
 def recorded(path: Path) -> list[dict[str, Any]]:
@@ -33,10 +32,10 @@ def wanted(arguments: list[str]) -> list[tuple[int, int]]:
     return [(nodes, seed) for _, nodes, seed in sorted(shares)]
 
 
-def run(nodes: int, seed: int) -> dict[str, Any]:
+def run(scenario: str, nodes: int, seed: int) -> dict[str, Any]:
     """One run, as it is recorded."""
     start = time.process_time()
-    result = simulate(SCENARIO, seed, Setting(nodes=nodes))
+    result = simulate(scenario, seed, Setting(nodes=nodes))
     return {
         "nodes": nodes,
         "seed": seed,
@@ -52,12 +51,12 @@ def run(nodes: int, seed: int) -> dict[str, Any]:
 
 def main() -> None:
     """Run what is missing, then sum up."""
-    path = Path(sys.argv[1])
+    scenario, path = sys.argv[1], Path(sys.argv[2])
     done = {(one["nodes"], one["seed"]) for one in recorded(path)}
     with path.open("a") as out:
-        for nodes, seed in wanted(sys.argv[2:]):
+        for nodes, seed in wanted(sys.argv[3:]):
             if (nodes, seed) not in done:
-                print(json.dumps(run(nodes, seed)), file=out, flush=True)
+                print(json.dumps(run(scenario, nodes, seed)), file=out, flush=True)
     runs = recorded(path)
     counts = Counter((one["nodes"], one["verdict"]) for one in runs)
     for (nodes, verdict), count in sorted(counts.items()):
