@@ -3,8 +3,8 @@
     python bench/seeds.py mixed runs.jsonl 4:0:4000 7:0:4000 10:0:2000
     python bench/seeds.py mixed runs.jsonl                              # only says what is recorded
 
-An argument names a committee and its seeds (nodes:first:end). A file holds the runs of one scenario,
-one a line.
+An argument names a committee and its seeds (nodes:first:end). A file holds the runs of one
+scenario, one a line.
 """
 
 import json

@@ -2,24 +2,18 @@
 
 import os
 from collections.abc import Callable
-from contextlib import suppress
 from functools import partial
 
 from ccp2p.attestation.policy import check_amended
 from ccp2p.consensus.validity import Rules
-from ccp2p.crypto import signatures
-from ccp2p.execution.machine import StateMachine
 from ccp2p.membership.events import JoinRequest
-from ccp2p.membership.means import Judged, Means
-from ccp2p.membership.records import Link
 from ccp2p.membership.roster import Roster
 from ccp2p.model.epoch import parse_record, record_digest
-from ccp2p.model.errors import LocalFault, PeerFault
-from ccp2p.model.host_commands import INVITE_REFUSALS, invite_digest
-from ccp2p.node.amendments import Amendments
+from ccp2p.model.errors import LocalFault
 from ccp2p.node.attestor import NodeAttestor
 from ccp2p.node.epoch import Surroundings, link_of, resume_epoch
 from ccp2p.node.floor import Floor
+from ccp2p.node.means import means_of
 from ccp2p.node.meter import Meter
 from ccp2p.node.network_record import NetworkRecord
 from ccp2p.node.replica import Replica
@@ -60,7 +54,7 @@ def build_replica(
         secrets or EpochSecrets(record.secret, parameters.coin_length),
         store,
         Surroundings(
-            partial(means_of, setup, attestor),
+            partial(means_of, setup.network, setup.policy, attestor),
             partial(check_amended, setup.policy),
             waits_for,
             meter,
@@ -124,47 +118,3 @@ def _ask_again(
 ) -> JoinRequest:
     anchors = roster.anchors
     return join_request(anchors[-1][1] if anchors else record_digest(record.signed.record))
-
-
-def means_of(setup: NodeSetup, attestor: NodeAttestor, link: Link, machine: StateMachine) -> Means:
-    """What the membership rules ask of this node: its verifier at the ledger's time, and keys."""
-    amendments = Amendments(machine, link.record.epoch, setup.policy)
-    return Means(
-        network=setup.network,
-        record=link.digest,
-        coin_anchor=link.record.coin_anchor,
-        epoch_key=link.record.epoch_key,
-        vendor_cap=setup.policy.caps.vendor,
-        judge=partial(_judge, attestor, amendments),
-        admit=partial(_admit, machine),
-        verify=signatures.verify,
-        adopted=amendments.adopted,
-    )
-
-
-def _judge(
-    attestor: NodeAttestor,
-    amendments: Amendments,
-    node: bytes,
-    sealing: bytes,
-    anchor: bytes,
-    bundle: bytes,
-    at_s: int,
-) -> Judged:
-    """Evidence must satisfy the policy in force; whether it does the one to come is remembered."""
-    if not signatures.is_admissible_key(node):
-        raise PeerFault("key", "a node's key is not a valid point")
-    in_force, *coming = amendments.policies()
-    verdict = attestor.judge(node, sealing, anchor, bundle, at_s, in_force)
-    satisfied = [in_force.digest]
-    for policy in coming:
-        with suppress(PeerFault):
-            attestor.judge(node, sealing, anchor, bundle, at_s, policy)
-            satisfied.append(policy.digest)
-    return Judged(verdict.platform_id, verdict.vendor, verdict.tee, tuple(satisfied))
-
-
-def _admit(machine: StateMachine, invite: bytes, time_ms: int) -> None:
-    refusal = machine.admit_node(invite_digest(invite), time_ms)
-    if refusal is not None:
-        raise PeerFault(refusal, INVITE_REFUSALS[refusal])

@@ -7,10 +7,12 @@ honest machine.
 """
 
 from collections import deque
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from ccp2p.consensus.messages import Equivocation
 from ccp2p.membership.events import JoinRequest, encode_event
+from ccp2p.membership.roster import Roster
 from ccp2p.model import codec, limits
 from ccp2p.model.errors import LocalFault, PeerFault
 from ccp2p.node.boundary import Boundary
@@ -138,24 +140,29 @@ class Changes:
 
     def new_steward(self, record: NetworkRecord) -> Steward:
         """This node's steward in the newest epoch of `record`; all its randomness is the seed's."""
-        world, random = self.host.world, self.host.random
-        identity = world.founded.identities[self.host.index]
+        founded, random, index = self.host.world.founded, self.host.random, self.host.index
+        newest = link_of(record.signed)
 
         def seal(secret: bytes, key: bytes, network: bytes, epoch: int) -> bytes:
             return sealed.seal_secret(secret, key, network, epoch, random.randbytes(32))
 
-        return self.host.steward_kind(
-            network=world.founded.network,
-            epoch=link_of(record.signed).record.epoch,
-            identity=identity,
-            coin_length=world.founded.genesis.parameters.coin_length,
-            vendor_cap="none",
+        def ask_again(roster: Roster) -> JoinRequest:
+            anchors = roster.anchors
+            return founded.join_request(index, anchors[-1][1] if anchors else newest.digest)
+
+        return self.host.new_steward(
+            network=founded.network,
+            epoch=newest.record.epoch,
+            identity=founded.identities[index],
+            coin_length=founded.genesis.parameters.coin_length,
+            vendor_cap=founded.vendor_cap,
             randomness=random.randbytes,
             secret=record.secret,
             kept=self.host.disk.store.meta(META),
-            record=link_of(record.signed).digest,
-            evidence=lambda _: b"",
+            record=newest.digest,
+            evidence=partial(founded.evidence, index, index),
             seal=seal,
+            ask_again=ask_again,
         )
 
     @property
@@ -195,7 +202,7 @@ class Changes:
         if isinstance(message, RecordSignature | RecordComplete):
             self._reply(sender, self._boundary.hear(node, message, frame, self._now_ms))
             if self._boundary.lags(node, message, self._now_ms):
-                self._ask_for_blocks()
+                host.fetch_from(None)
         elif isinstance(message, FollowReply):
             self._boundary.learn(message.records)
         elif isinstance(message, SecretReply):
@@ -290,14 +297,8 @@ class Changes:
             if source is not None:
                 self._copy(source)
                 return
-        self._ask_for_blocks()
+        host.fetch_from(None)
         host.later(_LAG_US, self._find_the_end, until_us)
-
-    def _ask_for_blocks(self) -> None:
-        """What all others hold of this epoch above what is here."""
-        newest = self.host.core.consensus.newest_by_author
-        above = tuple(reference.round if reference else 0 for reference in newest)
-        self.host.tell(None, FetchBlocks((), above, self.host.epoch))
 
     @property
     def _is_out(self) -> bool:
@@ -399,16 +400,17 @@ class Changes:
     def _followed(self, sender: int, reply: FollowReply) -> None:
         host = self.host
         if reply.place == "none":
-            host.write_to(sender, Relay((self._request(reply),)))
+            body = host.join_request(reply)
+            if body is not None:
+                host.write_to(sender, Relay((self._request(reply, body),)))
             return
         source = self._source()
         if source is not None and not host.is_silent:
             self._copy(source)
 
-    def _request(self, reply: FollowReply) -> bytes:
-        founded, host = self.host.world.founded, self.host
-        body: JoinRequest = founded.join_request(host.world.seed, host.index, reply.anchor)
-        identity = founded.identities[host.index]
+    def _request(self, reply: FollowReply, body: JoinRequest) -> bytes:
+        founded = self.host.world.founded
+        identity = founded.identities[self.host.index]
         epoch = link_of(reply.records[-1]).record.epoch
         return encode_event(identity.node, founded.network, epoch, body, identity.signing.sign)
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from ccp2p.consensus.messages import CommittedBlocks
 from ccp2p.execution.apps import kv_protocol as kv
 from ccp2p.membership.records import Link
+from ccp2p.membership.roster import Roster
 from ccp2p.model import codec, limits
 from ccp2p.model.block import VerifiedBlock
 from ccp2p.model.epoch import EpochRecord, parse_record
@@ -17,6 +18,7 @@ from ccp2p.model.errors import Fault
 from ccp2p.model.outcome import Outcome
 from ccp2p.node.executor import CommitRecord, Executed
 from ccp2p.node.network_record import NetworkRecord
+from ccp2p.sealing.secrets import EpochSecrets
 from ccp2p.simulator.founding import START_MS
 
 if TYPE_CHECKING:
@@ -51,6 +53,7 @@ class Checks:
         self._certified: dict[Slot, bytes] = {}
         self._closed: dict[int, EpochRecord] = {}
         self._closers: dict[int, dict[int, None]] = defaultdict(dict)
+        self._seen: Roster | None = None
         self.leaders: list[bytes] = []  # digests, in order of commits
 
     @property
@@ -103,6 +106,19 @@ class Checks:
                 raise Violation("state-root", f"node {host.index} has {root} after commit {index}")
         if executed.buckets:
             self.members(host)
+        self._admitted(host)
+
+    def _admitted(self, host: "Host") -> None:
+        """Nobody has a seat, follows, or is about to, whose evidence must not let it in."""
+        intruders = self._world.intruders
+        roster = host.executor.keeper.roster
+        if not intruders or roster is self._seen:
+            return
+        self._seen = roster
+        coming = roster.change.members if roster.change else ()
+        for member in (*roster.members, *roster.observers, *coming):
+            if member.node in intruders:
+                raise Violation("admission", f"node {intruders[member.node]} was let in")
 
     def members(self, host: "Host") -> None:
         """Each member's value is its last executed number: every number ran once, in order."""
@@ -169,8 +185,11 @@ class Checks:
             raise Violation("record", f"node {host.index} signs record {record.epoch} before CLOSE")
         self._closers[record.epoch][host.index] = None
 
-    def begun(self, host: "Host", link: Link) -> None:
-        """A node begins an epoch: with the one record there is, on its disk, after a quorum."""
+    def begun(self, host: "Host", link: Link, secrets: EpochSecrets) -> None:
+        """A node begins an epoch: with the one record there is, on its disk, after a quorum.
+
+        And with the secrets that the record commits to.
+        """
         epoch = link.record.epoch
         world = self._world
         if not host.is_honest or epoch == 0:
@@ -181,6 +200,11 @@ class Checks:
         kept = codec.decode(data, NetworkRecord, limits.MAX_FRAME_BYTES) if data else None
         if kept is None or parse_record(kept.signed.record) != link.record:
             raise Violation("record", f"node {host.index} begins epoch {epoch} without its record")
+        if (secrets.epoch_key.public, secrets.coin.anchor) != (
+            link.record.epoch_key,
+            link.record.coin_anchor,
+        ):
+            raise Violation("secret", f"node {host.index} begins epoch {epoch} by other secrets")
         before = world.views[epoch - 1].committee
         machines = [world.machines[seat.node] for seat in before.seats]
         closers = sum(

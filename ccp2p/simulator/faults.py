@@ -109,6 +109,8 @@ class Faults:
         if self._world.is_changing:
             hosts = [hosts[self._world.machines[seat.node]] for seat in committee.seats]
         lost = sum(not host.is_honest or host.is_retired for host in hosts)
+        # Who stands in the way of the next committee does so when it begins, whoever starts then.
+        lost += sum(host.is_hindering and host not in hosts for host in self._world.hosts)
         honest = [host for host in hosts if host.is_honest and not host.is_retired]
         running = [host for host in honest if host.is_running]
         if len(honest) - len(running) < _room(committee) - lost:

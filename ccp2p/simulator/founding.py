@@ -3,11 +3,15 @@
 Beside its founders there may be nodes that will ask to join: their keys follow from the seed, too.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Final
 
+from ccp2p.attestation.policy import Policy, parse_policy, simulated_policy
 from ccp2p.consensus.validity import Rules
 from ccp2p.crypto import signatures
 from ccp2p.crypto.signatures import SigningKey
+from ccp2p.execution.machine import StateMachine
 from ccp2p.membership.events import JoinRequest
 from ccp2p.membership.founding import record_zero
 from ccp2p.membership.means import Judged, Means
@@ -15,21 +19,27 @@ from ccp2p.membership.records import Link
 from ccp2p.model import codec, hashing
 from ccp2p.model.committee import Committee, Seat
 from ccp2p.model.epoch import SignedEpochRecord, record_digest, record_signed_bytes
-from ccp2p.model.errors import PeerFault
-from ccp2p.model.genesis import Genesis, Parameters, check_parameters, network_id, policy_digest
+from ccp2p.model.errors import LocalFault, PeerFault
+from ccp2p.model.genesis import Genesis, Parameters, check_parameters, network_id
+from ccp2p.model.host_commands import invite_digest
+from ccp2p.node.attestor import NodeAttestor
+from ccp2p.node.means import means_of
 from ccp2p.node.network_record import NetworkRecord
 from ccp2p.sealing.identity import Identity
 from ccp2p.sealing.secrets import EpochSecrets
 from ccp2p.sealing.session import SessionContext
+from ccp2p.simulator.chips import MEASUREMENT, Chip
 
 START_MS = 1_750_000_000_000  # Unix time at which every simulated world begins
+VENDOR: Final = "sim"
 
 
 @dataclass(frozen=True, slots=True)
 class Founded:
     """What the founding leaves on every node, and the invite that members hold.
 
-    `identities` are the founders' and then those of the nodes that will join, one a machine.
+    `identities` and `chips` are the founders' and then those of the nodes that will join, one a
+    machine. `policy` of None: nobody shows evidence, since nobody joins.
     """
 
     network: bytes
@@ -42,6 +52,9 @@ class Founded:
     link: Link
     means: Means
     record: NetworkRecord
+    chips: tuple[Chip, ...]
+    policy: Policy | None
+    node_invite: bytes
 
     @property
     def keys(self) -> tuple[SigningKey, ...]:
@@ -49,13 +62,20 @@ class Founded:
         return tuple(one.signing for one in self.identities)
 
     @property
+    def vendor_cap(self) -> str:
+        """How many seats one vendor may hold, as the first policy says."""
+        return "none" if self.policy is None else self.policy.caps.vendor
+
+    @property
     def session_context(self) -> SessionContext:
         """What members' sessions are bound to."""
         return SessionContext(self.network, self.committee.epoch, self.genesis.parameters.aead)
 
-    def means_in(self, link: Link) -> Means:
+    def means_in(self, link: Link, machine: StateMachine) -> Means:
         """What the membership rules need in the epoch of `link`."""
         record = link.record
+        if self.policy is not None:
+            return means_of(self.network, self.policy, self._attestor(0, 0), link, machine)
         return replace(
             self.means,
             record=link.digest,
@@ -63,43 +83,74 @@ class Founded:
             epoch_key=record.epoch_key,
         )
 
-    def join_request(self, seed: int, machine: int, anchor: bytes) -> JoinRequest:
-        """A machine's request, with the evidence that a simulated chip makes for its node."""
-        identity = self.identities[machine]
-        node, sealing = identity.node, identity.sealing.public
-        chip = derived(seed, b"chip", machine)
-        evidence = codec.encode((chip, "sim", "simulated", _bound(node, sealing, anchor)))
-        return JoinRequest(sealing, anchor, evidence, b"", (), ())
+    def join_request(self, machine: int, anchor: bytes) -> JoinRequest:
+        """A machine's request to be let in, with fresh evidence of its chip."""
+        sealing = self.identities[machine].sealing.public
+        evidence = self.evidence(machine, machine, anchor)
+        return JoinRequest(sealing, anchor, evidence, self.node_invite, (), ())
+
+    def evidence(self, machine: int, chip: int, anchor: bytes) -> bytes:
+        """What the chip of one machine says of the node of another, bound to `anchor`."""
+        return self._attestor(machine, chip).bundle(anchor)
+
+    def _attestor(self, machine: int, chip: int) -> NodeAttestor:
+        if self.policy is None:
+            raise LocalFault("simulator", "nobody shows evidence in a world where nobody joins")
+        return NodeAttestor(
+            self.identities[machine], self.chips[chip], self.network, self.policy, lambda: START_MS
+        )
 
 
-def found(size: int, seed: int, parameters: Parameters, joiners: int = 0) -> Founded:
-    """A network of `size` nodes with the kv app. MemberFault when `parameters` are refused."""
+def found(
+    size: int,
+    seed: int,
+    parameters: Parameters,
+    joiners: int = 0,
+    policy: str = "",
+    vendors: Sequence[str] = (),
+) -> Founded:
+    """A network of `size` nodes with the kv app. MemberFault when `parameters` are refused.
+
+    `policy` is that of a network that nodes may join, `vendors` those of all machines' chips.
+    """
     check_parameters(parameters)
+    machines = size + joiners
     identities = tuple(
         Identity(derived(seed, b"node", number), derived(seed, b"sealing", number))
-        for number in range(size + joiners)
+        for number in range(machines)
+    )
+    chips = tuple(
+        Chip(derived(seed, b"chip", number), vendor)
+        for number, vendor in enumerate(vendors or (VENDOR,) * machines)
     )
     keys = tuple(one.signing for one in identities[:size])
     invite = derived(seed, b"invite")[:16]
+    node_invite = derived(seed, b"node invite")[:16] if policy else b""
     genesis = Genesis(
         name="simulated",
         kind="group",
         app="kv",
-        policy="",
+        policy=policy,
         parameters=parameters,
         governors=(keys[0].public,),
         governor_threshold=1,
         first_node=keys[0].public,
         founders=size,
-        member_invite=hashing.digest(hashing.INVITE, invite),
-        node_invite=b"",
+        member_invite=invite_digest(invite),
+        node_invite=invite_digest(node_invite) if node_invite else b"",
         founder_invite=b"",
         created_ms=START_MS,
     )
     network = network_id(codec.encode(genesis))
     seats = tuple(
-        Seat(one.node, one.sealing.public, derived(seed, b"chip", number), "sim")
-        for number, one in enumerate(identities[:size])
+        Seat(
+            one.node,
+            one.sealing.public,
+            # Where no evidence is judged, the id that a verdict would give is not needed either.
+            chip.platform_id(network) if policy else chip.seed,
+            chip.vendor,
+        )
+        for one, chip in zip(identities[:size], chips, strict=False)
     )
     committee = Committee(0, seats)
     secrets = EpochSecrets(derived(seed, b"secret"), parameters.coin_length)
@@ -118,9 +169,20 @@ def found(size: int, seed: int, parameters: Parameters, joiners: int = 0) -> Fou
         signatures.verify,
         lambda: None,
     )
-    kept = _first_record(genesis, codec.encode(record), keys, secrets)
     return Founded(
-        network, genesis, committee, secrets, identities, rules, invite, link, means, kept
+        network,
+        genesis,
+        committee,
+        secrets,
+        identities,
+        rules,
+        invite,
+        link,
+        means,
+        _first_record(genesis, codec.encode(record), keys, secrets),
+        chips,
+        parse_policy(policy) if policy else None,
+        node_invite,
     )
 
 
@@ -132,21 +194,17 @@ def _first_record(
     return NetworkRecord(codec.encode(genesis), (signed,), secrets.secret, (), b"", b"")
 
 
-def _bound(node: bytes, sealing: bytes, anchor: bytes) -> bytes:
-    """What a simulated chip puts into its evidence: whose it is, and how fresh."""
-    return hashing.digest(hashing.SIMULATED, node, sealing, anchor)
+def policy_of(vendor_cap: str) -> str:
+    """The policy of a simulated network that nodes may join."""
+    return f'{simulated_policy(MEASUREMENT)}[caps]\nvendor = "{vendor_cap}"\n'
 
 
-def _judge(node: bytes, sealing: bytes, anchor: bytes, evidence: bytes, _at_s: int) -> Judged:
-    """Simulated joiners show the platform that they run on; nobody else has evidence."""
-    platform, vendor, tee, bound = codec.decode(evidence, tuple[bytes, str, str, bytes], 256)
-    if bound != _bound(node, sealing, anchor):
-        raise PeerFault("evidence", "the evidence is another node's, or an old one")
-    return Judged(platform, vendor, tee, (policy_digest(""),))
+def _judge(*_: object) -> Judged:
+    raise PeerFault("evidence", "nobody joins this network")
 
 
 def _admit(_invite: bytes, _time_ms: int) -> None:
-    """Every joiner is invited."""
+    """Nobody comes this far."""
 
 
 def derived(seed: int, purpose: bytes, number: int = 0) -> bytes:

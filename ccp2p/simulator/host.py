@@ -9,9 +9,10 @@ epochs is in `changes`.
 from collections import deque
 from contextlib import AbstractContextManager, nullcontext
 from random import Random
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ccp2p.consensus.messages import CommittedBlocks
+from ccp2p.membership.events import JoinRequest
 from ccp2p.model import codec, limits
 from ccp2p.model.envelope import parse_envelope
 from ccp2p.model.errors import Fault, LocalFault, MemberFault, PeerFault
@@ -19,7 +20,7 @@ from ccp2p.node.core import Step
 from ccp2p.node.epoch import Surroundings, link_of, resume_epoch
 from ccp2p.node.executor import Executed
 from ccp2p.node.intake import Intake
-from ccp2p.node.messages import Blocks, FetchBlocks, PeerMessage, encode_message
+from ccp2p.node.messages import Blocks, FetchBlocks, FollowReply, PeerMessage, encode_message
 from ccp2p.node.meter import Meter
 from ccp2p.node.network_record import NetworkRecord
 from ccp2p.node.roster_keeper import CLOSING
@@ -66,8 +67,6 @@ class Crashed(Exception):
 class Host:
     """One machine. `skew_ms` is how far its clock is off; `write_us` how long a write takes."""
 
-    steward_kind: type[Steward] = Steward
-
     def __init__(
         self, world: "World", index: int, random: Random, skew_ms: int = 0, write_us: int = 2_000
     ) -> None:
@@ -102,9 +101,22 @@ class Host:
         return False
 
     @property
+    def is_hindering(self) -> bool:
+        """Whether it joins, and then is no more use than a dead one."""
+        return False
+
+    @property
     def nature(self) -> str:
         """What kind of node this is, for people."""
         return "honest, crashed for good" if self.is_retired else "honest"
+
+    def new_steward(self, **around: Any) -> Steward:
+        """Who tends its part in a change, see `Steward`."""
+        return Steward(**around)
+
+    def join_request(self, reply: FollowReply) -> JoinRequest | None:
+        """What a newcomer asks for now that a peer told how it stands, if for anything."""
+        return self.world.founded.join_request(self.index, reply.anchor)
 
     def clock_ms(self) -> int:
         """What this machine's clock says, in Unix milliseconds."""
@@ -133,9 +145,7 @@ class Host:
     def begin(self, record: NetworkRecord, secrets: EpochSecrets, saw_begin: bool) -> None:
         """Take part in the newest epoch of `record` with what the disk holds of it."""
         founded, store = self.world.founded, self.disk.store
-        around = Surroundings(
-            lambda link, _: founded.means_in(link), str, lambda tag: tag in self.waiting, _NoMeter()
-        )
+        around = Surroundings(founded.means_in, str, lambda tag: tag in self.waiting, _NoMeter())
         self._life += 1
         epoch = resume_epoch(
             founded.genesis,
@@ -243,6 +253,15 @@ class Host:
         if seat is None and isinstance(message, Blocks):
             for observer in self.executor.keeper.roster.observers:
                 self.emit(self.world.machines[observer.node], message, frame)
+
+    def fetch_from(self, machine: int | None) -> None:
+        """Ask a seat's machine for what it has above our rounds, or all seats' (None)."""
+        if machine is not None and machine not in self._seats:
+            return
+        newest = self.core.consensus.newest_by_author
+        above = tuple(reference.round if reference else 0 for reference in newest)
+        seat = None if machine is None else self._seats[machine]
+        self.tell(seat, FetchBlocks((), above, self.epoch))
 
     def write_to(self, machine: int, message: PeerMessage) -> None:
         """Send a message to one machine, be it a seat or not."""

@@ -256,7 +256,8 @@ class Load:
     def _submit(self, member: Member, pending: Pending) -> None:
         world = self._world
         if pending.tries or member.roams:
-            member.home = self._random.randrange(len(world.hosts))
+            # Intruders come last, and nobody takes them for nodes of the network.
+            member.home = self._random.randrange(len(world.hosts) - len(world.intruders))
         host = world.hosts[member.home]
         refusal = host.submit(pending.envelope) if host.is_up else "down"
         if refusal == "wrong-epoch" and host.epoch > member.session.epoch:

@@ -12,7 +12,7 @@ from ccp2p.model.genesis import Parameters
 from ccp2p.simulator import churn
 from ccp2p.simulator.checks import Violation
 from ccp2p.simulator.faults import Faults
-from ccp2p.simulator.founding import found
+from ccp2p.simulator.founding import found, policy_of
 from ccp2p.simulator.host import Host
 from ccp2p.simulator.hostile import HostileMembers
 from ccp2p.simulator.load import Load
@@ -118,10 +118,10 @@ def build(scenario: Scenario, seed: int, setting: Setting, trace: Trace) -> tupl
     """The world before its first event."""
     random = Random(f"scenario/{seed}")
     plan = churn.draw_plan(random, setting.nodes) if scenario.changes else churn.NONE
-    machines = setting.nodes + plan.joiners + plan.silent
     parameters = _parameters(scenario, setting, random)
-    founded = found(setting.nodes, seed, parameters, plan.joiners + plan.silent)
-    latencies = latencies_of(scenario, machines, setting.table, random)
+    policy = policy_of("none") if scenario.changes else ""
+    founded = found(setting.nodes, seed, parameters, plan.newcomers, policy)
+    latencies = latencies_of(scenario, len(founded.identities), setting.table, random)
     world = World(founded, seed, latencies, trace)
     traitors: list[int] = []
     if scenario.habits is not None:
@@ -129,9 +129,10 @@ def build(scenario: Scenario, seed: int, setting: Setting, trace: Trace) -> tupl
         if count is None:
             count = scenario.traitors(random, founded.committee.faulty)
         traitors = random.sample(range(setting.nodes), count)
-    for index in range(machines):
-        is_mute = index >= machines - plan.silent
-        world.hosts.append(_host(world, index, scenario, index in traitors, is_mute))
+    for index in range(setting.nodes):
+        world.hosts.append(_host(world, index, scenario, index in traitors))
+    for number in range(plan.newcomers):
+        world.hosts.append(churn.newcomer(world, number, plan))
     faults = Faults(world, world.generator("faults"), scenario.span_us)
     stage = Stage(founded, random, world.links.weather, faults, len(traitors), plan.dead)
     scenario.unfold(stage)
@@ -155,14 +156,14 @@ def _rarely_collected() -> Iterator[None]:
         gc.set_threshold(*usual)
 
 
-def _host(world: World, index: int, scenario: Scenario, is_traitor: bool, is_mute: bool) -> Host:
+def _host(world: World, index: int, scenario: Scenario, is_traitor: bool) -> Host:
     own = world.generator(f"host-{index}")
     if is_traitor and scenario.habits is not None:
         skew_ms = own.choice((0, _LIE_MS, -_LIE_MS))
         habits = scenario.habits(own)
         kind = churn.GarbageProposer if scenario.changes and own.randrange(2) else Traitor
         return kind(world, index, own, habits, skew_ms)
-    return (churn.Mute if is_mute else Host)(world, index, own, own.randrange(-50, 51))
+    return Host(world, index, own, own.randrange(-50, 51))
 
 
 def _play(world: World, faults: Faults, scenario: Scenario) -> None:

@@ -58,6 +58,7 @@ class World:
         self.views: list[View] = []
         self.is_changing = False
         self.unmet: Callable[[], str] = str
+        self.intruders: dict[bytes, int] = {}  # machines by node that must never get a place
         self._see(founded.link, founded.secrets)
         self.checks = Checks(self)
         self.hosts: list[Host] = []
@@ -78,7 +79,7 @@ class World:
 
     def enter(self, host: Host, link: Link, secrets: EpochSecrets) -> View:
         """A node begins an epoch: the same one as all others."""
-        self.checks.begun(host, link)
+        self.checks.begun(host, link, secrets)
         if link.record.epoch == len(self.views):
             self._see(link, secrets)
         return self.views[link.record.epoch]

@@ -16,21 +16,26 @@ from ccp2p.consensus.coin import carried_round
 from ccp2p.consensus.index import History
 from ccp2p.consensus.vertex import Vertex
 from ccp2p.execution import run
+from ccp2p.membership import admission
 from ccp2p.membership.records import Link
 from ccp2p.model.block import VerifiedBlock
 from ccp2p.model.epoch import SignedEpochRecord, parse_record, record_digest
 from ccp2p.model.errors import PeerFault
 from ccp2p.node import (
+    attestor,
     boundary,
     epoch,
     executor,
     floor,
     handover,
     intake,
+    passage,
     recovery,
+    steward,
 )
 from ccp2p.node.intake import Delivery, Intake
 from ccp2p.sealing import table
+from ccp2p.sealing.secrets import SECRET_BYTES, EpochSecrets
 from ccp2p.simulator import changes
 from ccp2p.simulator import host as hosts
 from tests.consensus import mutations as ordering
@@ -316,6 +321,70 @@ def small_record_quorum() -> list[Patch]:
     ]
 
 
+def evidence_unbound() -> list[Patch]:
+    """Evidence is judged, but not what it is about."""
+    honest = attestor.verify_bundle
+
+    def verify_bundle(*arguments: Any, report_data: bytes, **options: Any) -> Any:
+        return honest(*arguments, **options)
+
+    return [(attestor, "verify_bundle", verify_bundle)]
+
+
+def evidence_of_any_age() -> list[Patch]:
+    """What evidence is bound to may be as old as it likes."""
+    honest = admission._anchor_commit
+
+    def anchor_commit(roster: Any, anchor: bytes, means: Any) -> int:
+        try:
+            return honest(roster, anchor, means)
+        except PeerFault:
+            return roster.anchors[-1][0] if roster.anchors else 0
+
+    return [(admission, "_anchor_commit", anchor_commit)]
+
+
+def two_of_a_platform() -> list[Patch]:
+    """A platform may have another seat."""
+    return [(admission, "_check_platform", lambda roster, member: None)]
+
+
+def seat_without_consent() -> list[Patch]:
+    """A seat passes on within its platform without its key's word."""
+    return [(admission, "_check_replaced", lambda roster, heir, consent, means: None)]
+
+
+def rekey_unchecked() -> list[Patch]:
+    """A secret that opens is held and acknowledged, whatever the proposal commits to."""
+
+    def hold(self: steward.Steward, proposal: Any, secret: bytes) -> None:
+        self._secrets[proposal.epoch_key] = secret
+        self._ready[proposal.epoch_key] = EpochSecrets(secret, self._coin_length)
+
+    return [(steward.Steward, "_hold", hold)]
+
+
+def anchor_unchecked() -> list[Patch]:
+    """A secret is held and acknowledged when the epoch key follows from it, whatever the coin."""
+
+    def hold(self: steward.Steward, proposal: Any, secret: bytes) -> None:
+        if EpochSecrets.public_key(secret) == proposal.epoch_key:
+            self._secrets[proposal.epoch_key] = secret
+            self._ready[proposal.epoch_key] = EpochSecrets(secret, self._coin_length)
+
+    return [(steward.Steward, "_hold", hold)]
+
+
+def secret_unchecked() -> list[Patch]:
+    """After CLOSE the first secret that a peer hands out is taken."""
+
+    def take_secret(self: passage.Passage, reply: Any) -> None:
+        if not self._own_secret() and len(reply.secret) == SECRET_BYTES:
+            self._secret = reply.secret
+
+    return [(passage.Passage, "_take_secret", take_secret)]
+
+
 def record_not_written() -> list[Patch]:
     """The next epoch begins before its record is on disk."""
     return [(changes.Changes, "_keep_record", lambda self, record: None)]
@@ -352,5 +421,12 @@ ALL: dict[str, Mutation] = {
     "events_after_close": Mutation(events_after_close, "churn", 3, 2),
     "small_record_quorum": Mutation(small_record_quorum, "churn", 1, 2),
     "record_not_written": Mutation(record_not_written, "churn", 0, 2),
+    "evidence_unbound": Mutation(evidence_unbound, "churn", 0, 20),
+    "evidence_of_any_age": Mutation(evidence_of_any_age, "churn", 0, 20),
+    "two_of_a_platform": Mutation(two_of_a_platform, "churn", 0, 20),
+    "seat_without_consent": Mutation(seat_without_consent, "churn", 0, 20),
+    "rekey_unchecked": Mutation(rekey_unchecked, "churn", 0, 60),
+    "anchor_unchecked": Mutation(anchor_unchecked, "churn", 0, 60),
+    "secret_unchecked": Mutation(secret_unchecked, "churn", 0, 60),
     "no_resend": Mutation(no_resend, "partition", 0, 10),
 }
