@@ -41,7 +41,6 @@ from ccp2p.storage.store import Batch
 if TYPE_CHECKING:
     from ccp2p.simulator.host import Host
 
-_TEND_US: Final = 250_000
 _SPEAK_US: Final = 500_000
 _LAG_US: Final = 500_000
 _LAG_PATIENCE_US: Final = 15_000_000
@@ -253,7 +252,7 @@ class Changes:
             self._submit(acts.events)
         for proposal in steward.lacking(roster):
             self._ask_for_secret(proposal.epoch_key)
-        host.later(_TEND_US, self._tend)
+        host.later(host.tend_us, self._tend)
 
     def _acted(self, acts: Acts) -> None:
         self.host.reach("before-acts")

@@ -54,10 +54,10 @@ def draw_plan(random: Random, size: int) -> Plan:
     bad = max(0, (size - leavers - 1) // 3)
     hindering = traitors = dead = 0
     for _ in range(bad):
-        kind = random.randrange(4)
-        traitors += kind == 0
-        dead += kind == 1
-        hindering += kind == 2
+        kind = random.choice(("traitor", "traitor", "dead", "hindering", "none"))
+        traitors += kind == "traitor"
+        dead += kind == "dead"
+        hindering += kind == "hindering"
     intruders = tuple(random.sample(_INTRUDERS, random.randrange(len(_INTRUDERS) + 1)))
     return Plan(joiners, hindering, leavers, traitors, dead, intruders)
 
@@ -172,13 +172,21 @@ class GarbageSteward(Steward):
     """Proposes before its turn what does not hold, and hands out other secrets than were asked for.
 
     To some members it seals garbage, to some another secret; now and then the anchor is of no chain
-    that anybody could know.
+    that anybody could know. It proposes on its way out, too, when it has no say any more.
     """
 
     def secret_of(self, epoch_key: bytes) -> bytes | None:
         """See `Steward`."""
         secret = super().secret_of(epoch_key)
         return self._randomness(len(secret)) if secret and self._draws(2) else secret
+
+    def _wanted(self, roster: Roster, at: Moment, now_ms: int) -> list[tuple[str, Body]]:
+        wanted = super()._wanted(roster, at, now_ms)
+        change = roster.change
+        is_out = change is not None and change.index_of(self._identity.node) is None
+        if change is not None and is_out and self._is_due("rekey on the way out", now_ms):
+            wanted.append(("rekey on the way out", self._proposal(roster.attempt, change)))
+        return wanted
 
     def _is_my_turn(self, _change: Change, _place: int, _now_ms: int) -> bool:
         return True
@@ -201,7 +209,9 @@ class GarbageSteward(Steward):
 
 
 class GarbageProposer(Traitor):
-    """A traitor whose steward lies, whatever else it does."""
+    """A traitor whose steward lies, whatever else it does, and comes before all others."""
+
+    tend_us = 10_000
 
     def new_steward(self, **around: Any) -> Steward:
         """See `Host`."""
@@ -222,7 +232,8 @@ def unfold(world: "World", random: Random, plan: Plan, span_us: int) -> None:
         host.changes.joins = True
     honest = [host for host in world.hosts[:founders] if host.is_honest and not host.is_retired]
     leaving = random.sample(honest, min(plan.leavers, len(honest)))
-    for host in leaving:
+    liars = [host for host in world.hosts[:founders] if isinstance(host, GarbageProposer)]
+    for host in (*leaving, *(liar for liar in liars if random.randrange(3) == 0)):
         world.later(random.randrange(span_us), _leave, host)
     staying = [host for host in honest if host not in leaving]
     coming = [host for host in world.hosts[founders:] if host.is_honest]

@@ -67,6 +67,8 @@ class Crashed(Exception):
 class Host:
     """One machine. `skew_ms` is how far its clock is off; `write_us` how long a write takes."""
 
+    tend_us = 250_000  # between two looks at the committee's change
+
     def __init__(
         self, world: "World", index: int, random: Random, skew_ms: int = 0, write_us: int = 2_000
     ) -> None:

@@ -425,8 +425,8 @@ ALL: dict[str, Mutation] = {
     "evidence_of_any_age": Mutation(evidence_of_any_age, "churn", 0, 20),
     "two_of_a_platform": Mutation(two_of_a_platform, "churn", 0, 20),
     "seat_without_consent": Mutation(seat_without_consent, "churn", 0, 20),
-    "rekey_unchecked": Mutation(rekey_unchecked, "churn", 0, 60),
-    "anchor_unchecked": Mutation(anchor_unchecked, "churn", 0, 60),
-    "secret_unchecked": Mutation(secret_unchecked, "churn", 0, 60),
+    "rekey_unchecked": Mutation(rekey_unchecked, "churn", 0, 60, 5),
+    "anchor_unchecked": Mutation(anchor_unchecked, "churn", 0, 60, 5),
+    "secret_unchecked": Mutation(secret_unchecked, "churn", 0, 60, 5),
     "no_resend": Mutation(no_resend, "partition", 0, 10),
 }
