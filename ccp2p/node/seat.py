@@ -20,6 +20,9 @@ from ccp2p.node.messages import (
     FloorReply,
     FloorRequest,
     PeerMessage,
+    SnapshotHead,
+    SnapshotPart,
+    VoteReply,
 )
 from ccp2p.storage.store import Batch, Store
 
@@ -127,6 +130,8 @@ class Seat:
             return Heard(reply=self._floor_reply(peer, message))
         if isinstance(message, FloorReply):
             return self._floor_replied(peer, message)
+        if isinstance(message, VoteReply | SnapshotHead | SnapshotPart):
+            return Heard()  # asked twice on our way in, and answered twice
         raise PeerFault("unexpected", f"a {message.kind} message is not expected now")
 
     def sent(self, peer: int, message: PeerMessage) -> None:

@@ -201,7 +201,7 @@ class Changes:
         if isinstance(message, RecordSignature | RecordComplete):
             self._reply(sender, self._boundary.hear(node, message, frame, self._now_ms))
             if self._boundary.lags(node, message, self._now_ms):
-                host.fetch_from(None)
+                host.fetch_all()
         elif isinstance(message, FollowReply):
             self._boundary.learn(message.records)
         elif isinstance(message, SecretReply):
@@ -296,7 +296,7 @@ class Changes:
             if source is not None:
                 self._copy(source)
                 return
-        host.fetch_from(None)
+        host.fetch_all()
         host.later(_LAG_US, self._find_the_end, until_us)
 
     @property

@@ -256,14 +256,11 @@ class Host:
             for observer in self.executor.keeper.roster.observers:
                 self.emit(self.world.machines[observer.node], message, frame)
 
-    def fetch_from(self, machine: int | None) -> None:
-        """Ask a seat's machine for what it has above our rounds, or all seats' (None)."""
-        if machine is not None and machine not in self._seats:
-            return
+    def fetch_all(self) -> None:
+        """Ask all seats for what they have above our rounds."""
         newest = self.core.consensus.newest_by_author
         above = tuple(reference.round if reference else 0 for reference in newest)
-        seat = None if machine is None else self._seats[machine]
-        self.tell(seat, FetchBlocks((), above, self.epoch))
+        self.tell(None, FetchBlocks((), above, self.epoch))
 
     def write_to(self, machine: int, message: PeerMessage) -> None:
         """Send a message to one machine, be it a seat or not."""

@@ -19,9 +19,13 @@ from ccp2p.node.messages import (
     FloorReply,
     FloorRequest,
     FoundingRefusal,
+    PeerMessage,
+    SnapshotHead,
+    SnapshotPart,
+    VoteReply,
 )
 from ccp2p.node.patience import STALLED_MS
-from ccp2p.node.seat import FloorSeen, Seat
+from ccp2p.node.seat import FloorSeen, Heard, Seat
 from ccp2p.sealing.coin import CoinChain
 from ccp2p.storage.memory_store import MemoryStore
 
@@ -153,6 +157,14 @@ def test_founding_messages_and_others_blocks_in_floor_replies_are_faults() -> No
         starting.hear(2, FloorReply(NONCE, 0, b"junk", b"", False))
     assert seat.floor_requests() == []
     assert [peer for peer, _ in starting.floor_requests()] == [0, 2, 3]
+
+
+@pytest.mark.parametrize(
+    "answer", [VoteReply(1, b""), SnapshotHead(0, 1, (), ()), SnapshotPart(1, 0, (), True)], ids=str
+)
+def test_an_answer_to_what_was_asked_on_the_way_in_may_come_late(answer: PeerMessage) -> None:
+    """What is not answered soon is asked again, and then answered twice."""
+    assert seat_of(0).hear(1, answer) == Heard()
 
 
 def test_a_floor_reply_to_another_start_asks_for_nothing() -> None:
