@@ -6,7 +6,10 @@
  * column, and the high half counts twice (2^52 = 2 * 2^51): a column is below 5 * 2^52 + 2 * 5 *
  * 2^52 < 2^56; folding ten columns to five multiplies the upper ones by 19, so what is carried is
  * below 20 * 2^56 < 2^60.4. Its carry is below 2^9.4, times 19 below 2^13.7: tight. After add (or
- * sub with 2p) a limb is below 2^51 + 2^52 + 2^18, its carry at most 3, and the result tight. */
+ * sub with 2p) a limb is below 2^51 + 2^52 + 2^18, its carry at most 3, and the result tight.
+ *
+ * Two instructions a cycle are the limit, whichever they are: so a column's high halves are summed
+ * first and doubled once, before its low halves are added to the same register. */
 #ifndef CCP2P_ED25519_FIELD51X8_H
 #define CCP2P_ED25519_FIELD51X8_H
 
@@ -32,8 +35,13 @@ static inline vec madd_high(vec sum, vec a, vec b)
 {
     return (vec)_mm512_madd52hi_epu64((__m512i)sum, (__m512i)a, (__m512i)b);
 }
+/* By name: a product with a constant would become five shifts and sums. */
+static inline vec times_19(vec a)
+{
+    return (vec)_mm512_maskz_mullo_epi64(0xff, (__m512i)a, _mm512_set1_epi64(19));
+}
 #else
-/* The same two instructions written out, so that this backend's logic runs on any CPU. */
+/* The same instructions written out, so that this backend's logic runs on any CPU. */
 #define MASK52 ((1ULL << 52) - 1)
 static inline vec madd_low(vec sum, vec a, vec b)
 {
@@ -46,6 +54,10 @@ static inline vec madd_high(vec sum, vec a, vec b)
     for (int lane = 0; lane < LANES; lane++)
         sum[lane] += (u64)((u128)(a[lane] & MASK52) * (b[lane] & MASK52) >> 52);
     return sum;
+}
+static inline vec times_19(vec a)
+{
+    return 19 * a;
 }
 #endif
 
@@ -61,8 +73,7 @@ static inline void fe_tighten(fe *r, const fe *a)
 {
     vec carry[LIMBS51];
     UNROLL for (int i = 0; i < LIMBS51; i++) carry[i] = a->v[i] >> 51;
-    vec top = carry[4];
-    r->v[0] = (a->v[0] & MASK51) + (top << 4) + (top << 1) + top;
+    r->v[0] = madd_low(a->v[0] & MASK51, carry[4], (vec){0} + 19);
     UNROLL for (int i = 1; i < LIMBS51; i++) r->v[i] = (a->v[i] & MASK51) + carry[i - 1];
     fe_check(r);
 }
@@ -94,8 +105,7 @@ static inline void fe_columns_reduce(fe *r, const vec z[2 * LIMBS51])
 {
     fe sum;
     UNROLL for (int i = 0; i < LIMBS51; i++) {
-        vec upper = z[i + LIMBS51];
-        sum.v[i] = z[i] + (upper << 4) + (upper << 1) + upper;
+        sum.v[i] = z[i] + times_19(z[i + LIMBS51]);
         for (int lane = 0; lane < LANES; lane++) CHECK_BOUND(sum.v[i][lane] < 1ULL << 61);
     }
     fe_tighten(r, &sum);
@@ -106,37 +116,35 @@ static __attribute__((noinline)) void fe_mul(fe *r, const fe *a, const fe *b)
 {
     fe_check(a);
     fe_check(b);
-    vec low[2 * LIMBS51] = {{0}}, high[2 * LIMBS51] = {{0}};
+    vec z[2 * LIMBS51] = {{0}};
     UNROLL for (int i = 0; i < LIMBS51; i++)
-        UNROLL for (int j = 0; j < LIMBS51; j++) {
-            low[i + j] = madd_low(low[i + j], a->v[i], b->v[j]);
-            high[i + j + 1] = madd_high(high[i + j + 1], a->v[i], b->v[j]);
-        }
-    UNROLL for (int i = 0; i < 2 * LIMBS51; i++) low[i] += high[i] + high[i];
-    fe_columns_reduce(r, low);
+        UNROLL for (int j = 0; j < LIMBS51; j++)
+            z[i + j + 1] = madd_high(z[i + j + 1], a->v[i], b->v[j]);
+    UNROLL for (int i = 1; i < 2 * LIMBS51; i++) z[i] += z[i];
+    UNROLL for (int i = 0; i < LIMBS51; i++)
+        UNROLL for (int j = 0; j < LIMBS51; j++)
+            z[i + j] = madd_low(z[i + j], a->v[i], b->v[j]);
+    fe_columns_reduce(r, z);
 }
 
-/* Products of two different limbs are summed apart and doubled after: a doubled limb could pass
- * 52 bits. At most two such products meet in a column, so it stays below mul's bound. */
+/* Products of two different limbs count twice, and are doubled as sums: a doubled limb could pass
+ * 52 bits. What ends in a column is what mul would sum there. */
 static __attribute__((noinline)) void fe_sq(fe *r, const fe *a)
 {
     fe_check(a);
-    vec low[2 * LIMBS51] = {{0}}, high[2 * LIMBS51] = {{0}};
+    vec z[2 * LIMBS51] = {{0}};
     UNROLL for (int i = 0; i < LIMBS51; i++)
-        UNROLL for (int j = i + 1; j < LIMBS51; j++) {
-            low[i + j] = madd_low(low[i + j], a->v[i], a->v[j]);
-            high[i + j + 1] = madd_high(high[i + j + 1], a->v[i], a->v[j]);
-        }
-    UNROLL for (int i = 0; i < 2 * LIMBS51; i++) {
-        low[i] += low[i];
-        high[i] += high[i];
-    }
+        UNROLL for (int j = i + 1; j < LIMBS51; j++)
+            z[i + j + 1] = madd_high(z[i + j + 1], a->v[i], a->v[j]);
+    UNROLL for (int i = 2; i < 2 * LIMBS51 - 1; i++) z[i] += z[i];
     UNROLL for (int i = 0; i < LIMBS51; i++) {
-        low[2 * i] = madd_low(low[2 * i], a->v[i], a->v[i]);
-        high[2 * i + 1] = madd_high(high[2 * i + 1], a->v[i], a->v[i]);
+        z[2 * i + 1] = madd_high(z[2 * i + 1], a->v[i], a->v[i]);
+        UNROLL for (int j = i + 1; j < LIMBS51; j++)
+            z[i + j] = madd_low(z[i + j], a->v[i], a->v[j]);
     }
-    UNROLL for (int i = 0; i < 2 * LIMBS51; i++) low[i] += high[i] + high[i];
-    fe_columns_reduce(r, low);
+    UNROLL for (int i = 1; i < 2 * LIMBS51; i++) z[i] += z[i];
+    UNROLL for (int i = 0; i < LIMBS51; i++) z[2 * i] = madd_low(z[2 * i], a->v[i], a->v[i]);
+    fe_columns_reduce(r, z);
 }
 
 static inline void fe_select(fe *r, const fe *a, const fe *b, vec mask)
