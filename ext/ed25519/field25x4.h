@@ -66,6 +66,17 @@ static inline void fe_sub(fe *r, const fe *a, const fe *b)
         r->v[i] = a->v[i] + (i % 2 ? (1ULL << 26) - 2 : (1ULL << 27) - 2) - b->v[i];
 }
 
+static inline void fe_twice(fe *r, const fe *a)
+{
+    fe_add(r, a, a);
+}
+
+static inline void fe_negate(fe *r, const fe *a)
+{
+    static const fe ZERO;
+    fe_sub(r, &ZERO, a);
+}
+
 static inline void fe_tighten(fe *r, const fe *a)
 {
     vec carry[LIMBS];

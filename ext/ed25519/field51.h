@@ -44,6 +44,17 @@ static inline void fe_sub(fe *r, const fe *a, const fe *b)
     for (int i = 1; i < LIMBS51; i++) r->v[i] = a->v[i] + ((1ULL << 52) - 2) - b->v[i];
 }
 
+static inline void fe_twice(fe *r, const fe *a)
+{
+    fe_add(r, a, a);
+}
+
+static inline void fe_negate(fe *r, const fe *a)
+{
+    static const fe ZERO;
+    fe_sub(r, &ZERO, a);
+}
+
 static inline void fe_tighten(fe *r, const fe *a)
 {
     u64 carry[LIMBS51];

@@ -17,7 +17,7 @@
 
 #define LANES 8
 #define GROUPS 2
-#define ROW_WORDS 24
+#define ROW_WORDS 20
 #define UNROLL _Pragma("GCC unroll 10")
 
 typedef vec8 vec;
@@ -40,6 +40,25 @@ static inline vec times_19(vec a)
 {
     return (vec)_mm512_maskz_mullo_epi64(0xff, (__m512i)a, _mm512_set1_epi64(19));
 }
+static inline vec blend(vec a, vec b, vec mask)
+{
+    return (vec)_mm512_mask_blend_epi64(
+        _mm512_movepi64_mask((__m512i)mask), (__m512i)a, (__m512i)b);
+}
+static inline vec lane_signs(const int16_t *digits)
+{
+    return (vec)_mm512_movm_epi64(_mm_movepi16_mask(_mm_loadu_si128((const __m128i *)digits)));
+}
+static inline vec load_halves(const u64 *low, const u64 *high)
+{
+    __m512i lower = _mm512_castsi256_si512(_mm256_loadu_si256((const __m256i *)low));
+    return (vec)_mm512_inserti64x4(lower, _mm256_loadu_si256((const __m256i *)high), 1);
+}
+static inline void store_halves(u64 *low, u64 *high, vec a)
+{
+    _mm256_storeu_si256((__m256i *)low, _mm512_castsi512_si256((__m512i)a));
+    _mm256_storeu_si256((__m256i *)high, _mm512_extracti64x4_epi64((__m512i)a, 1));
+}
 #else
 /* The same instructions written out, so that this backend's logic runs on any CPU. */
 #define MASK52 ((1ULL << 52) - 1)
@@ -59,14 +78,39 @@ static inline vec times_19(vec a)
 {
     return 19 * a;
 }
+static inline vec blend(vec a, vec b, vec mask)
+{
+    return (a & ~mask) | (b & mask);
+}
+static inline vec lane_signs(const int16_t *digits)
+{
+    vec signs;
+    for (int lane = 0; lane < LANES; lane++) signs[lane] = digits[lane] < 0 ? ~0ULL : 0;
+    return signs;
+}
+static inline vec load_halves(const u64 *low, const u64 *high)
+{
+    vec a;
+    memcpy(&a, low, sizeof a / 2);
+    memcpy((char *)&a + sizeof a / 2, high, sizeof a / 2);
+    return a;
+}
+static inline void store_halves(u64 *low, u64 *high, vec a)
+{
+    memcpy(low, &a, sizeof a / 2);
+    memcpy(high, (const char *)&a + sizeof a / 2, sizeof a / 2);
+}
 #endif
 
-static inline void fe_check(const fe *a)
+#define TIGHT ((1ULL << 51) + (1ULL << 17))
+#define FACTOR (1ULL << 52)
+
+static inline void fe_check(const fe *a, u64 below)
 {
     for (int i = 0; i < LIMBS51; i++)
-        for (int lane = 0; lane < LANES; lane++)
-            CHECK_BOUND(a->v[i][lane] < (1ULL << 51) + (1ULL << 17));
+        for (int lane = 0; lane < LANES; lane++) CHECK_BOUND(a->v[i][lane] < below);
     (void)a;
+    (void)below;
 }
 
 static inline void fe_tighten(fe *r, const fe *a)
@@ -75,7 +119,7 @@ static inline void fe_tighten(fe *r, const fe *a)
     UNROLL for (int i = 0; i < LIMBS51; i++) carry[i] = a->v[i] >> 51;
     r->v[0] = madd_low(a->v[0] & MASK51, carry[4], (vec){0} + 19);
     UNROLL for (int i = 1; i < LIMBS51; i++) r->v[i] = (a->v[i] & MASK51) + carry[i - 1];
-    fe_check(r);
+    fe_check(r, TIGHT);
 }
 
 static inline void fe_narrow(fe *r, const fe *a)
@@ -93,11 +137,25 @@ static inline void fe_add(fe *r, const fe *a, const fe *b)
 static inline void fe_sub(fe *r, const fe *a, const fe *b)
 {
     fe sum;
-    fe_check(b);
+    fe_check(b, TIGHT);
     sum.v[0] = a->v[0] + ((1ULL << 52) - 38) - b->v[0];
     UNROLL for (int i = 1; i < LIMBS51; i++)
         sum.v[i] = a->v[i] + ((1ULL << 52) - 2) - b->v[i];
     fe_tighten(r, &sum);
+}
+
+/* For sums and differences alone, which carry. */
+static inline void fe_twice(fe *r, const fe *a)
+{
+    UNROLL for (int i = 0; i < LIMBS51; i++) r->v[i] = a->v[i] + a->v[i];
+}
+
+/* 2p - a, below 2^52 as it is: for products alone. */
+static inline void fe_negate(fe *r, const fe *a)
+{
+    fe_check(a, TIGHT);
+    r->v[0] = ((1ULL << 52) - 38) - a->v[0];
+    UNROLL for (int i = 1; i < LIMBS51; i++) r->v[i] = ((1ULL << 52) - 2) - a->v[i];
 }
 
 /* Ten columns become five, the upper ones times 19 (2^255 = 19). */
@@ -114,8 +172,8 @@ static inline void fe_columns_reduce(fe *r, const vec z[2 * LIMBS51])
 /* Not inlined, nor is fe_sq: so measured for the other two fields (instruction cache). */
 static __attribute__((noinline)) void fe_mul(fe *r, const fe *a, const fe *b)
 {
-    fe_check(a);
-    fe_check(b);
+    fe_check(a, FACTOR);
+    fe_check(b, FACTOR);
     vec z[2 * LIMBS51] = {{0}};
     UNROLL for (int i = 0; i < LIMBS51; i++)
         UNROLL for (int j = 0; j < LIMBS51; j++)
@@ -131,7 +189,7 @@ static __attribute__((noinline)) void fe_mul(fe *r, const fe *a, const fe *b)
  * 52 bits. What ends in a column is what mul would sum there. */
 static __attribute__((noinline)) void fe_sq(fe *r, const fe *a)
 {
-    fe_check(a);
+    fe_check(a, FACTOR);
     vec z[2 * LIMBS51] = {{0}};
     UNROLL for (int i = 0; i < LIMBS51; i++)
         UNROLL for (int j = i + 1; j < LIMBS51; j++)
@@ -149,7 +207,7 @@ static __attribute__((noinline)) void fe_sq(fe *r, const fe *a)
 
 static inline void fe_select(fe *r, const fe *a, const fe *b, vec mask)
 {
-    UNROLL for (int i = 0; i < LIMBS51; i++) r->v[i] = (a->v[i] & ~mask) | (b->v[i] & mask);
+    UNROLL for (int i = 0; i < LIMBS51; i++) r->v[i] = blend(a->v[i], b->v[i], mask);
 }
 
 static inline void fe_broadcast(fe *r, const u64 word[LIMBS51])
@@ -157,36 +215,31 @@ static inline void fe_broadcast(fe *r, const u64 word[LIMBS51])
     UNROLL for (int i = 0; i < LIMBS51; i++) r->v[i] = (vec){0} + word[i];
 }
 
-/* Rows are read and written to a multiple of eight words: their padding. */
+/* Rows are read and written to a multiple of four words: their padding. */
 static inline void fe_load_rows(fe *r, int elements, const u64 *const rows[LANES])
 {
-    vec words[ROW_WORDS];
-    UNROLL for (int i = 0; i < LIMBS51 * elements; i += LANES) {
-        vec in[LANES];
-        UNROLL for (int lane = 0; lane < LANES; lane++)
-            memcpy(&in[lane], rows[lane] + i, sizeof in[lane]);
-        transpose8(words + i, in);
+    vec *words = r->v;
+    UNROLL for (int i = 0; i < LIMBS51 * elements; i += 4) {
+        vec in[4], out[4];
+        UNROLL for (int lane = 0; lane < 4; lane++)
+            in[lane] = load_halves(rows[lane] + i, rows[lane + 4] + i);
+        transpose_halves(out, in);
+        UNROLL for (int j = 0; j < 4; j++)
+            if (i + j < LIMBS51 * elements) words[i + j] = out[j];
     }
-    memcpy(r, words, (size_t)elements * sizeof *r);
 }
 
 static inline void fe_store_rows(u64 *const rows[LANES], const fe *a, int elements)
 {
-    vec words[ROW_WORDS] = {{0}};
-    memcpy(words, a, (size_t)elements * sizeof *a);
-    UNROLL for (int i = 0; i < LIMBS51 * elements; i += LANES) {
-        vec out[LANES];
-        transpose8(out, words + i);
-        UNROLL for (int lane = 0; lane < LANES; lane++)
-            memcpy(rows[lane] + i, &out[lane], sizeof out[lane]);
+    const vec *words = a->v;
+    UNROLL for (int i = 0; i < LIMBS51 * elements; i += 4) {
+        vec in[4], out[4];
+        UNROLL for (int j = 0; j < 4; j++)
+            in[j] = i + j < LIMBS51 * elements ? words[i + j] : (vec){0};
+        transpose_halves(out, in);
+        UNROLL for (int lane = 0; lane < 4; lane++)
+            store_halves(rows[lane] + i, rows[lane + 4] + i, out[lane]);
     }
-}
-
-static inline vec lane_signs(const int16_t *digits)
-{
-    digits8 packed;
-    memcpy(&packed, digits, sizeof packed);
-    return (vec)(__builtin_convertvector(packed, signed8) < 0);
 }
 
 static inline vec lane_load(const u64 *words)

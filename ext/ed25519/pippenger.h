@@ -49,17 +49,21 @@ static inline void bucket_load(point *r, const u64 *buckets, int index)
     fe_load_rows((fe *)r, 4, rows);
 }
 
-/* The sum of b * bucket[b]: a running sum from the top, summed. */
+/* The sum of b * bucket[b]: a running sum from the top, summed. Of each running sum the form in
+ * which it is added serves twice. */
 static void buckets_collect(point *total, u64 *buckets, int width)
 {
     point running, bucket;
+    table_lanes addend;
     int index = 1 << (width - 1);
     bucket_load(&running, buckets, index);
     *total = running;
+    table_of_point(&addend, &running);
     while (--index > 0) {
         bucket_load(&bucket, buckets, index);
-        point_add(&running, &running, &bucket);
-        point_add(total, total, &running);
+        point_add_table(&running, &bucket, &addend);
+        table_of_point(&addend, &running);
+        point_add_table(total, total, &addend);
     }
 }
 

@@ -60,7 +60,7 @@ static inline void point_add_affine(point *r, const point *p, const affine_lanes
     fe_add(&sum, &p->y, &p->x);
     fe_mul(&b, &sum, &q->plus);
     fe_mul(&c, &p->t, &q->t2d);
-    fe_add(&d, &p->z, &p->z);
+    fe_twice(&d, &p->z);
     point_finish(r, &a, &b, &c, &d);
 }
 
@@ -73,7 +73,7 @@ static inline void point_add_table(point *r, const point *p, const table_lanes *
     fe_mul(&b, &sum, &q->plus);
     fe_mul(&c, &p->t, &q->t2d);
     fe_mul(&sum, &p->z, &q->z);
-    fe_add(&d, &sum, &sum);
+    fe_twice(&d, &sum);
     point_finish(r, &a, &b, &c, &d);
 }
 
@@ -119,9 +119,8 @@ static inline void point_double(point *r, const point *p)
 /* q, or -q in the lanes of `negative`. */
 static inline void affine_negate(affine_lanes *q, vec negative)
 {
-    fe zero, minus_t2d, plus = q->plus;
-    fe_broadcast(&zero, CONSTANT_ZERO);
-    fe_sub(&minus_t2d, &zero, &q->t2d);
+    fe minus_t2d, plus = q->plus;
+    fe_negate(&minus_t2d, &q->t2d);
     fe_select(&q->plus, &plus, &q->minus, negative);
     fe_select(&q->minus, &q->minus, &plus, negative);
     fe_select(&q->t2d, &q->t2d, &minus_t2d, negative);

@@ -33,22 +33,18 @@ static inline void transpose4(vec4 out[4], const vec4 in[4])
     out[3] = SHUFFLE4(b, d, 2, 3, 6, 7);
 }
 
-static inline void transpose8(vec8 out[8], const vec8 in[8])
+/* Four vectors of four words of lanes 0 to 3 in their lower halves, of lanes 4 to 7 in their upper
+ * ones, become four words of all eight lanes in order; and back. */
+static inline void transpose_halves(vec8 out[4], const vec8 in[4])
 {
-    vec8 pair[8], quad[8];
-    for (int i = 0; i < 8; i += 2) {
+    vec8 pair[4];
+    for (int i = 0; i < 4; i += 2) {
         pair[i] = SHUFFLE8(in[i], in[i + 1], 0, 8, 2, 10, 4, 12, 6, 14);
         pair[i + 1] = SHUFFLE8(in[i], in[i + 1], 1, 9, 3, 11, 5, 13, 7, 15);
     }
-    for (int i = 0; i < 8; i += 4) {
-        for (int j = 0; j < 2; j++) {
-            quad[i + j] = SHUFFLE8(pair[i + j], pair[i + j + 2], 0, 1, 8, 9, 4, 5, 12, 13);
-            quad[i + j + 2] = SHUFFLE8(pair[i + j], pair[i + j + 2], 2, 3, 10, 11, 6, 7, 14, 15);
-        }
-    }
-    for (int i = 0; i < 4; i++) {
-        out[i] = SHUFFLE8(quad[i], quad[i + 4], 0, 1, 2, 3, 8, 9, 10, 11);
-        out[i + 4] = SHUFFLE8(quad[i], quad[i + 4], 4, 5, 6, 7, 12, 13, 14, 15);
+    for (int i = 0; i < 2; i++) {
+        out[i] = SHUFFLE8(pair[i], pair[i + 2], 0, 1, 8, 9, 4, 5, 12, 13);
+        out[i + 2] = SHUFFLE8(pair[i], pair[i + 2], 2, 3, 10, 11, 6, 7, 14, 15);
     }
 }
 
