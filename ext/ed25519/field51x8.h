@@ -218,7 +218,7 @@ static inline void fe_broadcast(fe *r, const u64 word[LIMBS51])
 /* Rows are read and written to a multiple of four words: their padding. */
 static inline void fe_load_rows(fe *r, int elements, const u64 *const rows[LANES])
 {
-    vec *words = r->v;
+    vec *words = (vec *)r;
     UNROLL for (int i = 0; i < LIMBS51 * elements; i += 4) {
         vec in[4], out[4];
         UNROLL for (int lane = 0; lane < 4; lane++)
@@ -231,7 +231,7 @@ static inline void fe_load_rows(fe *r, int elements, const u64 *const rows[LANES
 
 static inline void fe_store_rows(u64 *const rows[LANES], const fe *a, int elements)
 {
-    const vec *words = a->v;
+    const vec *words = (const vec *)a;
     UNROLL for (int i = 0; i < LIMBS51 * elements; i += 4) {
         vec in[4], out[4];
         UNROLL for (int j = 0; j < 4; j++)
