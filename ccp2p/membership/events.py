@@ -98,6 +98,41 @@ class Accusation(Wire, frozen=True):
     second: tuple[bytes, bytes]
 
 
+class Candidacy(Wire, frozen=True):
+    """An observer of a mesh is here, and wants to be drawn for the next committee."""
+
+    kind: ClassVar[str] = "candidacy"
+
+
+class Contribution(Wire, frozen=True):
+    """A seat's secret for the beacon, shared among all seats of its epoch, in their order.
+
+    `commitments` are hashes of the shares (`sharing.commitment`), `sealed` the shares sealed to the
+    seats' keys.
+    """
+
+    kind: ClassVar[str] = "contribution"
+    commitments: tuple[bytes, ...]
+    sealed: tuple[bytes, ...]
+
+
+class Holding(Wire, frozen=True):
+    """Its sender holds its share of the contributions with these numbers."""
+
+    kind: ClassVar[str] = "holding"
+    numbers: tuple[int, ...]
+
+
+class Opening(Wire, frozen=True):
+    """Its sender's shares of the contributions that count, in their order; empty where it has none.
+
+    Honest seats say this once it is fixed which contributions count, and not before.
+    """
+
+    kind: ClassVar[str] = "opening"
+    shares: tuple[bytes, ...]
+
+
 Body = (
     JoinRequest
     | Renewal
@@ -107,6 +142,10 @@ Body = (
     | Rekey
     | Acknowledgement
     | Accusation
+    | Candidacy
+    | Contribution
+    | Holding
+    | Opening
 )
 
 _KINDS: dict[str, type[Body]] = {kind.kind: kind for kind in get_args(Body)}
@@ -205,6 +244,26 @@ def _check(body: Body) -> None:
                 for header, signature in (body.first, body.second)
             ),
             "an accusation's blocks are out of bounds",
+        )
+    elif isinstance(body, Contribution | Holding | Opening):
+        _check_beacon(body)
+
+
+def _check_beacon(body: Contribution | Holding | Opening) -> None:
+    most = limits.MAX_COMMITTEE
+    if isinstance(body, Contribution):
+        _require(
+            len(body.commitments) == len(body.sealed) <= most
+            and all(len(digest) == 32 for digest in body.commitments)
+            and all(len(sealed) <= limits.MAX_SEALED_SECRET_BYTES for sealed in body.sealed),
+            "a contribution's shares are out of bounds",
+        )
+    elif isinstance(body, Holding):
+        _require(len(body.numbers) <= most, "more contributions than there can be")
+    else:
+        _require(
+            len(body.shares) <= most and all(len(share) in (0, 32) for share in body.shares),
+            "shares that are shown have 32 bytes, or none",
         )
 
 

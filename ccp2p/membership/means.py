@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from ccp2p.membership.roster import Amended
+from ccp2p.membership.sampling import Sampling
 
 
 class Moment(NamedTuple):
@@ -35,7 +36,8 @@ class Means:
     may use again. `judge(node, sealing, anchor, evidence, at_s)`
     gives the accepting verdict on a joiner, `admit(invite, time_ms)` lets a node ticket's secret
     count once more (both PeerFault), `verify(key, signature, message)` checks Ed25519. `adopted()`
-    is the amendment that governors adopted in this epoch before the commit at hand.
+    is the amendment that governors adopted in this epoch before the commit at hand. `sampling` is
+    how a mesh draws its committee; None where everybody gets a seat.
     """
 
     network: bytes
@@ -47,3 +49,4 @@ class Means:
     admit: Callable[[bytes, int], None]
     verify: Callable[[bytes, bytes, bytes], bool]
     adopted: Callable[[], Amended | None]
+    sampling: Sampling | None = None

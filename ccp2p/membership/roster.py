@@ -94,6 +94,33 @@ class Amended(Wire, frozen=True):
     has_lapsed: bool = False
 
 
+class Dealt(Wire, frozen=True):
+    """An ordered contribution to a beacon, of the seat `node`; see `beacon`.
+
+    `commitments` and `sealed` go with this epoch's seats. `holders` are the places of the seats
+    that acknowledged their shares, `opened` the shares that were shown since: (place, share).
+    """
+
+    node: bytes
+    commitments: tuple[bytes, ...]
+    sealed: tuple[bytes, ...]
+    holders: tuple[int, ...] = ()
+    opened: tuple[tuple[int, bytes], ...] = ()
+
+
+class Drawing(Wire, frozen=True):
+    """How this epoch's seats draw the next committee. There is one an epoch.
+
+    `registered` are the platforms that may be drawn, fixed before anything was dealt. `counted` are
+    numbers in `dealt`: f+1 fix the beacon, and are opened. `beacon` has 32 bytes, or none yet.
+    """
+
+    registered: tuple[bytes, ...]
+    dealt: tuple[Dealt, ...] = ()
+    counted: tuple[int, ...] = ()
+    beacon: bytes = b""
+
+
 class Roster(Wire, frozen=True):
     """`members` are in seat order; `last_rounds` (as of the last checkpoint) go with them.
 
@@ -101,7 +128,8 @@ class Roster(Wire, frozen=True):
     it to end. `anchors` are (commit, chain digest) of recent checkpoints. `attempt` counts the
     changes of this epoch that were void; `left_out` are (platform, commit) of each time that a
     joiner's silence cost a change, see `rules.is_left_out`. `policy` is the digest of the one in
-    force, `adopted` the amendment that the epoch's governors agreed on.
+    force, `adopted` the amendment that the epoch's governors agreed on. `candidates` are observers
+    that said in this epoch that they are here to be drawn, `drawing` is how they are.
     """
 
     epoch: int
@@ -117,6 +145,13 @@ class Roster(Wire, frozen=True):
     attempt: int = 0
     policy: bytes = b""
     adopted: Amended | None = None
+    candidates: tuple[bytes, ...] = ()
+    drawing: Drawing | None = None
+
+    @property
+    def beacon(self) -> bytes:
+        """What this epoch's draw follows from; empty before it is made."""
+        return self.drawing.beacon if self.drawing else b""
 
     @property
     def amended(self) -> Amended | None:

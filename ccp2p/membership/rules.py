@@ -16,22 +16,37 @@ from typing import NamedTuple, TypeVar
 
 from msgspec.structs import replace
 
+from ccp2p.membership import beacon
 from ccp2p.membership.admission import join, renew
 from ccp2p.membership.events import (
     Accusation,
     Acknowledgement,
+    Candidacy,
     CloseIntent,
+    Contribution,
+    Holding,
     JoinRequest,
     LeaveRequest,
     MembershipEvent,
+    Opening,
     Prekey,
     Rekey,
     Renewal,
 )
 from ccp2p.membership.founding import vendors_fit
 from ccp2p.membership.means import Means, Moment
-from ccp2p.membership.roster import Amended, Change, Proposal, Roster, faulty_of, quorum_of
-from ccp2p.membership.succession import can_follow, next_members
+from ccp2p.membership.roster import (
+    Amended,
+    Change,
+    Drawing,
+    Member,
+    Proposal,
+    Roster,
+    faulty_of,
+    quorum_of,
+)
+from ccp2p.membership.sampling import Sampling, registering
+from ccp2p.membership.succession import can_follow, must_draw, next_members
 from ccp2p.model import block as blocks
 from ccp2p.model import codec, hashing, limits
 from ccp2p.model.block import BlockHeader
@@ -62,19 +77,33 @@ def apply(roster: Roster, event: MembershipEvent, at: Moment, means: Means) -> R
         return _intend(roster, event.node, body)
     if isinstance(body, Accusation):
         return _accuse(roster, body, means)
+    if isinstance(body, Candidacy):
+        return _stand(roster, event.node, means)
+    if isinstance(body, Contribution):
+        return beacon.contribute(roster, event.node, body)
+    if isinstance(body, Holding):
+        return beacon.hold(roster, event.node, body)
+    if isinstance(body, Opening):
+        return beacon.reveal(roster, event.node, body, means.record)
     return _change(roster, event.node, body, at, means)
 
 
-def advance(roster: Roster, at: Moment, vendor_cap: str) -> tuple[Roster, Closed | None]:
+def advance(
+    roster: Roster, at: Moment, vendor_cap: str, sampling: Sampling | None = None
+) -> tuple[Roster, Closed | None]:
     """What the end of a commit brings: FREEZE, CLOSE, or the end of a change that gets nowhere.
 
-    At CLOSE the returned roster is the next epoch's.
+    At CLOSE the returned roster is the next epoch's. A mesh with more nodes than seats (`sampling`)
+    first ends the registration and makes its beacon.
     """
     change = roster.change
     if change is None:
         if len(roster.intents) < quorum_of(len(roster.members)) or _awaits_renewal(roster, at):
             return roster, None
-        return _freeze(roster, at, vendor_cap), None
+        if must_draw(roster, sampling) and not roster.beacon:
+            drawing = roster.drawing or Drawing(registering(roster))
+            return replace(roster, drawing=drawing), None
+        return _freeze(roster, at, vendor_cap, sampling), None
     closed = _closed(change)
     if closed is not None:
         return _successor(roster, closed.change, ()), closed
@@ -103,11 +132,26 @@ def checkpoint(roster: Roster, at: Moment, chain: bytes, rounds: tuple[int, ...]
     return replace(roster, anchors=anchors, last_rounds=rounds)
 
 
-def wants_close(roster: Roster, vendor_cap: str) -> bool:
+def wants_close(roster: Roster, vendor_cap: str, sampling: Sampling | None = None) -> bool:
     """Whether ending the epoch now would change who votes, or what governors agreed on."""
     if roster.change is not None:
         return False
-    return roster.amended is not None or next_members(roster, vendor_cap) != roster.members
+    is_amended = roster.amended is not None
+    return is_amended or next_members(roster, vendor_cap, sampling) != roster.members
+
+
+def is_due(roster: Roster, vendor_cap: str, sampling: Sampling | None, elapsed_ms: int) -> bool:
+    """Whether a seat should ask for the end of the epoch, after so much ledger time of it.
+
+    Where a committee is drawn, candidates get a while to register before anything else, and a third
+    of the seats is due to change when the interval of rotation is over.
+    """
+    if sampling is None or not must_draw(roster, sampling):
+        return wants_close(roster, vendor_cap, sampling)
+    if elapsed_ms >= sampling.interval_ms and registering(roster):
+        return True
+    has_begun = roster.drawing is not None or elapsed_ms >= limits.REGISTRATION_MS
+    return has_begun and wants_close(roster, vendor_cap, sampling)
 
 
 def awaits_prekeys(change: Change, round_: int) -> bool:
@@ -138,6 +182,20 @@ def _leave(roster: Roster, node: bytes) -> Roster:
     if seated and all(member.node in gone for member in roster.members):
         raise PeerFault("last", "the last node cannot leave its network")
     return replace(roster, leaving=leaving)
+
+
+def _stand(roster: Roster, node: bytes, means: Means) -> Roster:
+    """Who is here registers for the draw, until that begins; again in each epoch."""
+    own = roster.following(node)
+    if means.sampling is None or own is None or not own.platform_id:
+        raise PeerFault("no-candidate", "a mesh draws its observers with a hardware id only")
+    if roster.drawing is not None:
+        raise PeerFault("no-candidate", "the draw has begun: register in the next epoch")
+    if node in roster.candidates:
+        return roster
+    followers = {one.node for one in roster.observers}
+    here = tuple(one for one in roster.candidates if one in followers)
+    return replace(roster, candidates=(*here, node))
 
 
 def _intend(roster: Roster, node: bytes, body: CloseIntent) -> Roster:
@@ -233,12 +291,12 @@ def _awaits_renewal(roster: Roster, at: Moment) -> bool:
     return any(one.node not in gone and roster.is_stale(one) for one in roster.members)
 
 
-def _freeze(roster: Roster, at: Moment, vendor_cap: str) -> Roster:
+def _freeze(roster: Roster, at: Moment, vendor_cap: str, sampling: Sampling | None) -> Roster:
     """Fix the next committee. An amendment that too few could follow lapses instead."""
-    members = next_members(roster, vendor_cap)
+    members = next_members(roster, vendor_cap, sampling)
     if roster.adopted is not None and not can_follow(roster, members):
         roster = replace(roster, adopted=replace(roster.adopted, has_lapsed=True))
-        members = next_members(roster, vendor_cap)
+        members = next_members(roster, vendor_cap, sampling)
     count = len(members)
     amendment = roster.amended.digest if roster.amended else b""
     change = Change(at.round, at.time_ms, members, (b"",) * count, (), ((),) * count, amendment)
@@ -352,7 +410,7 @@ def _successor(roster: Roster, change: Change, left_out: Sequence[bytes]) -> Ros
     """The roster with which the next epoch begins.
 
     Who asked to leave, or was expelled, after FREEZE still has a seat, and loses it next time.
-    Observers that do not satisfy the policy follow no longer.
+    Observers that do not satisfy the policy follow no longer; seats that the draw took do.
     """
     policy = roster.coming_policy
     before = {member.node: member.since_epoch for member in roster.members}
@@ -379,7 +437,7 @@ def _successor(roster: Roster, change: Change, left_out: Sequence[bytes]) -> Ros
             policies=_only(policy, one.policies),
             renewed=-1,
         )
-        for one in roster.observers
+        for one in (*roster.observers, *_retired(roster, members))
         if one.node not in gone and one.replaces not in roster.expelled and not roster.is_stale(one)
     )
     return Roster(
@@ -391,6 +449,18 @@ def _successor(roster: Roster, change: Change, left_out: Sequence[bytes]) -> Ros
         left_out=tuple((platform, -1) for platform in left_out),
         last_rounds=(0,) * len(members),
         policy=policy,
+    )
+
+
+def _retired(roster: Roster, members: Sequence[Member]) -> tuple[Member, ...]:
+    """Seats that the draw took: they follow from now on, unless they are silent or replaced."""
+    if not roster.beacon:
+        return ()
+    platforms = {one.platform_id for one in (*members, *roster.observers)}
+    return tuple(
+        replace(one, since_epoch=roster.epoch + 1)
+        for one in roster.members
+        if one.platform_id not in platforms and not roster.is_silent(one.node)
     )
 
 

@@ -5,19 +5,46 @@ from collections.abc import Sequence
 
 from ccp2p.membership.founding import vendors_fit
 from ccp2p.membership.roster import Member, Roster, faulty_of, quorum_of
+from ccp2p.membership.sampling import Sampling, drawn
 from ccp2p.model import limits
 
 
-def next_members(roster: Roster, vendor_cap: str) -> tuple[Member, ...]:
+def next_members(
+    roster: Roster, vendor_cap: str, sampling: Sampling | None = None
+) -> tuple[Member, ...]:
     """The committee that a FREEZE now would fix, in seat order.
 
     Who leaves, was expelled or is evicted by governors goes; who is silent, or shows no evidence
     that satisfies the next policy, goes as far as that does not lower f. Observers with a platform
     of their own come in the order of their admission, as far as the vendor cap (the next policy's)
-    and the committee's size allow. A successor takes the place of the seat that it replaces.
+    and the committee's size allow. A successor takes the place of the seat that it replaces. Where
+    a mesh has more nodes than seats, the draw decides instead who comes and goes (`sampling`).
     """
-    if roster.amended is not None:
-        vendor_cap = roster.amended.vendor_cap
+    staying, joining = _standing(roster)
+    vendor_cap = _cap_in_force(roster, vendor_cap)
+    if sampling is not None and must_draw(roster, sampling):
+        chosen = drawn(roster, staying, joining, sampling, vendor_cap, _with_joiners)
+    else:
+        chosen = _without_silent(roster, staying, joining, vendor_cap)
+    return chosen or roster.members
+
+
+def must_draw(roster: Roster, sampling: Sampling | None) -> bool:
+    """Whether a mesh has more nodes that could have seats than seats, or had when a draw began.
+
+    What began as a draw ends as one: else who came after the beacon would get seats.
+    """
+    if sampling is None or roster.drawing is not None:
+        return sampling is not None
+    return sum(map(len, _standing(roster))) > sampling.seats
+
+
+def _cap_in_force(roster: Roster, vendor_cap: str) -> str:
+    return vendor_cap if roster.amended is None else roster.amended.vendor_cap
+
+
+def _standing(roster: Roster) -> tuple[list[Member], list[Member]]:
+    """The seats that need not go, each as itself or as its heir, and who waits for another."""
     waiting = _waiting(roster)
     heirs = {one.replaces: one for one in waiting if one.replaces}
     joining = [one for one in waiting if not one.replaces]
@@ -27,7 +54,7 @@ def next_members(roster: Roster, vendor_cap: str) -> tuple[Member, ...]:
         for member in roster.members
         if member.node in heirs or member.node not in gone
     ]
-    return _without_silent(roster, staying, joining, vendor_cap) or roster.members
+    return staying, joining
 
 
 def can_follow(roster: Roster, members: Sequence[Member]) -> bool:
@@ -100,13 +127,16 @@ def _without_silent(
 
 
 def _with_joiners(
-    staying: Sequence[Member], waiting: Sequence[Member], vendor_cap: str
+    staying: Sequence[Member],
+    waiting: Sequence[Member],
+    vendor_cap: str,
+    most: int = limits.MAX_COMMITTEE,
 ) -> tuple[Member, ...]:
     """`staying`, and as many of `waiting` as size and vendor cap allow.
 
     All are tried at once: a cap may allow two more where it allows no single one.
     """
-    room = limits.MAX_COMMITTEE - len(staying)
+    room = max(0, most - len(staying))
     if vendor_cap == "none":
         return (*staying, *waiting[:room])
     joining = list(waiting)

@@ -8,7 +8,12 @@ from ccp2p.model.errors import Fault, MemberFault
 
 
 class Parameters(Wire, frozen=True):
-    """Rules of one network that its nodes must share. Times in milliseconds, depths in rounds."""
+    """Rules of one network that its nodes must share. Times in milliseconds, depths in rounds.
+
+    The last three are a mesh's: the most seats of its committee (0: as many as any may have), the
+    ledger time of an epoch until a third of the seats may change hands, and the most seats that
+    a draw gives to one subnet (0: no cap).
+    """
 
     coin_length: int = 1 << 20
     coin_delay: int = 3
@@ -22,6 +27,9 @@ class Parameters(Wire, frozen=True):
     at_rest: Literal["self", "group"] = "self"
     resume: Literal["disks", "governors"] = "disks"
     protocol: int = 1
+    committee_max: int = 0
+    rotation_interval_ms: int = 3_600_000
+    subnet_seats: int = 0
 
 
 class Genesis(Wire, frozen=True):
@@ -53,6 +61,11 @@ class Genesis(Wire, frozen=True):
         """Whether it lets in every member, and every node whose evidence satisfies the policy."""
         return self.kind == "mesh"
 
+    @property
+    def most_seats(self) -> int:
+        """The most seats that its committee may have."""
+        return self.parameters.committee_max or limits.MAX_COMMITTEE
+
 
 def network_id(genesis_bytes: bytes) -> bytes:
     """The network id: the hash of the genesis bytes as published."""
@@ -68,7 +81,9 @@ def parse_genesis(genesis_bytes: bytes) -> Genesis:
     """Read a genesis record; MemberFault when it is malformed or breaks a rule."""
     genesis = codec.decode_canonical(genesis_bytes, Genesis, limits.MAX_GENESIS_BYTES, MemberFault)
     check_parameters(genesis.parameters)
-    if not 1 <= genesis.founders <= limits.MAX_COMMITTEE:
+    if genesis.parameters.committee_max and not genesis.is_open:
+        raise MemberFault("genesis", "only a mesh draws its committee: a group seats everybody")
+    if not 1 <= genesis.founders <= genesis.most_seats:
         raise MemberFault("genesis", f"a network of {genesis.founders} founders is not possible")
     if not 1 <= len(genesis.name) <= limits.MAX_NAME_CHARS:
         raise MemberFault("genesis", "a network's name has 1 to 64 characters")
@@ -115,3 +130,9 @@ def check_parameters(parameters: Parameters) -> None:
         raise MemberFault("genesis", "round delays must satisfy 0 <= min <= max <= 60000")
     if not 1 <= parameters.checkpoint_interval <= 100_000:
         raise MemberFault("genesis", "checkpoint_interval is out of range")
+    if parameters.committee_max and not 4 <= parameters.committee_max <= limits.MAX_COMMITTEE:
+        raise MemberFault("genesis", "committee_max is neither 0 nor in 4..200: f would be 0")
+    if not 1000 <= parameters.rotation_interval_ms <= 366 * 24 * 3_600_000:
+        raise MemberFault("genesis", "rotation_interval_ms is not in a second to a year")
+    if not 0 <= parameters.subnet_seats <= limits.MAX_COMMITTEE:
+        raise MemberFault("genesis", "subnet_seats is out of range")

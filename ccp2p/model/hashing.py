@@ -46,6 +46,9 @@ SIMULATED: Final = b"ccp2p.simulated"
 SEALING: Final = b"ccp2p.sealing"
 MEMBERSHIP: Final = b"ccp2p.membership"
 EVENT_LOG: Final = b"ccp2p.eventlog"
+SHARE: Final = b"ccp2p.share"
+BEACON: Final = b"ccp2p.beacon"
+SAMPLE: Final = b"ccp2p.sample"
 
 
 def digest(domain: bytes, *parts: bytes) -> bytes:

@@ -37,6 +37,7 @@ MAX_PROPOSALS: Final = MAX_COMMITTEE // 3 + 1  # a member makes one a change: f+
 PREKEY_ROUNDS: Final = 64  # leader rounds after FREEZE in which prekeys count
 PROPOSAL_INTERVAL_MS: Final = 60_000  # ledger time between rekey proposals of one change
 CHANGE_PATIENCE_MS: Final = 300_000  # ledger time without a new proposal until a change is void
+REGISTRATION_MS: Final = 10_000  # ledger time of an epoch in which candidates come before a draw
 RENEWAL_PATIENCE_MS: Final = 60_000  # ledger time for fresh evidence before a policy comes in
 MAX_JOIN_TRIES: Final = 3  # changes of one epoch that one platform may make void by its silence
 MAX_LEFT_OUT: Final = 1000  # such cases remembered in an epoch

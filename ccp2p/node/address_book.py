@@ -7,7 +7,6 @@ what is heard, and the nodes to ask are chosen from as many subnets, vendors and
 are. Whoever wants to surround a newcomer has to be everywhere.
 """
 
-import ipaddress
 from collections import Counter
 from collections.abc import Collection, Iterable
 from random import Random
@@ -17,6 +16,7 @@ from msgspec.structs import replace
 from ccp2p.model import codec, limits
 from ccp2p.model.codec import Wire
 from ccp2p.model.errors import LocalFault, MemberFault
+from ccp2p.model.subnets import subnet_of_host
 from ccp2p.network.addresses import parse_address
 
 META = "addresses"
@@ -188,15 +188,8 @@ _MAX_MISSED = 1000
 
 
 def subnet_of(address: str) -> str:
-    """What one owner easily has many addresses in: /16 of IPv4, /32 of IPv6 (RIRs hand these out).
-
-    Names share one subnet: whoever owns a domain makes any number of them.
-    """
-    try:
-        host = ipaddress.ip_address(parse_address(address).host)
-    except ValueError:
-        return "name"
-    return f"{host.version}/{int(host) >> (16 if host.version == 4 else 96):x}"
+    """The subnet of a libp2p address: see `model.subnets`."""
+    return subnet_of_host(parse_address(address).host)
 
 
 def leads_to(text: str, node: bytes) -> bool:

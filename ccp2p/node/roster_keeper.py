@@ -110,7 +110,8 @@ class RosterKeeper:
                 self._refuse(event.node, f"{fault.code}: {fault}")
         if commit.index % self._interval == 0:
             self.roster = self._checkpoint(committed)
-        self.roster, self.closed = rules.advance(self.roster, self.at, self.means.vendor_cap)
+        cap, sampling = self.means.vendor_cap, self.means.sampling
+        self.roster, self.closed = rules.advance(self.roster, self.at, cap, sampling)
         return (self.roster.encode() if self.roster != before else None), faults
 
     def closing(self, commit: Commit, roots: Roots, adopted: Adopted | None) -> Closing:

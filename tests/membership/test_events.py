@@ -10,9 +10,13 @@ from ccp2p.membership.events import (
     Accusation,
     Acknowledgement,
     Body,
+    Candidacy,
     CloseIntent,
+    Contribution,
+    Holding,
     JoinRequest,
     LeaveRequest,
+    Opening,
     Prekey,
     Rekey,
     Renewal,
@@ -37,6 +41,10 @@ BODIES: list[Body] = [
     Rekey(2, b"c" * 32, b"e" * 32, (b"s" * 80, b"")),
     Acknowledgement(3, 1),
     Accusation((b"h", b"1" * 64), (b"h", b"2" * 64)),
+    Candidacy(),
+    Contribution((b"c" * 32, b"d" * 32), (b"s" * 80, b"")),
+    Holding((0, 2)),
+    Opening((b"s" * 32, b"")),
 ]
 
 
@@ -93,6 +101,15 @@ def changed(body: Body, **changes: object) -> Body:
         Rekey(0, b"c" * 32, b"e" * 32, (bytes(limits.MAX_SEALED_SECRET_BYTES + 1),)),
         Accusation((b"h", b"1" * 64), (b"h", b"2" * 63)),
         Accusation((bytes(limits.MAX_HEADER_BYTES + 1), b"1" * 64), (b"h", b"2" * 64)),
+        Contribution((b"c" * 31,), (b"s",)),
+        Contribution((b"c" * 32,), ()),
+        Contribution((b"c" * 32,), (bytes(limits.MAX_SEALED_SECRET_BYTES + 1),)),
+        Contribution(
+            (b"c" * 32,) * (limits.MAX_COMMITTEE + 1), (b"s",) * (limits.MAX_COMMITTEE + 1)
+        ),
+        Holding((0,) * (limits.MAX_COMMITTEE + 1)),
+        Opening((b"s" * 31,)),
+        Opening((b"",) * (limits.MAX_COMMITTEE + 1)),
     ],
 )
 def test_what_is_out_of_bounds_is_refused(body: Body):

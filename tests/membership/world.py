@@ -8,14 +8,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from ccp2p.crypto.signatures import SigningKey, verify
-from ccp2p.membership import rules
+from ccp2p.membership import beacon, rules, sharing
 from ccp2p.membership.events import (
     Accusation,
     Acknowledgement,
     Body,
+    Candidacy,
     CloseIntent,
+    Contribution,
+    Holding,
     JoinRequest,
     LeaveRequest,
+    Opening,
     Prekey,
     Rekey,
     Renewal,
@@ -26,6 +30,7 @@ from ccp2p.membership.events import (
 )
 from ccp2p.membership.means import Judged, Means, Moment
 from ccp2p.membership.roster import Amended, Member, Proposal, Roster
+from ccp2p.membership.sampling import Sampling
 from ccp2p.model import block as blocks
 from ccp2p.model import codec, hashing, limits
 from ccp2p.model.block import BlockHeader
@@ -79,8 +84,11 @@ def member(one: Actor, since_epoch: int = 0) -> Member:
 class World:
     """The roster as every replica has it, and what was ever said."""
 
-    def __init__(self, founders: list[Actor], cap: str = "none") -> None:
+    def __init__(
+        self, founders: list[Actor], cap: str = "none", sampling: Sampling | None = None
+    ) -> None:
         self.cap = cap
+        self.sampling = sampling
         self.roster = Roster(0, tuple(member(one) for one in founders), policy=POLICY)
         self.at = Moment(0, 0, 1_000_000)
         self.said: list[bytes] = []
@@ -107,6 +115,7 @@ class World:
             self._admit,
             verify,
             lambda: self.adopted,
+            self.sampling,
         )
 
     @property
@@ -148,7 +157,7 @@ class World:
                 self.codes.append("")
             except PeerFault as fault:
                 self.codes.append(fault.code)
-        self.roster, self.closed = rules.advance(self.roster, self.at, self.cap)
+        self.roster, self.closed = rules.advance(self.roster, self.at, self.cap, self.sampling)
         if self.closed is not None:
             self.cap = self.adopted.vendor_cap if self.closed.change.amendment else self.cap
             self.adopted = None
@@ -218,6 +227,47 @@ class World:
 
     def ack(self, who: Actor, number: int = 0) -> bytes:
         return self.say(who, Acknowledgement(self.roster.attempt, number))
+
+    def stand(self, who: Actor) -> bytes:
+        return self.say(who, Candidacy())
+
+    def contribute(self, who: Actor, spoilt: int | None = None, salt: bytes = b"") -> bytes:
+        """A secret of the actor's for this epoch; the share of place `spoilt` is off the curve.
+
+        Shares are sealed by nothing here: whoever reads the roster may see them.
+        """
+        size = len(self.roster.members)
+        coefficients = [
+            int.from_bytes(
+                hashing.digest(hashing.NONCE, self.record, who.node, bytes([power]), salt)
+            )
+            % sharing.PRIME
+            for power in range(beacon.threshold_of(size))
+        ]
+        shares = list(sharing.deal(coefficients, size))
+        if spoilt is not None:
+            shares[spoilt] = b"\1" + bytes(31)
+        context = beacon.context_of(self.record, who.node)
+        commitments = [sharing.commitment(context, at, one) for at, one in enumerate(shares)]
+        return self.say(who, Contribution(tuple(commitments), tuple(shares)))
+
+    def hold(self, who: Actor, *numbers: int) -> bytes:
+        return self.say(who, Holding(numbers))
+
+    def open(self, who: Actor, **changes: object) -> bytes:
+        """The actor's shares of the contributions that count."""
+        drawing, place = self.roster.drawing, self.nodes.index(who.node)
+        assert drawing is not None
+        shares = tuple(drawing.dealt[number].sealed[place] for number in drawing.counted)
+        return self.say(who, Opening(**{"shares": shares, **changes}))  # type: ignore[arg-type]
+
+    def draw(self, seats: list[Actor]) -> None:
+        """The whole beacon, from the end of the registration on, by `seats`."""
+        self.freeze(seats)
+        self.commit(*[self.contribute(one) for one in seats])
+        numbers = range(len(seats))
+        self.commit(*[self.hold(one, *numbers) for one in seats])
+        self.commit(*[self.open(one) for one in seats])
 
     def accuse(self, by: Actor, whom: Actor, signer: Actor | None = None) -> bytes:
         """Two blocks of one slot of `whom`, signed by `signer` (itself by default)."""

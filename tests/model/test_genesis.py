@@ -72,6 +72,12 @@ def test_parameters_within_their_bounds_are_allowed(changes):
         {"max_round_delay_ms": 60_001},
         {"checkpoint_interval": 0},
         {"checkpoint_interval": 100_001},
+        {"committee_max": 3},
+        {"committee_max": limits.MAX_COMMITTEE + 1},
+        {"rotation_interval_ms": 999},
+        {"rotation_interval_ms": 366 * 24 * 3_600_000 + 1},
+        {"subnet_seats": -1},
+        {"subnet_seats": limits.MAX_COMMITTEE + 1},
     ],
 )
 def test_parameters_without_a_proof_are_refused(changes):
@@ -95,6 +101,8 @@ def test_a_genesis_is_read_back():
         {"name": ""},
         {"name": "n" * 65},
         {"kind": "crowd"},
+        {"kind": "group", "parameters": Parameters(committee_max=4)},
+        {"kind": "mesh", "parameters": Parameters(committee_max=4), "founders": 5},
         {"app": "doom"},
         {"policy": "#" * limits.MAX_GENESIS_BYTES},
         {"governors": (b"g" * 31,)},
