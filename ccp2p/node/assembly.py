@@ -11,6 +11,7 @@ from ccp2p.membership.roster import Roster
 from ccp2p.model.epoch import parse_record, record_digest
 from ccp2p.model.errors import LocalFault
 from ccp2p.node.attestor import NodeAttestor
+from ccp2p.node.drawing import sampling_of
 from ccp2p.node.epoch import Surroundings, link_of, resume_epoch
 from ccp2p.node.floor import Floor
 from ccp2p.node.means import means_of
@@ -54,7 +55,7 @@ def build_replica(
         secrets or EpochSecrets(record.secret, parameters.coin_length),
         store,
         Surroundings(
-            partial(means_of, setup.network, setup.policy, attestor),
+            partial(means_of, setup.network, setup.policy, sampling_of(setup.genesis), attestor),
             partial(check_amended, setup.policy),
             waits_for,
             meter,
@@ -93,13 +94,16 @@ def steward_of(
 
     `join_request(anchor)` makes a request with fresh evidence.
     """
-    epoch = parse_record(record.signed.record).epoch
+    newest = parse_record(record.signed.record)
+    epoch = newest.epoch
     steward = Steward(
         network=setup.network,
         epoch=epoch,
         identity=setup.identity,
         coin_length=setup.genesis.parameters.coin_length,
         vendor_cap=setup.policy.caps.vendor,
+        sampling=sampling_of(setup.genesis),
+        begun_ms=newest.ledger_time_ms,
         randomness=os.urandom,
         secret=record.secret,
         kept=setup.store.meta(META) if setup.store else None,

@@ -8,6 +8,7 @@ from ccp2p.crypto import signatures
 from ccp2p.execution.machine import StateMachine
 from ccp2p.membership.means import Judged, Means
 from ccp2p.membership.records import Link
+from ccp2p.membership.sampling import Sampling
 from ccp2p.model.errors import PeerFault
 from ccp2p.model.host_commands import INVITE_REFUSALS, invite_digest
 from ccp2p.node.amendments import Amendments
@@ -15,7 +16,12 @@ from ccp2p.node.attestor import NodeAttestor
 
 
 def means_of(
-    network: bytes, policy: Policy, attestor: NodeAttestor, link: Link, machine: StateMachine
+    network: bytes,
+    policy: Policy,
+    sampling: Sampling | None,
+    attestor: NodeAttestor,
+    link: Link,
+    machine: StateMachine,
 ) -> Means:
     """Those of the epoch of `link`, in which `policy` is in force."""
     amendments = Amendments(machine, link.record.epoch, policy)
@@ -29,6 +35,7 @@ def means_of(
         admit=partial(_admit, machine),
         verify=signatures.verify,
         adopted=amendments.adopted,
+        sampling=sampling,
     )
 
 

@@ -28,11 +28,14 @@ from ccp2p.membership.events import (
 )
 from ccp2p.membership.means import Moment
 from ccp2p.membership.roster import Change, Proposal, Roster
+from ccp2p.membership.sampling import Sampling
 from ccp2p.model import codec, limits
 from ccp2p.model.codec import Wire
 from ccp2p.model.errors import LocalFault, PeerFault
+from ccp2p.node.drawing import Drawer, SealShare
 from ccp2p.sealing.identity import Identity
 from ccp2p.sealing.secrets import SECRET_BYTES, EpochSecrets, open_from_proposer, seal_to_seat
+from ccp2p.sealing.shares import seal_share
 
 META: Final = "steward"
 
@@ -63,10 +66,13 @@ class Steward:
     members. `kept` is what `META` held at the start, or None. `seal` seals a secret to a prekey.
     `ask_again(roster)` makes a join request, for a node that an epoch began without.
     `evidence(anchor)` is fresh evidence bound to a checkpoint, or to `record`, the epoch's digest.
+    `sampling` is how a mesh draws its committee, `begun_ms` the ledger time of its epoch's record.
 
     `is_present`: a prekey that this very object made was ordered. So the epoch ends after it was
     made, and this node, whatever disk its host gave it, signed nothing of the next epoch before.
     """
+
+    drawer_kind: type[Drawer] = Drawer
 
     def __init__(
         self,
@@ -83,6 +89,9 @@ class Steward:
         kept: bytes | None = None,
         seal: Callable[[bytes, bytes, bytes, int], bytes] = seal_to_seat,
         ask_again: Callable[[Roster], JoinRequest] | None = None,
+        sampling: Sampling | None = None,
+        begun_ms: int = 0,
+        seal_share: SealShare = seal_share,
     ) -> None:
         self._network = network
         self._epoch = epoch
@@ -94,6 +103,9 @@ class Steward:
         self._ask_again = ask_again
         self._record = record
         self._evidence = evidence
+        self._sampling = sampling
+        self._begun_ms = begun_ms
+        self._drawer = self.drawer_kind(identity, record, sampling, seal_share, randomness)
         self._secrets: dict[bytes, bytes] = {}
         self._ready: dict[bytes, EpochSecrets] = {}
         self._said: dict[str, int] = {}
@@ -191,10 +203,14 @@ class Steward:
         for author, accusation in sorted(self._accusations.items()):
             if seated and roster.members[author].node not in roster.expelled:
                 wanted.append((f"accuse {author}", accusation))
+        wanted.extend(self._drawer.wanted(roster, now_ms))
         change = roster.change
         if change is None:
             self._turn_ms = None
-            is_due = self.must_close or rules.wants_close(roster, self._vendor_cap)
+            elapsed_ms = at.time_ms - self._begun_ms
+            is_due = self.must_close or rules.is_due(
+                roster, self._vendor_cap, self._sampling, elapsed_ms
+            )
             if seated and is_due and node not in roster.intents:
                 wanted.append((f"close {roster.attempt}", CloseIntent(roster.attempt)))
             return wanted

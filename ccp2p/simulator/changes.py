@@ -145,6 +145,9 @@ class Changes:
         def seal(secret: bytes, key: bytes, network: bytes, epoch: int) -> bytes:
             return sealed.seal_secret(secret, key, network, epoch, random.randbytes(32))
 
+        def seal_share(share: bytes, key: bytes, associated: bytes) -> bytes:
+            return sealed.seal_share(share, key, associated, random.randbytes(32))
+
         def ask_again(roster: Roster) -> JoinRequest:
             anchors = roster.anchors
             return founded.join_request(index, anchors[-1][1] if anchors else newest.digest)
@@ -162,6 +165,9 @@ class Changes:
             evidence=partial(founded.evidence, index, index),
             seal=seal,
             ask_again=ask_again,
+            sampling=founded.means.sampling,
+            begun_ms=newest.record.ledger_time_ms,
+            seal_share=seal_share,
         )
 
     @property

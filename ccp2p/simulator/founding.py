@@ -23,6 +23,7 @@ from ccp2p.model.errors import LocalFault, PeerFault
 from ccp2p.model.genesis import Genesis, Parameters, check_parameters, network_id
 from ccp2p.model.host_commands import invite_digest
 from ccp2p.node.attestor import NodeAttestor
+from ccp2p.node.drawing import sampling_of
 from ccp2p.node.means import means_of
 from ccp2p.node.network_record import NetworkRecord
 from ccp2p.sealing.identity import Identity
@@ -75,7 +76,9 @@ class Founded:
         """What the membership rules need in the epoch of `link`."""
         record = link.record
         if self.policy is not None:
-            return means_of(self.network, self.policy, self._attestor(0, 0), link, machine)
+            sampling = self.means.sampling
+            attestor = self._attestor(0, 0)
+            return means_of(self.network, self.policy, sampling, attestor, link, machine)
         return replace(
             self.means,
             record=link.digest,
@@ -111,7 +114,8 @@ def found(
 ) -> Founded:
     """A network of `size` nodes with the kv app. MemberFault when `parameters` are refused.
 
-    `policy` is that of a network that nodes may join, `vendors` those of all machines' chips.
+    One whose committee has a greatest size is a mesh. `policy` is that of a network that nodes may
+    join, `vendors` those of all machines' chips.
     """
     check_parameters(parameters)
     machines = size + joiners
@@ -128,7 +132,7 @@ def found(
     node_invite = derived(seed, b"node invite")[:16] if policy else b""
     genesis = Genesis(
         name="simulated",
-        kind="group",
+        kind="mesh" if parameters.committee_max else "group",
         app="kv",
         policy=policy,
         parameters=parameters,
@@ -168,6 +172,7 @@ def found(
         _admit,
         signatures.verify,
         lambda: None,
+        sampling_of(genesis),
     )
     return Founded(
         network,

@@ -9,7 +9,7 @@ from random import Random
 import msgspec
 
 from ccp2p.model.genesis import Parameters
-from ccp2p.simulator import churn
+from ccp2p.simulator import churn, rotation
 from ccp2p.simulator.checks import Violation
 from ccp2p.simulator.faults import Faults
 from ccp2p.simulator.founding import found, policy_of
@@ -117,15 +117,17 @@ def simulate(
 def build(scenario: Scenario, seed: int, setting: Setting, trace: Trace) -> tuple[World, Faults]:
     """The world before its first event."""
     random = Random(f"scenario/{seed}")
-    plan = churn.draw_plan(random, setting.nodes) if scenario.changes else churn.NONE
+    churns = scenario.changes and not scenario.rotates
+    plan = churn.draw_plan(random, setting.nodes) if churns else churn.NONE
     parameters = _parameters(scenario, setting, random)
     policy = policy_of("none") if scenario.changes else ""
-    founded = found(setting.nodes, seed, parameters, plan.newcomers, policy)
+    coming = rotation.NEWCOMERS if scenario.rotates else plan.newcomers
+    founded = found(setting.nodes, seed, parameters, coming, policy)
     latencies = latencies_of(scenario, len(founded.identities), setting.table, random)
     world = World(founded, seed, latencies, trace)
     traitors: list[int] = []
     if scenario.habits is not None:
-        count = plan.traitors if scenario.changes else setting.traitors
+        count = plan.traitors if churns else setting.traitors
         if count is None:
             count = scenario.traitors(random, founded.committee.faulty)
         traitors = random.sample(range(setting.nodes), count)
@@ -133,6 +135,8 @@ def build(scenario: Scenario, seed: int, setting: Setting, trace: Trace) -> tupl
         world.hosts.append(_host(world, index, scenario, index in traitors))
     for number in range(plan.newcomers):
         world.hosts.append(churn.newcomer(world, number, plan))
+    if scenario.rotates:
+        world.hosts.extend(rotation.newcomers(world, random))
     faults = Faults(world, world.generator("faults"), scenario.span_us)
     stage = Stage(founded, random, world.links.weather, faults, len(traitors), plan.dead)
     scenario.unfold(stage)
@@ -140,7 +144,9 @@ def build(scenario: Scenario, seed: int, setting: Setting, trace: Trace) -> tupl
     world.load = Load(world, world.generator("load"), scenario.members, events, scenario.span_us)
     if scenario.hostile_members:
         HostileMembers(world, world.generator("hostile"), scenario.span_us)
-    if scenario.changes:
+    if scenario.rotates:
+        rotation.unfold(world)
+    elif scenario.changes:
         churn.unfold(world, world.generator("churn"), plan, scenario.span_us)
     return world, faults
 
@@ -161,6 +167,8 @@ def _host(world: World, index: int, scenario: Scenario, is_traitor: bool) -> Hos
     if is_traitor and scenario.habits is not None:
         skew_ms = own.choice((0, _LIE_MS, -_LIE_MS))
         habits = scenario.habits(own)
+        if scenario.rotates and own.randrange(2):
+            return rotation.Spoiler(world, index, own, habits, skew_ms)
         if scenario.changes and own.randrange(3):
             return churn.GarbageProposer(world, index, own, habits[own.randrange(2) :], skew_ms)
         return Traitor(world, index, own, habits, skew_ms)
@@ -185,6 +193,7 @@ def _parameters(scenario: Scenario, setting: Setting, random: Random) -> Paramet
     )
     return msgspec.structs.replace(
         given,
+        **(rotation.parameters(random, given, setting.nodes) if scenario.rotates else {}),
         coin_length=random.choice(_SHORT_COINS) if scenario.changes else _COIN_LENGTH,
         commit_waves=setting.waves,
         slots_per_round=setting.slots,

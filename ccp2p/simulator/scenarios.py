@@ -55,7 +55,7 @@ class Scenario:
     """`traitors` draws how many of at most f; `unfold` schedules the rest.
 
     `reviews` is how many other orders of the same blocks are tried afterwards. `changes`: nodes
-    join and leave, as `churn` draws it.
+    join and leave, as `churn` draws it. `rotates`: it is a mesh that draws its committee instead.
     """
 
     unfold: Callable[[Stage], None]
@@ -67,6 +67,7 @@ class Scenario:
     reviews: int = 1
     is_wide: bool = False
     changes: bool = False
+    rotates: bool = False
     span_us: int = SPAN_US
     settle_us: int = SETTLE_US
 
@@ -229,6 +230,16 @@ SCENARIOS: dict[str, Scenario] = {
         habits=_any_habits,
         events=60,
         changes=True,
+        span_us=12_000_000,
+        settle_us=600_000_000,
+    ),
+    "rotation": Scenario(
+        _unfair,
+        habits=_any_habits,
+        traitors=lambda random, faulty: random.randrange(faulty + 1),
+        events=30,
+        changes=True,
+        rotates=True,
         span_us=12_000_000,
         settle_us=600_000_000,
     ),

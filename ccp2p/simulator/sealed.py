@@ -16,6 +16,7 @@ from ccp2p.crypto import aead
 from ccp2p.model import codec
 from ccp2p.model.envelope import Envelope, Event, pad
 from ccp2p.sealing.session import Opening, SessionContext, SessionKeys
+from ccp2p.sealing.shares import INFO
 
 _KEM = b"KEM" + (0x0020).to_bytes(2, "big")
 _HPKE = b"HPKE" + b"".join(number.to_bytes(2, "big") for number in (0x0020, 0x0001, 0x0003))
@@ -37,6 +38,11 @@ def seal_secret(
     """As `sealing.secrets.seal_to_seat`, with the ephemeral key made from 32 given bytes."""
     associated = network + epoch.to_bytes(8, "big")
     return _seal_to(sealing_key, b"ccp2p epoch secret", secret, associated, ephemeral)
+
+
+def seal_share(share: bytes, sealing_key: bytes, associated: bytes, ephemeral: bytes) -> bytes:
+    """As `sealing.shares.seal_share`, with the ephemeral key made from 32 given bytes."""
+    return _seal_to(sealing_key, INFO, share, associated, ephemeral)
 
 
 def _seal_to(
