@@ -131,9 +131,12 @@ class Stage:
         policy: str | None = None,
         governors: tuple[bytes, ...] = (),
         threshold: int = 0,
+        kind: Literal["group", "mesh"] = "group",
     ) -> None:
         """Found a network of `count` nodes and wait until all vote."""
-        founding = Founding("stage", app, count, parameters, policy, governors, threshold)
+        founding = Founding(
+            "stage", app, count, parameters, policy, governors, threshold, kind=kind
+        )
         setup = setups.found(self.wanted(0, map_bytes), founding, unix_ms())
         self.hosts.append(await self.launch(setup))
         ticket = self.hosts[0].node.tickets()[1]
