@@ -58,6 +58,9 @@ type parameters struct {
 	AtRest             string
 	Resume             string
 	Protocol           int
+	CommitteeMax       int
+	RotationIntervalMs int
+	SubnetSeats        int
 }
 
 // The policy's sections that matter to simulated networks.
