@@ -167,8 +167,9 @@ def _host(world: World, index: int, scenario: Scenario, is_traitor: bool) -> Hos
     if is_traitor and scenario.habits is not None:
         skew_ms = own.choice((0, _LIE_MS, -_LIE_MS))
         habits = scenario.habits(own)
-        if scenario.rotates and own.randrange(2):
-            return rotation.Spoiler(world, index, own, habits, skew_ms)
+        if scenario.rotates:
+            kind = rotation.Spoiler if own.randrange(2) else Traitor
+            return kind(world, index, own, habits, skew_ms)
         if scenario.changes and own.randrange(3):
             return churn.GarbageProposer(world, index, own, habits[own.randrange(2) :], skew_ms)
         return Traitor(world, index, own, habits, skew_ms)
