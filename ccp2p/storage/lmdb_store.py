@@ -2,17 +2,19 @@
 
 Databases: `log` and `references` (key: sequence number), `commits` (key: epoch and index),
 `buckets` (key: the bucket's number, itself a PRF of what it holds) with a `journal` before it (see
-`bucket_journal`), `meta` (blinded keys), and `header`, whose two fixed keys hold the format version
-in clear and the sealed network id. A host sees how many records there are and how long they are.
+`bucket_journal`), `meta` (blinded keys), and `header`, whose fixed keys hold the format version in
+clear, the sealed network id, and what `vault` keeps. A host sees how many records there are and how
+long they are.
 
 LocalFault codes: `missing`, `in-use`, `wrong-key`, `wrong-network`, `newer-version`, `corrupt`,
-`disk-full` (nothing of the failed batch is stored, all before it is), `disk-failed` (open again)
-and `closed`.
+`disk-full` (nothing of the failed batch is stored, all before it is), `disk-failed` (open again),
+`locked` (see `vault`) and `closed`.
 """
 
 import struct
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
 import lmdb
@@ -27,10 +29,11 @@ from ccp2p.storage.environment import Environment
 from ccp2p.storage.log_index import Entry, LogIndex
 from ccp2p.storage.sealer import Sealer
 from ccp2p.storage.store import Batch
+from ccp2p.storage.vault import SEALED, Also, Vault
 
 FORMAT_VERSION = 1
 
-_DATABASES = ("header", "log", "references", "commits", "buckets", "journal", "meta")
+_DATABASES = ("header", *SEALED)
 _MAX_REFERENCE_BYTES = 128
 _sequence_key = struct.Struct(">Q")
 _commit_key = struct.Struct(">QQ")
@@ -51,7 +54,8 @@ class LmdbStore:
     """Opens the store in the folder `path`, or makes it when `create`.
 
     `key` has 32 bytes, `network` is the network id, `algorithm` one of `crypto.aead`, `map_bytes`
-    the most that the file may grow to.
+    the most that the file may grow to. With `kept`, names of metadata, only these are under `key`;
+    all else waits for `unlock` or `begin`.
     """
 
     def __init__(
@@ -63,21 +67,53 @@ class LmdbStore:
         algorithm: str,
         map_bytes: int,
         create: bool,
+        kept: Collection[str] | None = None,
     ) -> None:
         self._path = path
         self._network = network
-        self._sealer = Sealer(key, network, algorithm)
         self._index = LogIndex()
         self._journal = BucketJournal()
         self._writing = threading.Lock()
         self._environment = Environment(path, _DATABASES, map_bytes=map_bytes, create=create)
+        self._vault = Vault(self._environment, key, network, algorithm, kept)
+        self._own = self._vault.own
         try:
             self._check_header(create)
-            self._load_index()
-            self._load_journal()
+            if not self.is_locked:
+                self._load()
         except BaseException:
             self.close()
             raise
+
+    @property
+    def is_locked(self) -> bool:
+        """Whether all but `kept` metadata is out of reach, for want of a key."""
+        return self._vault.is_locked
+
+    def unlock(self, key: bytes) -> bool:
+        """Open what is under a group's key; False when it is under another one, or none yet."""
+        if not self._vault.unlock(key):
+            return False
+        self._load()
+        return True
+
+    def begin(self, key: bytes) -> None:
+        """Drop all but `kept` metadata, be it locked or not, and go on under `key`."""
+        with self._writing:
+            self._vault.begin(key)
+            self._index, self._journal = LogIndex(), BucketJournal()
+
+    def turn(self, key: bytes, batch: Batch) -> None:
+        """Store `batch`, and from then on everything, under `key`; see `reseal`."""
+        with self._writing:
+            while self._vault.reseal(self._bound_of):
+                pass
+            self._vault.turn(key, partial(self._write, batch))
+
+    def reseal(self) -> bool:
+        """Seal some more under the newest key; False once nothing is under another one."""
+        with self._writing:
+            return self._vault.reseal(self._bound_of)
 
     def write(self, batch: Batch) -> None:
         """See `Store.write`."""
@@ -152,13 +188,15 @@ class LmdbStore:
         """See `Store.snapshot`."""
         with self._writing:  # so that what waits and what is in its place are of one moment
             waiting = self._journal.waiting()
-            return LmdbSnapshot(self._environment.hold(), waiting, self._bucket_in)
+            read = partial(self._bucket_in, self._vault.sealer)
+            return LmdbSnapshot(self._environment.hold(), waiting, read)
 
     def meta(self, name: str) -> bytes | None:
         """See `Store.meta`."""
-        clear = name.encode()
-        sealed = self._environment.get("meta", self._sealer.blind("meta", clear))
-        return self._open_one("meta", clear, sealed)
+        is_kept, key, bound = self._vault.bind_meta(name)
+        sealer = self._own if is_kept else self._vault.sealer
+        sealed = self._environment.get("meta", key)
+        return None if sealed is None else next(sealer.open([bound], [sealed]))
 
     def prune(self, epoch: int, below_round: int, below_commit: int) -> int:
         """See `Store.prune`."""
@@ -178,7 +216,7 @@ class LmdbStore:
         """See `Store.close`."""
         self._environment.close()
 
-    def _write(self, batch: Batch) -> None:
+    def _write(self, batch: Batch, sealer: Sealer | None = None, also: Also | None = None) -> None:
         entries = self._index.number((reference for reference, _ in batch.blocks), batch.epoch)
         # Buckets take their turns with execution's transactions, also with those that change none.
         due = self._journal.due(batch.buckets) if batch.commits or batch.buckets else None
@@ -187,11 +225,15 @@ class LmdbStore:
             *self._commit_rows(batch),
             *self._journal_rows(batch),
             *self._bucket_rows(due or {}),
-            *self._meta_rows(batch),
+            *self._meta_rows(batch, are_kept=False),
         ]
-        sealed = self._sealer.seal([row[2] for row in rows], [row[3] for row in rows])
+        kept = list(self._meta_rows(batch, are_kept=True))
+        sealed = [
+            *(_seal(sealer or self._vault.sealer, rows) if rows else ()),
+            *_seal(self._own, kept),
+        ]
         by_database: dict[str, list[tuple[bytes, memoryview]]] = {}
-        for (database, key, _, _), value in zip(rows, sealed, strict=True):
+        for (database, key, _, _), value in zip((*rows, *kept), sealed, strict=True):
             by_database.setdefault(database, []).append((key, value))
         databases = self._environment.databases
         with self._environment.transaction(write=True) as transaction:
@@ -202,6 +244,8 @@ class LmdbStore:
                     transaction.delete(_bucket_key.pack(index), db=databases["buckets"])
             if due is not None:
                 self._forget_journal(transaction)
+            if also is not None:
+                also(transaction)
         self._index.add(entries)
         if due is not None:
             self._journal.written(batch.buckets)
@@ -247,18 +291,22 @@ class LmdbStore:
             )
         if found < FORMAT_VERSION or identity is None:
             raise LocalFault("corrupt", f"the header of the store in {self._path} is damaged")
-        network = self._sealer.try_open([b"identity"], [identity])[0]
+        network = self._own.try_open([b"identity"], [identity])[0]
         if network is None:
             raise LocalFault("wrong-key", f"this key does not open the store in {self._path}")
         if network != self._network:
             raise LocalFault("wrong-network", f"the store in {self._path} is another network's")
 
     def _write_header(self) -> None:
-        (identity,) = self._sealer.seal([b"identity"], [self._network])
+        (identity,) = self._own.seal([b"identity"], [self._network])
         with self._environment.transaction(write=True) as transaction:
             header = self._environment.databases["header"]
             transaction.put(b"format", FORMAT_VERSION.to_bytes(4, "big"), db=header)
             transaction.put(b"identity", identity, db=header)
+
+    def _load(self) -> None:
+        self._load_index()
+        self._load_journal()
 
     def _load_index(self) -> None:
         for rows in self._environment.rows("references"):
@@ -276,52 +324,62 @@ class LmdbStore:
         for reference, epoch, sequence in entries:
             key = _sequence_key.pack(sequence)
             logged = codec.encode(_LoggedReference(epoch, reference))
-            yield "references", key, self._sealer.bind("references", key), logged
+            yield "references", key, self._own.bind("references", key), logged
             yield "log", key, self._bind_block(key, reference), blocks[reference]
 
     def _commit_rows(self, batch: Batch) -> Iterator[_Row]:
         for index, data in batch.commits:
             key = _commit_key.pack(batch.epoch, index)
-            yield "commits", key, self._sealer.bind("commits", key), data
+            yield "commits", key, self._own.bind("commits", key), data
 
     def _journal_rows(self, batch: Batch) -> Iterator[_Row]:
         if batch.buckets:
             key = _sequence_key.pack(self._journal.next_turn)
             record = bucket_journal.encode(batch.buckets)
-            yield "journal", key, self._sealer.bind("journal", key), record
+            yield "journal", key, self._own.bind("journal", key), record
 
     def _bucket_rows(self, due: dict[int, bytes]) -> Iterator[_Row]:
-        prefix = self._sealer.bind("buckets", b"")
+        prefix = self._own.bind("buckets", b"")
         for index, data in due.items():
             if data:
                 key = _bucket_key.pack(index)
                 yield "buckets", key, prefix + key, data
 
-    def _meta_rows(self, batch: Batch) -> Iterator[_Row]:
+    def _meta_rows(self, batch: Batch, *, are_kept: bool) -> Iterator[_Row]:
         for name, data in batch.meta.items():
-            clear = name.encode()
-            blinded = self._sealer.blind("meta", clear)
-            yield "meta", blinded, self._sealer.bind("meta", clear), data
+            is_kept, blinded, bound = self._vault.bind_meta(name)
+            if is_kept == are_kept:
+                yield "meta", blinded, bound, data
 
-    def _bucket_in(self, transaction: lmdb.Transaction, index: int) -> bytes | None:
+    def _bound_of(self, transaction: lmdb.Transaction, database: str, key: bytes) -> bytes | None:
+        """What a record on disk is bound to; None for a block that is about to be pruned."""
+        if database != "log":
+            return self._own.bind(database, key)
+        row = transaction.get(key, db=self._environment.databases["references"])
+        logged = self._open_one("references", key, None if row is None else bytes(row))
+        return None if logged is None else self._bind_block(key, _entry(key, logged)[0])
+
+    def _bucket_in(self, sealer: Sealer, transaction: lmdb.Transaction, index: int) -> bytes | None:
         key = _bucket_key.pack(index)
         sealed = transaction.get(key, db=self._environment.databases["buckets"])
-        return self._open_one("buckets", key, None if sealed is None else bytes(sealed))
+        if sealed is None:
+            return None
+        return next(sealer.open([self._own.bind("buckets", key)], [bytes(sealed)]))
 
     def _bind_block(self, key: bytes, reference: BlockReference) -> bytes:
         place = _place.pack(reference.round, reference.author)
-        return self._sealer.bind("log", b"".join((key, place, reference.digest)))
+        return self._own.bind("log", b"".join((key, place, reference.digest)))
 
     def _open_one(self, database: str, clear: bytes, sealed: bytes | None) -> bytes | None:
         if sealed is None:
             return None
-        return next(self._sealer.open([self._sealer.bind(database, clear)], [sealed]))
+        return next(self._vault.sealer.open([self._own.bind(database, clear)], [sealed]))
 
     def _open_rows(
         self, database: str, rows: Sequence[tuple[bytes, bytes]]
     ) -> Iterator[tuple[bytes, bytes]]:
-        bound = [self._sealer.bind(database, key) for key, _ in rows]
-        values = self._sealer.open(bound, [value for _, value in rows])
+        bound = [self._own.bind(database, key) for key, _ in rows]
+        values = self._vault.sealer.open(bound, [value for _, value in rows])
         return zip((key for key, _ in rows), values, strict=True)
 
     def _read_log(self, entries: Iterable[Entry], chunk_bytes: int) -> Iterator[tuple[int, bytes]]:
@@ -332,7 +390,7 @@ class LmdbStore:
             sequences, bound, sealed = self._log_chunk(pending, chunk_bytes)
             if not sequences:
                 return
-            yield from zip(sequences, self._sealer.open(bound, sealed), strict=True)
+            yield from zip(sequences, self._vault.sealer.open(bound, sealed), strict=True)
 
     def _log_chunk(
         self, pending: Iterator[Entry], chunk_bytes: int
@@ -384,6 +442,10 @@ class LmdbSnapshot:
             self._transaction.abort()
             self._transaction = None
             self._waiting = {}
+
+
+def _seal(sealer: Sealer, rows: Sequence[_Row]) -> Iterator[memoryview]:
+    return sealer.seal([row[2] for row in rows], [row[3] for row in rows])
 
 
 def _entry(key: bytes, value: bytes) -> Entry:

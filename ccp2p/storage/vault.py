@@ -1,0 +1,171 @@
+"""Under which keys the records of one store are: its own, and one that a group of nodes shares.
+
+Without a group everything is under the store's own key. With one, only what opens nothing else
+stays there, `kept` by name; the rest is under the key of the epoch at hand, which comes from
+outside (`unlock`) and changes with the epoch (`turn`). What is still under the key before is opened
+with it, which lies sealed under the newer one, until `reseal` is through; then nobody has it.
+
+The metadata's keys on disk stay blinded under the store's own key, so that they stay what they are.
+"""
+
+from collections.abc import Callable, Collection, Sequence
+from typing import Final
+
+import lmdb
+
+from ccp2p.model import limits
+from ccp2p.model.errors import LocalFault
+from ccp2p.storage.environment import Environment
+from ccp2p.storage.sealer import Sealer
+
+SEALED: Final = ("log", "references", "commits", "buckets", "journal", "meta")
+"""The databases whose records are sealed, one by one."""
+
+_ROW: Final = b"vault"  # in the header: the key before, sealed under the newest
+
+Bind = Callable[[lmdb.Transaction, str, bytes], bytes | None]
+"""The associated data of a record by database and key; None when the record is going anyway."""
+
+Also = Callable[[lmdb.Transaction], None]
+
+
+class Vault:
+    """`key`, `network` and `algorithm` as in `LmdbStore`; `kept` of None: there is no group."""
+
+    def __init__(
+        self,
+        environment: Environment,
+        key: bytes,
+        network: bytes,
+        algorithm: str,
+        kept: Collection[str] | None,
+    ) -> None:
+        self.own = Sealer(key, network, algorithm)
+        self._environment = environment
+        self._network = network
+        self._algorithm = algorithm
+        self._is_shared = kept is not None
+        self._kept = {self.own.blind("meta", name.encode()) for name in kept or ()}
+        self._sealer = None if self._is_shared else self.own
+        self._key = self._older = b""
+        self._reached = (0, b"")  # what `reseal` has done: whole databases, and keys of the next
+
+    @property
+    def is_locked(self) -> bool:
+        """Whether the key is lacking."""
+        return self._sealer is None
+
+    @property
+    def sealer(self) -> Sealer:
+        """What seals everything but `kept`; LocalFault (code `locked`) without the key."""
+        if self._sealer is None:
+            raise LocalFault("locked", "this store's key is held by its group, and was not given")
+        return self._sealer
+
+    def is_kept(self, blinded: bytes) -> bool:
+        """Whether metadata with this key on disk stays under the store's own key."""
+        return not self._is_shared or blinded in self._kept
+
+    def bind_meta(self, name: str) -> tuple[bool, bytes, bytes]:
+        """Of a named record: whether it is kept, its key on disk, and its associated data."""
+        clear = name.encode()
+        blinded = self.own.blind("meta", clear)
+        is_kept = self.is_kept(blinded)
+        # Bound to the key on disk: to be sealed anew, it must open without its name.
+        return is_kept, blinded, self.own.bind("meta", clear if is_kept else blinded)
+
+    def unlock(self, key: bytes) -> bool:
+        """Take the group's key; False when this store is not under it."""
+        row = self._environment.get("header", _ROW)
+        if row is None:
+            return False
+        older = Sealer(key, self._network, self._algorithm).try_open([_ROW], [row])[0]
+        if older is None:
+            return False
+        self._take(key, older)
+        return True
+
+    def begin(self, key: bytes) -> None:
+        """Drop everything but `kept`, whatever it is under, and go on under `key`."""
+        databases = self._environment.databases
+        with self._environment.transaction(write=True) as transaction:
+            for name in SEALED[:-1]:
+                transaction.drop(databases[name], delete=False)
+            cursor = transaction.cursor(db=databases["meta"])
+            more = cursor.first()
+            while more:
+                more = cursor.next() if self.is_kept(bytes(cursor.key())) else _delete(cursor)
+            self._put(transaction, key, b"")
+        self._take(key, b"")
+
+    def turn(self, key: bytes, write: Callable[[Sealer, Also], None]) -> None:
+        """Go on under `key`; `write(sealer, also)` calls `also(transaction)` in its transaction.
+
+        What is under a key before the one at hand must have been sealed anew.
+        """
+        if self._older:
+            raise LocalFault("locked", "records under an earlier key are still to be sealed anew")
+        older = self._key
+        sealer = Sealer(key, self._network, self._algorithm, older)
+        write(sealer, lambda transaction: self._put(transaction, key, older))
+        self._take(key, older)
+
+    def reseal(self, bind: Bind) -> bool:
+        """Seal some more of what is under the key before; False once that key is forgotten."""
+        if not self._older:
+            return False
+        place, after = self._reached
+        if place == len(SEALED):
+            with self._environment.transaction(write=True) as transaction:
+                self._put(transaction, self._key, b"")
+            self._take(self._key, b"")
+            return False
+        with self._environment.transaction(write=True) as transaction:
+            last = self._reseal_chunk(transaction, SEALED[place], after, bind)
+        self._reached = (place, last) if last else (place + 1, b"")
+        return True
+
+    def _reseal_chunk(
+        self, transaction: lmdb.Transaction, database: str, after: bytes, bind: Bind
+    ) -> bytes:
+        """Records behind the key `after`; the last of their keys, or nothing at the end."""
+        sealer, db = self.sealer, self._environment.databases[database]
+        rows, last = _chunk(transaction.cursor(db=db), after)
+        found = [
+            (key, bound, value)
+            for key, value in rows
+            if not (database == "meta" and self.is_kept(key))
+            and (bound := bind(transaction, database, key)) is not None
+        ]
+        old = sealer.open_older([bound for _, bound, _ in found], [value for _, _, value in found])
+        moved = [(*found[at][:2], value) for at, value in old]
+        fresh = sealer.seal([bound for _, bound, _ in moved], [value for _, _, value in moved])
+        transaction.cursor(db=db).putmulti(
+            [(key, value) for (key, _, _), value in zip(moved, fresh, strict=True)]
+        )
+        return last
+
+    def _put(self, transaction: lmdb.Transaction, key: bytes, older: bytes) -> None:
+        sealer = Sealer(key, self._network, self._algorithm)
+        (row,) = sealer.seal([_ROW], [older])
+        transaction.put(_ROW, row, db=self._environment.databases["header"])
+
+    def _take(self, key: bytes, older: bytes) -> None:
+        self._key, self._older, self._reached = key, older, (0, b"")
+        self._sealer = Sealer(key, self._network, self._algorithm, older)
+
+
+def _chunk(cursor: lmdb.Cursor, after: bytes) -> tuple[Sequence[tuple[bytes, bytes]], bytes]:
+    """The rows behind `after`, as many as one transaction should hold, and the last one's key."""
+    rows: list[tuple[bytes, bytes]] = []
+    total = 0
+    more = cursor.set_range(after + b"\0") if after else cursor.first()
+    while more and len(rows) < limits.MAX_RESEAL_RECORDS and total < limits.MAX_RESEAL_BYTES:
+        rows.append((bytes(cursor.key()), bytes(cursor.value())))
+        total += len(rows[-1][1])
+        more = cursor.next()
+    return rows, rows[-1][0] if rows else b""
+
+
+def _delete(cursor: lmdb.Cursor) -> bool:
+    return bool(cursor.delete() and cursor.key())
