@@ -122,6 +122,15 @@ def founding_options(command: Command) -> Command:
             help="How a new network goes on after a power cut everywhere: from its disks, or when "
             "its governors say so (`ccp2p net recover`).",
         ),
+        click.option(
+            "--at-rest",
+            type=click.Choice(["self", "group"]),
+            default="self",
+            show_default=True,
+            help="What opens the disks of a new network's nodes: each TEE's own key, so that a chip "
+            "broken later opens them; or a key that only running nodes have, so that it does not, "
+            "and a power cut everywhere needs governors (`ccp2p net recover --shares`).",
+        ),
     )
 
 
@@ -154,7 +163,10 @@ def founding(
         options["app"],
         options["founders"],
         Parameters(
-            coin_length=options["coin_length"], aead=options["aead"], resume=options["resume"]
+            coin_length=options["coin_length"],
+            aead=options["aead"],
+            at_rest=options["at_rest"],
+            resume=options["resume"],
         ),
         console.read_text(options["policy"]) if options["policy"] else None,
         governors,

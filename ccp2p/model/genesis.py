@@ -31,6 +31,10 @@ class Parameters(Wire, frozen=True):
     rotation_interval_ms: int = 3_600_000
     subnet_seats: int = 0
 
+    def keeps_group(self, seats: int) -> bool:
+        """Whether nodes of a committee of this size keep their data under a key that they share."""
+        return self.at_rest == "group" and seats > 1
+
 
 class Genesis(Wire, frozen=True):
     """The genesis record: what a network is, and who may change it.
@@ -88,6 +92,10 @@ def parse_genesis(genesis_bytes: bytes) -> Genesis:
     if not 1 <= len(genesis.name) <= limits.MAX_NAME_CHARS:
         raise MemberFault("genesis", "a network's name has 1 to 64 characters")
     check_governors(genesis.governors, genesis.governor_threshold)
+    if genesis.parameters.at_rest == "group" and not genesis.governors:
+        raise MemberFault(
+            "genesis", 'at_rest "group" needs governors: without them a power cut is the end'
+        )
     invites = (genesis.member_invite, genesis.node_invite, genesis.founder_invite)
     if any(len(digest) not in (0, 32) for digest in invites):
         raise MemberFault("genesis", "an invite's digest has 32 bytes, or none")

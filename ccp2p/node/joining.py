@@ -8,7 +8,6 @@ import structlog
 import trio
 
 from ccp2p.membership.events import JoinRequest, encode_event
-from ccp2p.model import codec
 from ccp2p.model.epoch import SignedEpochRecord
 from ccp2p.model.errors import LocalFault, PeerFault, Unreachable
 from ccp2p.node.catch_up import CatchUp, Image, Standing
@@ -171,7 +170,7 @@ def install(entered: Entered, store: Store) -> None:
             epoch=image.epoch,
             commits=image.commits,
             buckets=buckets,
-            meta={NetworkRecord.NAME: codec.encode(entered.record), "closing": b""}
+            meta={NetworkRecord.NAME: entered.record.kept(), "closing": b""}
             | kept_image(image.epoch, newest),
         )
     )

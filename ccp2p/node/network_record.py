@@ -1,6 +1,7 @@
 """What a node keeps of its network besides the log: genesis, epoch records, secret, addresses.
 
-It lies in the store's sealed metadata, so the TEE's sealing key guards it (`at_rest = "self"`).
+It lies in the store's metadata under the TEE's own sealing key. With `at_rest = "group"` the secret
+is not in it: what else is on the disk is under that secret (`at_rest`).
 """
 
 from collections.abc import Mapping
@@ -11,8 +12,9 @@ from msgspec.structs import replace
 from ccp2p.membership.roster import Roster
 from ccp2p.model import codec
 from ccp2p.model.codec import Wire
-from ccp2p.model.epoch import SignedEpochRecord, record_digest
+from ccp2p.model.epoch import SignedEpochRecord, parse_record, record_digest
 from ccp2p.model.errors import LocalFault
+from ccp2p.model.genesis import parse_genesis
 from ccp2p.storage.store import Batch, Store
 
 
@@ -27,7 +29,8 @@ class NodeAddresses(Wire, frozen=True):
 class NetworkRecord(Wire, frozen=True):
     """Everything a restart needs. Invites are known to the first node only; empty elsewhere.
 
-    `records` is the chain from record 0 to this node's epoch, whose secret is `secret`.
+    `records` is the chain from record 0 to this node's epoch, whose secret is `secret`; empty while
+    a node that starts has yet to be given it.
     """
 
     NAME: ClassVar[str] = "network"  # in the store's sealed metadata
@@ -61,9 +64,19 @@ class NetworkRecord(Wire, frozen=True):
         """This record in the next epoch."""
         return replace(self, records=(*self.records, signed), secret=secret, addresses=addresses)
 
+    def kept(self) -> bytes:
+        """The form for the disk."""
+        seats = len(parse_record(self.signed.record).seats)
+        is_of_group = parse_genesis(self.genesis).parameters.keeps_group(seats)
+        return codec.encode(replace(self, secret=b"") if is_of_group else self)
+
+    def batch(self, meta: Mapping[str, bytes]) -> Batch:
+        """What persists this together with other metadata."""
+        return Batch(epoch=0, meta={**meta, self.NAME: self.kept()})
+
     def save(self, store: Store, meta: Mapping[str, bytes] | None = None) -> None:
         """Persist, durably, together with other metadata."""
-        store.write(Batch(epoch=0, meta={**(meta or {}), self.NAME: codec.encode(self)}))
+        store.write(self.batch(meta or {}))
 
     @classmethod
     def load(cls, store: Store) -> "NetworkRecord":

@@ -26,7 +26,6 @@ from ccp2p.model.member_protocol import (
     Recover,
     Recovered,
     Reply,
-    SeatStatus,
     Status,
     Welcome,
 )
@@ -37,9 +36,10 @@ from ccp2p.node import founding
 from ccp2p.node.acquaintances import Acquaintances
 from ccp2p.node.api import ClientApi
 from ccp2p.node.assembly import build_replica, steward_of
+from ccp2p.node.at_rest import reseal
 from ccp2p.node.correspondence import Correspondence, FrameFeed
 from ccp2p.node.crossing import Crossing
-from ccp2p.node.executor import CommitRecord
+from ccp2p.node.epoch import link_of
 from ccp2p.node.floor import Floor
 from ccp2p.node.home import Listen
 from ccp2p.node.joining import Entrance, enter, install
@@ -52,8 +52,10 @@ from ccp2p.node.receipts import Prover
 from ccp2p.node.replica import Replica
 from ccp2p.node.roster_keeper import CLOSING, Closing
 from ccp2p.node.setup import NodeSetup
+from ccp2p.node.status import status_of
 from ccp2p.node.steward import Steward
 from ccp2p.node.survivor import PLEDGE
+from ccp2p.node.unlocking import Unlocking
 from ccp2p.sealing.secrets import SECRET_BYTES, EpochSecrets
 from ccp2p.storage.lmdb_store import LmdbStore
 
@@ -109,6 +111,7 @@ class Node:
         self._ready = trio.Event()
         self._replica: Replica | None = None
         self._reader: Reader | None = None
+        self._unlocking: Unlocking | None = None
         self.is_leaving = False
 
     @property
@@ -126,7 +129,7 @@ class Node:
                 self._reports.listening(self)
                 if self._is_announced:
                     nursery.start_soon(self._announce)
-                nursery.start_soon(self._remember)
+                nursery.start_soon(self._tend_disk)
                 await self._live()
                 nursery.cancel_scope.cancel()
         finally:
@@ -185,20 +188,48 @@ class Node:
     async def _begin(self) -> tuple[bool, EpochSecrets | None]:
         """Found, enter or reopen; whether this process saw its epoch begin, and its secrets."""
         if self.setup.record is not None:
-            return False, None
+            return False, await self._unlock(self.setup.record)
         if self.setup.is_founded:
             return False, await self._catch_up()
         return True, await self._found(self._feed)
+
+    async def _unlock(self, record: NetworkRecord) -> EpochSecrets | None:
+        """Come to the key of the disk by peers, where the TEE's own does not open it."""
+        link, keys, store = link_of(record.signed), self.setup.disk_keys, self.setup.store
+        if store is None or not (keys.is_of_group(link.record) or store.is_locked):
+            return None
+        self._around.keep_only(record.addresses)
+        self._unlocking = Unlocking(
+            link,
+            self.setup.genesis.parameters.coin_length,
+            self.peers.send,
+            self._connected,
+            self._reports.progress,
+        )
+        secrets = await self._unlocking.run(self._feed)
+        self._unlocking = None
+        if secrets is None or not keys.unlock(store, link.record, secrets.secret):
+            return await self._catch_up()
+        self._settle(replace(record, secret=secrets.secret), store)
+        return secrets
+
+    def _connected(self) -> list[bytes]:
+        return [node for node, peer in self.peers.peers().items() if peer.connected]
 
     def _report_ready(self) -> None:
         if not self._ready.is_set():
             self._ready.set()
             self._reports.ready(self)
 
-    async def _remember(self) -> None:
+    async def _tend_disk(self) -> None:
         await self._ready.wait()
-        if self.setup.store is not None:
-            await self._around.remember(self.setup.store)
+        store = self.setup.store
+        if store is None:
+            return
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._around.remember, store)
+            if self.setup.disk_keys.are_shared:
+                nursery.start_soon(reseal, store)
 
     async def _announce(self) -> None:
         await self._ready.wait()
@@ -262,32 +293,9 @@ class Node:
         """How far this node is, or its roots after a commit that it still has on record."""
         replica = self._replica
         if replica is None:
-            return Status(query.number, 0, 0, b"", b"", 0, 0, 0, 0, "")
-        index = query.commit or replica.executed
-        data = self._stored_commit(index)
-        record = codec.decode(data, CommitRecord, limits.MAX_FRAME_BYTES) if data else None
-        floor, roster = replica.floor, replica.registry.roster
-        return Status(
-            number=query.number,
-            epoch=replica.epoch,
-            commit=record.commit.index if record else 0,
-            chain=record.commit.digest if record else b"",
-            state_root=record.state_root if record else b"",
-            ledger_time_ms=record.commit.ledger_time_ms if record else 0,
-            round=replica.core.consensus.round,
-            certified=replica.executor.certified,
-            connected=self._around.count,
-            floor=f"{floor.by}:{floor.round}" if floor else "",
-            seats=tuple(
-                SeatStatus(member.node, member.tee, member.since_epoch, last)
-                for member, last in zip(
-                    roster.members, replica.core.consensus.last_rounds, strict=False
-                )
-            ),
-            observers=tuple(observer.node for observer in roster.observers),
-            outcomes_root=record.outcomes_root if record else b"",
-            waits=replica.patience.waits,
-        )
+            waits = "secret" if self._unlocking else ""
+            return Status(query.number, 0, 0, b"", b"", 0, 0, 0, 0, "", waits=waits)
+        return status_of(replica, query, self._around.count)
 
     def shown_peers(self, query: GetPeers) -> Peers:
         """Whom this node is connected to, and how that goes."""
@@ -305,12 +313,6 @@ class Node:
         except Fault as fault:
             return Recovered(asked.number, fault.code, str(fault), b"")
         return Recovered(asked.number, "", "", codec.encode(signed))
-
-    def _stored_commit(self, index: int) -> bytes | None:
-        replica = self._replica
-        if replica is None or not 0 < index <= replica.executed:
-            return None
-        return replica.store.commit(replica.epoch, index)
 
     def _client_addresses(self) -> tuple[str, ...]:
         others = [a for a in self._addresses() if a.node != self.setup.identity.node]
@@ -368,6 +370,7 @@ class Node:
             setup.node_invite,
         )
         store = setup.create_store()
+        setup.disk_keys.begin(store, record)
         await trio.to_thread.run_sync(record.save, store)
         self._settle(record, store)
         return founded.secrets
@@ -425,7 +428,7 @@ class Node:
             pinned=pinned,
             request=self._join_request,
             connect=self._around.connect,
-            connected=lambda: [n for n, peer in self.peers.peers().items() if peer.connected],
+            connected=self._connected,
             witnesses=self._around.witnesses,
             report=self._reports.progress,
         )
@@ -438,6 +441,7 @@ class Node:
                 member_invite=setup.record.member_invite,
                 node_invite=setup.record.node_invite,
             )
+        await trio.to_thread.run_sync(setup.disk_keys.begin, store, record)
         await trio.to_thread.run_sync(install, replaced(entered, record=record), store)
         self._settle(record, store)
         return entered.secrets
@@ -467,7 +471,8 @@ class Node:
         crossed = await Crossing(passage, self.peers.send, self._feed).run()
         if crossed is None:
             return None
-        await trio.to_thread.run_sync(crossed.record.save, store, {CLOSING: b"", PLEDGE: b""})
+        meta = {CLOSING: b"", PLEDGE: b""}
+        await trio.to_thread.run_sync(setup.disk_keys.turn, store, crossed.record, meta)
         self._settle(crossed.record, store)
         if crossed.secrets is None:
             self._report_left()

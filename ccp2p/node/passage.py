@@ -153,6 +153,8 @@ class Passage:
         secret = b""
         if node in self._after and request.epoch_key == self._closing.record.epoch_key:
             secret = self._own_secret()
+        elif node in self._before and request.epoch_key == self._previous.record.epoch_key:
+            secret = self._record.secret  # it restarted, and may be needed to end this epoch
         return SecretReply(request.epoch_key, secret)
 
     def _take_secret(self, reply: SecretReply) -> None:

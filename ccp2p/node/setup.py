@@ -16,12 +16,14 @@ from ccp2p.attestation.platforms.simulated import SimulatedPlatform
 from ccp2p.attestation.policy import Policy, check_amended, parse_policy, simulated_policy
 from ccp2p.membership.records import policy_in_force
 from ccp2p.model import codec, limits
+from ccp2p.model.epoch import parse_record
 from ccp2p.model.errors import LocalFault, MemberFault
 from ccp2p.model.genesis import Genesis, Parameters, network_id, parse_genesis
 from ccp2p.model.host_commands import invite_digest
 from ccp2p.model.member_protocol import Welcome
 from ccp2p.model.ticket import Ticket
 from ccp2p.network.sockets import EVERYWHERE
+from ccp2p.node.at_rest import KEPT, DiskKeys
 from ccp2p.node.attestor import NodeAttestor
 from ccp2p.node.home import LOOPBACK, Listen, NodeHome, holds_node, keeps_keys, sealing_key
 from ccp2p.node.network_record import NetworkRecord
@@ -106,6 +108,12 @@ class NodeSetup:
     def attestor(self, clock: Callable[[], int]) -> NodeAttestor:
         """This node's attestation in this network."""
         return NodeAttestor(self.identity, self.platform, self.network, self.policy, clock)
+
+    @property
+    def disk_keys(self) -> DiskKeys:
+        """What this node's database is under."""
+        own = _own_key(self.platform, self.network)
+        return DiskKeys(self.genesis.parameters, self.identity.node, own)
 
     def create_store(self) -> LmdbStore:
         """The empty database of a network that was just founded."""
@@ -226,6 +234,7 @@ def reopen(wanted: Wanted) -> NodeSetup:
     record = NetworkRecord.load(store)
     text = policy_in_force(parse_genesis(record.genesis), record.records)
     setup = _setup(wanted, home, platform, record.genesis, text)
+    setup.disk_keys.unlock_alone(store, parse_record(record.signed.record))
     return replace(
         setup,
         record=record,
@@ -331,9 +340,14 @@ def _store(
 ) -> LmdbStore:
     return LmdbStore(
         home.store_path(network),
-        key=storage_key(sealing_key(platform, b"storage"), network),
+        key=_own_key(platform, network),
         network=network,
         algorithm=_AT_REST_AEAD,
         map_bytes=map_bytes,
         create=create,
+        kept=KEPT,
     )
+
+
+def _own_key(platform: Platform, network: bytes) -> bytes:
+    return storage_key(sealing_key(platform, b"storage"), network)

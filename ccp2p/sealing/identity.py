@@ -44,5 +44,5 @@ class Identity:
 
 
 def storage_key(sealing_key: bytes, network: bytes) -> bytes:
-    """The at-rest key of one network on this node (`at_rest = "self"`)."""
+    """The at-rest key of one network on this node that its TEE alone gives."""
     return hashing.keyed(hashing.PLATFORM, sealing_key, b"storage", network)

@@ -28,6 +28,11 @@ class EpochSecrets:
         """The epoch key of a secret, without walking its coin chain."""
         return hpke.PrivateKey(_derive(secret, b"epoch key")).public
 
+    @staticmethod
+    def disk_key(secret: bytes, node: bytes) -> bytes:
+        """What the disk of `node` is under in this epoch (`at_rest = "group"`)."""
+        return _derive(secret, b"disk" + node)
+
     def check(self, record: EpochRecord) -> None:
         """PeerFault (code `founding`) when the record's commitments are not to this secret."""
         if record.epoch_key != self.epoch_key.public:

@@ -54,8 +54,8 @@ class LmdbStore:
     """Opens the store in the folder `path`, or makes it when `create`.
 
     `key` has 32 bytes, `network` is the network id, `algorithm` one of `crypto.aead`, `map_bytes`
-    the most that the file may grow to. With `kept`, names of metadata, only these are under `key`;
-    all else waits for `unlock` or `begin`.
+    the most that the file may grow to. `kept` are names of metadata that are under `key` also where
+    a group shares another one for all else, which then waits for `unlock` or `begin`.
     """
 
     def __init__(
@@ -67,12 +67,12 @@ class LmdbStore:
         algorithm: str,
         map_bytes: int,
         create: bool,
-        kept: Collection[str] | None = None,
+        kept: Collection[str] = (),
     ) -> None:
         self._path = path
         self._network = network
-        self._index = LogIndex()
-        self._journal = BucketJournal()
+        self._all_blocks = LogIndex()
+        self._waiting_buckets = BucketJournal()
         self._writing = threading.Lock()
         self._environment = Environment(path, _DATABASES, map_bytes=map_bytes, create=create)
         self._vault = Vault(self._environment, key, network, algorithm, kept)
@@ -101,7 +101,7 @@ class LmdbStore:
         """Drop all but `kept` metadata, be it locked or not, and go on under `key`."""
         with self._writing:
             self._vault.begin(key)
-            self._index, self._journal = LogIndex(), BucketJournal()
+            self._all_blocks, self._waiting_buckets = LogIndex(), BucketJournal()
 
     def turn(self, key: bytes, batch: Batch) -> None:
         """Store `batch`, and from then on everything, under `key`; see `reseal`."""
@@ -149,6 +149,7 @@ class LmdbStore:
 
     def commits(self, epoch: int, first: int, last: int) -> Iterator[tuple[int, bytes]]:
         """See `Store.commits`."""
+        self._vault.require()
         bounds = (_commit_key.pack(epoch, first), _commit_key.pack(epoch, last))
         for rows in self._environment.rows("commits", *bounds):
             for key, value in self._open_rows("commits", rows):
@@ -156,6 +157,7 @@ class LmdbStore:
 
     def newest_commit(self, epoch: int) -> int:
         """See `Store.newest_commit`."""
+        self._vault.require()
         with self._environment.transaction() as transaction:
             cursor = transaction.cursor(db=self._environment.databases["commits"])
             beyond = cursor.set_range(_commit_key.pack(epoch + 1, 0))
@@ -216,8 +218,18 @@ class LmdbStore:
         """See `Store.close`."""
         self._environment.close()
 
+    @property
+    def _index(self) -> LogIndex:
+        self._vault.require()
+        return self._all_blocks
+
+    @property
+    def _journal(self) -> BucketJournal:
+        self._vault.require()
+        return self._waiting_buckets
+
     def _write(self, batch: Batch, sealer: Sealer | None = None, also: Also | None = None) -> None:
-        entries = self._index.number((reference for reference, _ in batch.blocks), batch.epoch)
+        entries = self._all_blocks.number((at for at, _ in batch.blocks), batch.epoch)
         # Buckets take their turns with execution's transactions, also with those that change none.
         due = self._journal.due(batch.buckets) if batch.commits or batch.buckets else None
         rows = [
@@ -246,7 +258,7 @@ class LmdbStore:
                 self._forget_journal(transaction)
             if also is not None:
                 also(transaction)
-        self._index.add(entries)
+        self._all_blocks.add(entries)
         if due is not None:
             self._journal.written(batch.buckets)
 

@@ -1,9 +1,10 @@
 """Under which keys the records of one store are: its own, and one that a group of nodes shares.
 
-Without a group everything is under the store's own key. With one, only what opens nothing else
-stays there, `kept` by name; the rest is under the key of the epoch at hand, which comes from
-outside (`unlock`) and changes with the epoch (`turn`). What is still under the key before is opened
-with it, which lies sealed under the newer one, until `reseal` is through; then nobody has it.
+Until `begin` everything is under the store's own key, as it is where nobody shares one. After it
+only what is `kept` by name stays there, and opens nothing else; the rest is under the key of the
+epoch at hand, which comes from outside (`unlock`) and changes with the epoch (`turn`). What is
+still under the key before is opened with it, which lies sealed under the newer one, until `reseal`
+is through; then nobody has it.
 
 The metadata's keys on disk stay blinded under the store's own key, so that they stay what they are.
 """
@@ -30,7 +31,7 @@ Also = Callable[[lmdb.Transaction], None]
 
 
 class Vault:
-    """`key`, `network` and `algorithm` as in `LmdbStore`; `kept` of None: there is no group."""
+    """`key`, `network`, `algorithm` and `kept` as in `LmdbStore`."""
 
     def __init__(
         self,
@@ -38,14 +39,14 @@ class Vault:
         key: bytes,
         network: bytes,
         algorithm: str,
-        kept: Collection[str] | None,
+        kept: Collection[str],
     ) -> None:
         self.own = Sealer(key, network, algorithm)
         self._environment = environment
         self._network = network
         self._algorithm = algorithm
-        self._is_shared = kept is not None
-        self._kept = {self.own.blind("meta", name.encode()) for name in kept or ()}
+        self._is_shared = environment.get("header", _ROW) is not None
+        self._kept = {self.own.blind("meta", name.encode()) for name in kept}
         self._sealer = None if self._is_shared else self.own
         self._key = self._older = b""
         self._reached = (0, b"")  # what `reseal` has done: whole databases, and keys of the next
@@ -59,8 +60,13 @@ class Vault:
     def sealer(self) -> Sealer:
         """What seals everything but `kept`; LocalFault (code `locked`) without the key."""
         if self._sealer is None:
-            raise LocalFault("locked", "this store's key is held by its group, and was not given")
+            raise _locked()
         return self._sealer
+
+    def require(self) -> None:
+        """LocalFault (code `locked`) without the key."""
+        if self.is_locked:
+            raise _locked()
 
     def is_kept(self, blinded: bytes) -> bool:
         """Whether metadata with this key on disk stays under the store's own key."""
@@ -87,6 +93,7 @@ class Vault:
 
     def begin(self, key: bytes) -> None:
         """Drop everything but `kept`, whatever it is under, and go on under `key`."""
+        self._is_shared = True
         databases = self._environment.databases
         with self._environment.transaction(write=True) as transaction:
             for name in SEALED[:-1]:
@@ -153,6 +160,10 @@ class Vault:
     def _take(self, key: bytes, older: bytes) -> None:
         self._key, self._older, self._reached = key, older, (0, b"")
         self._sealer = Sealer(key, self._network, self._algorithm, older)
+
+
+def _locked() -> LocalFault:
+    return LocalFault("locked", "this store's key is held by its group, and was not given")
 
 
 def _chunk(cursor: lmdb.Cursor, after: bytes) -> tuple[Sequence[tuple[bytes, bytes]], bytes]:

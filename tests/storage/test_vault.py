@@ -37,6 +37,7 @@ def contents(store: LmdbStore) -> list[object]:
 
 def begun(open_store: OpenStore) -> LmdbStore:
     store = open_store(kept=KEPT)
+    assert not store.is_locked
     store.begin(FIRST)
     store.write(CONTENT)
     return store
@@ -64,7 +65,13 @@ def test_without_the_groups_key_only_what_is_kept_can_be_read_and_written(open_s
         lambda: store.meta("hidden"),
         lambda: store.bucket(11),
         lambda: store.commit(2, 1),
+        lambda: store.block(REFERENCE),
+        lambda: list(store.blocks(2)),
+        lambda: store.blocks_above(2, [0, 0], 1 << 20),
         lambda: list(store.buckets()),
+        lambda: list(store.commits(2, 0, 9)),
+        lambda: store.newest_commit(2),
+        lambda: store.prune(2, 1, 1),
         store.snapshot,
         lambda: store.write(CONTENT),
     ):
@@ -129,7 +136,7 @@ def under_first(store: LmdbStore) -> int:
 def test_sealing_anew_goes_on_in_chunks_and_after_a_restart(open_store, monkeypatch):
     monkeypatch.setattr(limits, "MAX_RESEAL_RECORDS", 2)
     store = begun(open_store)
-    store.write(Batch(2, buckets={number: b"more" for number in range(20, 40)}))
+    store.write(Batch(2, buckets=dict.fromkeys(range(20, 40), b"more")))
     store.turn(SECOND, Batch(3, buckets={21: b"changed"}))
     wanted = sorted(store.buckets())
     store.reseal()

@@ -1,0 +1,117 @@
+"""How a node that starts comes to the secret of its epoch, which its disk is under.
+
+It asks every peer that it reaches. A peer of the same epoch hands the secret out; peers of a later
+one show the records up to it, and then what this disk holds is of no use any more. Nothing that a
+peer says is believed: a secret must be the record's, and records must follow.
+"""
+
+from collections.abc import Callable, Iterable
+from typing import Final
+
+import structlog
+import trio
+
+from ccp2p.crypto import signatures
+from ccp2p.membership.records import Link, check_successor
+from ccp2p.model.epoch import SignedEpochRecord, parse_record
+from ccp2p.model.errors import PeerFault
+from ccp2p.node.correspondence import FrameFeed
+from ccp2p.node.messages import (
+    FollowReply,
+    FollowRequest,
+    SecretReply,
+    SecretRequest,
+    decode_message,
+    encode_message,
+)
+from ccp2p.sealing.secrets import SECRET_BYTES, EpochSecrets
+
+_log = structlog.get_logger()
+
+_ASK_S: Final = 1.0
+_PATIENCE_S: Final = 3.0  # peers that are up have answered before: then say what is waited for
+
+
+class Unlocking:
+    """The start of a node in the epoch of `link`. `send(node, frame)` queues without blocking.
+
+    `peers()` are the connected ones; `report(text)` tells people.
+    """
+
+    def __init__(
+        self,
+        link: Link,
+        coin_length: int,
+        send: Callable[[bytes, bytes], bool],
+        peers: Callable[[], Iterable[bytes]],
+        report: Callable[[str], None],
+    ) -> None:
+        self._link = link
+        self._coin_length = coin_length
+        self._send = send
+        self._peers = peers
+        self._report = report
+        self._over = trio.Event()
+        self._secret = b""
+        self._is_overtaken = False
+
+    async def run(self, feed: FrameFeed) -> EpochSecrets | None:
+        """The secrets of the epoch, or None once a later one has begun."""
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._ask)
+            nursery.start_soon(self._say)
+            nursery.start_soon(self._listen, feed)
+            await self._over.wait()
+            nursery.cancel_scope.cancel()
+        if self._is_overtaken:
+            return None
+        return await trio.to_thread.run_sync(EpochSecrets, self._secret, self._coin_length)
+
+    async def _ask(self) -> None:
+        questions = (SecretRequest(self._link.record.epoch_key), FollowRequest(self._link.digest))
+        frames = [encode_message(question) for question in questions]
+        while True:
+            for node in self._peers():
+                for frame in frames:
+                    self._send(node, frame)
+            await trio.sleep(_ASK_S)
+
+    async def _say(self) -> None:
+        await trio.sleep(_PATIENCE_S)
+        self._report(waiting_words(self._link))
+
+    async def _listen(self, feed: FrameFeed) -> None:
+        async for node, frame in feed:
+            try:
+                self._hear(frame)
+            except PeerFault as fault:
+                name = node.hex()[:16]
+                _log.warning("peer at fault", node=name, code=fault.code, reason=str(fault))
+
+    def _hear(self, frame: bytes) -> None:
+        message = decode_message(frame)
+        if isinstance(message, SecretReply) and len(message.secret) == SECRET_BYTES:
+            self._take(message.secret)
+        elif isinstance(message, FollowReply):
+            self._follow(message.records)
+
+    def _take(self, secret: bytes) -> None:
+        """All of an epoch's secrets follow from the one that its public key follows from."""
+        if EpochSecrets.public_key(secret) == self._link.record.epoch_key:
+            self._secret = secret
+            self._over.set()
+
+    def _follow(self, records: Iterable[SignedEpochRecord]) -> None:
+        for signed in records:
+            if parse_record(signed.record).epoch == self._link.record.epoch + 1:
+                check_successor(signed, self._link, signatures.verify_batch)
+                self._is_overtaken = True
+                self._over.set()
+
+
+def waiting_words(link: Link) -> str:
+    """What a node waits for that has not come to the secret of its epoch."""
+    return (
+        f"this node's disk is under the key of epoch {link.record.epoch}, which only running nodes "
+        "have: waiting for one of them"
+    )
