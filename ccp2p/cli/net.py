@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 _RECOVER = "; if the others are lost for good, governors run `ccp2p net recover`"
 _WAITS = {
     "quorum": f"no quorum of nodes works together{_RECOVER}",
+    "secret": "its disk is under a key that only running nodes have, and it has yet to reach one; "
+    "if all of them stopped, governors run `ccp2p net recover --shares`",
     "floor": f"too few nodes answer for this one to vote again{_RECOVER}",
 }
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ccp2p.cli import console, session
+from ccp2p.cli.net_shares import give_shares
 
 if TYPE_CHECKING:
     from ccp2p.client.network import NetworkClient
@@ -34,6 +35,12 @@ _SHORT = 16  # characters of a key that people compare
 @click.option(
     "--replace", is_flag=True, help="Another plan that you approved for this epoch is given up."
 )
+@click.option(
+    "--shares",
+    is_flag=True,
+    help="Give your recovery share to nodes that wait for it after a power cut everywhere "
+    "(`net create --at-rest group`).",
+)
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @session.member_options
 def net_recover(file: str | None, **options: Any) -> None:
@@ -43,11 +50,18 @@ def net_recover(file: str | None, **options: Any) -> None:
     commit. You approve it and pass it on. With FILE you check such a plan, and approve it too.
     Whoever completes the number that must agree hands it to the nodes, which go on at once.
 
+    Nodes that wait for recovery shares have to be given those first (--shares).
+
     What was acknowledged after that commit is lost. Only governors can do this, and nodes refuse
     while a quorum lives.
     """
     if file is not None and options["keep"]:
         raise click.UsageError("FILE says already who goes on: --keep is for a new plan")
+    if options["shares"]:
+        if file is not None or options["keep"] or options["submit"] or options["output"]:
+            raise click.UsageError("--shares gives your share and nothing else: pass no plan")
+        console.run(lambda: give_shares(options))
+        return
     console.run(lambda: _recover(file, options))
 
 

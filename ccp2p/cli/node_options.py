@@ -127,9 +127,9 @@ def founding_options(command: Command) -> Command:
             type=click.Choice(["self", "group"]),
             default="self",
             show_default=True,
-            help="What opens the disks of a new network's nodes: each TEE's own key, so that a chip "
-            "broken later opens them; or a key that only running nodes have, so that it does not, "
-            "and a power cut everywhere needs governors (`ccp2p net recover --shares`).",
+            help="What opens the disks of a new network's nodes: each TEE's own key, so that a "
+            "chip broken later opens them; or a key that only running nodes have, so that it does "
+            "not, and a power cut everywhere needs governors (`ccp2p net recover --shares`).",
         ),
     )
 

@@ -25,6 +25,7 @@ from ccp2p.model.errors import Denied, Fault, LocalFault, PeerFault, Unreachable
 from ccp2p.model.member_protocol import (
     GetPeers,
     GetStatus,
+    GiveShare,
     Hello,
     NodeMessage,
     Outcomes,
@@ -34,6 +35,7 @@ from ccp2p.model.member_protocol import (
     Recovered,
     Refused,
     Reply,
+    ShareTaken,
     Status,
     Submit,
     Welcome,
@@ -119,6 +121,16 @@ class NodeConnection:
             raise Denied(f"the node refuses: {answer.reason[:600]}", answer.code[:64])
         return codec.decode(answer.record, SignedEpochRecord, limits.MAX_SIGNED_RECORD_BYTES)
 
+    async def give_share(self, epoch_key: bytes, governor: int, sealed: bytes) -> ShareTaken:
+        """Give a recovery share; Denied with the node's words when it takes none."""
+        number = self._next_number()
+        answer = await self._ask(number, GiveShare(number, epoch_key, governor, sealed))
+        if not isinstance(answer, ShareTaken):
+            raise PeerFault("protocol", "the node answered a share with something else")
+        if answer.code:
+            raise Denied(f"the node refuses: {answer.reason[:600]}", answer.code[:64])
+        return answer
+
     async def refresh(self, epoch: int) -> VerifiedNode:
         """The node as verified in an epoch after `epoch`; unchanged while it is not there yet.
 
@@ -171,9 +183,9 @@ class NodeConnection:
     async def _ask(
         self,
         number: int,
-        message: Query | GetStatus | Recover | GetPeers,
+        message: Query | GetStatus | Recover | GiveShare | GetPeers,
         timeout_s: float = _ANSWER_TIMEOUT_S,
-    ) -> Reply | Status | Recovered | Peers:
+    ) -> Reply | Status | Recovered | ShareTaken | Peers:
         if self.lost is not None:
             raise Unreachable(str(self.lost))
         slot = self._replies[number] = _Slot()
@@ -185,7 +197,7 @@ class NodeConnection:
             self._replies.pop(number, None)
         if isinstance(slot.value, Fault):
             raise slot.value
-        if not isinstance(slot.value, Reply | Status | Recovered | Peers):
+        if not isinstance(slot.value, Reply | Status | Recovered | ShareTaken | Peers):
             raise Unreachable("the node did not answer in time")
         return slot.value
 
@@ -209,7 +221,7 @@ class NodeConnection:
             for refusal in message.refusals:
                 fault = LocalFault(refusal.code[:64], refusal.message[:512])
                 self._answer(refusal.tag, fault)
-        elif isinstance(message, Reply | Status | Recovered | Peers):
+        elif isinstance(message, Reply | Status | Recovered | ShareTaken | Peers):
             slot = self._replies.get(message.number)
             if slot is not None:
                 slot.fill(message)
@@ -239,9 +251,11 @@ class _Slot:
 
     def __init__(self) -> None:
         self.filled = trio.Event()
-        self.value: Reply | Status | Recovered | Peers | Welcome | Fault | None = None
+        self.value: Reply | Status | Recovered | ShareTaken | Peers | Welcome | Fault | None = None
 
-    def fill(self, value: Reply | Status | Recovered | Peers | Welcome | Fault) -> None:
+    def fill(
+        self, value: Reply | Status | Recovered | ShareTaken | Peers | Welcome | Fault
+    ) -> None:
         self.value = value
         self.filled.set()
 

@@ -12,6 +12,7 @@ from msgspec.structs import replace
 
 from ccp2p.client.connection import NodeConnection
 from ccp2p.client.network import NetworkClient
+from ccp2p.client.shares import WAITS
 from ccp2p.crypto import signatures
 from ccp2p.crypto.signatures import SigningKey
 from ccp2p.membership import recovery
@@ -75,6 +76,12 @@ async def survey(client: NetworkClient, record: EpochRecord) -> list[Sighting]:
         if connection.node.record != record:
             continue  # it is behind, and follows by itself
         status = await connection.status()
+        if status.waits == WAITS:
+            raise LocalFault(
+                "locked",
+                f"node {connection.node.node.hex()[:16]} cannot read its disk yet: governors give "
+                "their shares first (`ccp2p net recover --shares`)",
+            )
         certified = (0, bytes(32))
         if status.certified:
             certified = (status.certified, (await connection.status(status.certified)).chain)

@@ -28,7 +28,8 @@ class VerifiedNode:
 
     `record` is the newest epoch record, signed by `signers` seats, and `policy` the one in force by
     it; `records` are the chain that the node showed. `seat` is None for an observer of its epoch;
-    `genesis_bytes` are what hashes to the network id.
+    `sealing` is the key that secrets for it are sealed to, `genesis_bytes` are what hashes to the
+    network id.
     """
 
     node: bytes
@@ -38,6 +39,7 @@ class VerifiedNode:
     policy: Policy
     record: EpochRecord
     record_digest: bytes
+    sealing: bytes
     signers: int
     verdict: Verdict
     client_addresses: tuple[str, ...]
@@ -117,6 +119,7 @@ def verify_welcome(welcome: Welcome, expected: Expectation) -> VerifiedNode:
         policy,
         record,
         digest,
+        welcome.sealing,
         len(records[-1].signatures),
         verdict,
         welcome.client_addresses[: limits.MAX_ADDRESSES],

@@ -46,6 +46,10 @@ class SigningKey:
         """The 64-byte signature of `message`."""
         return bindings.crypto_sign(message, self._secret)[:SIGNATURE_BYTES]
 
+    def agreement_key(self) -> bytes:
+        """The X25519 private key of this key pair, by libsodium's conversion: 32 bytes."""
+        return bindings.crypto_sign_ed25519_sk_to_curve25519(self._secret)
+
     def __repr__(self) -> str:
         return f"SigningKey(public={self.public.hex()})"
 

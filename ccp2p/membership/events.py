@@ -16,6 +16,7 @@ from typing import ClassVar, get_args
 
 from ccp2p.model import codec, hashing, limits
 from ccp2p.model.codec import Wire
+from ccp2p.model.epoch import check_shares
 from ccp2p.model.errors import PeerFault
 
 
@@ -72,7 +73,8 @@ class Rekey(Wire, frozen=True):
     """A member of the frozen committee proposes the next epoch's secrets.
 
     Public: the coin's anchor and the epoch key. `sealed` is, for every frozen seat in order, the
-    secret sealed to its prekey, or empty bytes for a seat that gave none.
+    secret sealed to its prekey, or empty bytes for a seat that gave none. `shares` are as in the
+    record to come.
     """
 
     kind: ClassVar[str] = "rekey"
@@ -80,6 +82,7 @@ class Rekey(Wire, frozen=True):
     coin_anchor: bytes
     epoch_key: bytes
     sealed: tuple[bytes, ...]
+    shares: tuple[bytes, ...] = ()
 
 
 class Acknowledgement(Wire, frozen=True):
@@ -237,6 +240,7 @@ def _check(body: Body) -> None:
             and all(len(sealed) <= limits.MAX_SEALED_SECRET_BYTES for sealed in body.sealed),
             "a proposal's sealed secrets are out of bounds",
         )
+        check_shares(body.shares)
     elif isinstance(body, Accusation):
         _require(
             all(

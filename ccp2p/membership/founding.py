@@ -107,6 +107,7 @@ def record_zero(
     coin_anchor: bytes,
     epoch_key: bytes,
     measurements: Sequence[bytes],
+    shares: Sequence[bytes] = (),
 ) -> EpochRecord:
     """The record that the first node proposes."""
     return EpochRecord(
@@ -126,6 +127,7 @@ def record_zero(
         outcomes_root=hashing.ZERO_DIGEST,
         ledger_time_ms=genesis.created_ms,
         protocol=genesis.parameters.protocol,
+        shares=tuple(shares),
     )
 
 
@@ -140,12 +142,28 @@ def check_record_zero(
     if record.seats[0].node != genesis.first_node:
         raise PeerFault("record", "the first seat is not the genesis's first node")
     expected = record_zero(
-        genesis, network, record.seats, record.coin_anchor, record.epoch_key, record.measurements
+        genesis,
+        network,
+        record.seats,
+        record.coin_anchor,
+        record.epoch_key,
+        record.measurements,
+        record.shares,
     )
     if record != expected:
         raise PeerFault("record", "epoch record 0 does not follow from the genesis")
+    check_shared(record, genesis)
     check_platforms(record.seats)
     check_vendors(record.seats, vendor_cap, len(record.seats))
+
+
+def check_shared(record: EpochRecord, genesis: Genesis) -> None:
+    """PeerFault unless a record has recovery shares exactly where the genesis asks for them."""
+    is_shared = genesis.parameters.keeps_group(len(record.seats))
+    if len(record.shares) != (len(record.governors) if is_shared else 0):
+        raise PeerFault(
+            "record", f"epoch record {record.epoch} lacks recovery shares, or has too many"
+        )
 
 
 def check_signed_by_all(signed: SignedEpochRecord, verify_batch: VerifyBatch) -> EpochRecord:

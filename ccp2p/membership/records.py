@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from ccp2p.membership import recovery
 from ccp2p.membership.approvals import count_approvals
-from ccp2p.membership.founding import VerifyBatch, check_founding
+from ccp2p.membership.founding import VerifyBatch, check_founding, check_shared
 from ccp2p.membership.rules import Closed
 from ccp2p.model.amendment import (
     Amendment,
@@ -77,6 +77,8 @@ def successor(
         ledger_time_ms=commit.ledger_time_ms,
         protocol=record.protocol,
         amendment=amendment_digest(amendment_bytes) if amendment_bytes else b"",
+        # Members may have been left out since the proposal; one alone shares nothing.
+        shares=closed.proposal.shares if len(closed.change.members) > 1 else (),
     )
 
 
@@ -244,6 +246,8 @@ def check_chain(
         record = check_founding(first, genesis, network, vendor_cap, verify_batch)
         links = [Link(record, digest)]
     links.extend(check_successors(records[1:], links[0], verify_batch))
+    for link in links:
+        check_shared(link.record, genesis)
     _require(
         not pinned or any(link.digest == pinned for link in links),
         "a chain without the record that is trusted: older, or another history",

@@ -79,6 +79,7 @@ def plan(
         ledger_time_ms=stand.time_ms,
         amendment=b"",
         recovery=Recovery(*certified, fallen),
+        shares=(),
     )
     check_follows(planned, before)
     return planned
@@ -86,7 +87,8 @@ def plan(
 
 def plan_of(record: EpochRecord) -> EpochRecord:
     """What governors approved of a record: all but its secrets."""
-    return replace(record, coin_anchor=hashing.ZERO_DIGEST, epoch_key=hashing.ZERO_DIGEST)
+    zero = hashing.ZERO_DIGEST
+    return replace(record, coin_anchor=zero, epoch_key=zero, shares=())
 
 
 def approval_bytes(record: EpochRecord) -> bytes:

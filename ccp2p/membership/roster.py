@@ -45,13 +45,17 @@ class Member(Wire, frozen=True):
 
 
 class Proposal(Wire, frozen=True):
-    """An ordered rekey proposal; `sealed` is one secret a frozen member, empty without a prekey."""
+    """An ordered rekey proposal; `sealed` is one secret a frozen member, empty without a prekey.
+
+    `shares` are the secret's for the governors of the epoch to come.
+    """
 
     node: bytes
     coin_anchor: bytes
     epoch_key: bytes
     sealed: tuple[bytes, ...]
     time_ms: int
+    shares: tuple[bytes, ...] = ()
 
 
 class Change(Wire, frozen=True):
@@ -83,7 +87,8 @@ class Amended(Wire, frozen=True):
     """An amendment that governors adopted for the end of the epoch, as far as rules need it.
 
     `time_ms` is the ledger time of its adoption, `policy` the digest of the policy that it brings
-    (empty: none), `vendor_cap` what holds from then on. `has_lapsed`: too few could follow it.
+    (empty: none), `vendor_cap` what holds from then on. `governors` (empty: they stay) and their
+    threshold are those to come. `has_lapsed`: too few could follow it.
     """
 
     digest: bytes
@@ -92,6 +97,8 @@ class Amended(Wire, frozen=True):
     policy: bytes
     vendor_cap: str
     has_lapsed: bool = False
+    governors: tuple[bytes, ...] = ()
+    governor_threshold: int = 0
 
 
 class Dealt(Wire, frozen=True):

@@ -268,7 +268,9 @@ def _add_proposal(change: Change, node: bytes, body: Rekey, at: Moment, means: M
         raise PeerFault("rekey", "the secrets are not sealed to exactly the prekeys")
     if body.coin_anchor == means.coin_anchor or body.epoch_key == means.epoch_key:
         raise PeerFault("rekey", "the secrets of this epoch cannot be those of the next")
-    proposal = Proposal(node, body.coin_anchor, body.epoch_key, body.sealed, at.time_ms)
+    proposal = Proposal(
+        node, body.coin_anchor, body.epoch_key, body.sealed, at.time_ms, body.shares
+    )
     return replace(change, proposals=(*change.proposals, proposal))
 
 

@@ -29,7 +29,7 @@ def commitment(context: bytes, place: int, share: bytes) -> bytes:
 
     `context` (32 bytes) names the dealer and the occasion: nobody can pass on another's as its own.
     """
-    return hashing.digest(hashing.SHARE, context, place.to_bytes(2, "big"), share)
+    return hashing.digest(hashing.BEACON_SHARE, context, place.to_bytes(2, "big"), share)
 
 
 def recover(

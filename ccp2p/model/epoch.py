@@ -29,6 +29,9 @@ class EpochRecord(Wire, frozen=True):
     """Design section 7. Digests and keys are 32 bytes; `predecessor` is zero for record 0.
 
     `amendment` is the digest of the amendment that came into force with this record; empty: none.
+    `shares` are of the epoch's secret, one sealed to each governor of this record, in their order
+    (empty bytes for a key that nothing can be sealed to); none, where the disks of this committee
+    need no recovery (`Parameters.keeps_group`).
     """
 
     network: bytes
@@ -49,6 +52,7 @@ class EpochRecord(Wire, frozen=True):
     protocol: int
     amendment: bytes = b""
     recovery: Recovery | None = None
+    shares: tuple[bytes, ...] = ()
 
     def committee(self) -> Committee:
         """The committee that votes in this epoch."""
@@ -97,6 +101,14 @@ def record_signed_bytes(record_bytes: bytes) -> bytes:
     return hashing.EPOCH_RECORD + record_digest(record_bytes)
 
 
+def check_shares(shares: Sequence[bytes]) -> None:
+    """PeerFault when sealed recovery shares are out of bounds."""
+    if len(shares) > limits.MAX_GOVERNORS or any(
+        len(share) not in (0, limits.MAX_SHARE_BYTES) for share in shares
+    ):
+        raise PeerFault("shares", "recovery shares are out of bounds")
+
+
 def parse_record(record_bytes: bytes) -> EpochRecord:
     """Read a record; PeerFault when it is malformed. Signatures are another matter."""
     record = codec.decode_canonical(record_bytes, EpochRecord, limits.MAX_RECORD_BYTES)
@@ -104,4 +116,7 @@ def parse_record(record_bytes: bytes) -> EpochRecord:
         raise PeerFault("record", "an epoch record without a possible committee")
     if len({seat.node for seat in record.seats}) != len(record.seats):
         raise PeerFault("record", "an epoch record seats one node twice")
+    check_shares(record.shares)
+    if len(record.shares) not in (0, len(record.governors)):
+        raise PeerFault("record", "an epoch record has a share for each governor, or none")
     return record

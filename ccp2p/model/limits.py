@@ -56,6 +56,7 @@ SESSIONS_PER_MEMBER: Final = 4  # a member's devices; the oldest session makes r
 
 # Governors and invites
 MAX_GOVERNORS: Final = 32  # people who agree on policy; more would never gather
+MAX_SHARE_BYTES: Final = 114  # a recovery share of 66 bytes, sealed to its governor
 MAX_AMENDMENT_BYTES: Final = 60 * 1024  # with its signature it fits an event
 AMENDMENTS_PER_GOVERNOR: Final = 4  # open at once: nobody keeps others from proposing
 MAX_INVITES: Final = 1024  # kept at once; those that ended make room for new ones

@@ -223,6 +223,31 @@ class Recovered(Wire, frozen=True):
     record: bytes
 
 
+class GiveShare(Wire, frozen=True):
+    """Client: a governor's recovery share of the secret behind the public `epoch_key`.
+
+    `governor` is the place of its key in the epoch's record; `sealed` is the share, sealed to the
+    node's sealing key.
+    """
+
+    kind: ClassVar[str] = "share"
+    number: Number
+    epoch_key: bytes
+    governor: Number
+    sealed: bytes
+
+
+class ShareTaken(Wire, frozen=True):
+    """Node: of `needed` different shares it holds `held`; or why it took none (`code`)."""
+
+    kind: ClassVar[str] = "share-taken"
+    number: Number
+    code: str
+    reason: str
+    held: int
+    needed: int
+
+
 class GetPeers(Wire, frozen=True):
     """Client: whom are you connected to?"""
 
@@ -268,14 +293,14 @@ class Peers(Wire, frozen=True):
     addresses: tuple[str, ...]
 
 
-ClientMessage = Hello | Submit | Query | GetStatus | Recover | GetPeers
-NodeMessage = Welcome | Refused | Outcomes | Reply | Status | Recovered | Peers
+ClientMessage = Hello | Submit | Query | GetStatus | Recover | GiveShare | GetPeers
+NodeMessage = Welcome | Refused | Outcomes | Reply | Status | Recovered | ShareTaken | Peers
 
 _CLIENT_KINDS: dict[str, type[Wire]] = {
-    k.kind: k for k in (Hello, Submit, Query, GetStatus, Recover, GetPeers)
+    k.kind: k for k in (Hello, Submit, Query, GetStatus, Recover, GiveShare, GetPeers)
 }
 _NODE_KINDS: dict[str, type[Wire]] = {
-    k.kind: k for k in (Welcome, Refused, Outcomes, Reply, Status, Recovered, Peers)
+    k.kind: k for k in (Welcome, Refused, Outcomes, Reply, Status, Recovered, ShareTaken, Peers)
 }
 
 

@@ -47,4 +47,6 @@ class Amendments:
             amendment.evict,
             self._coming.digest if self._coming else b"",
             (self._coming or self._policy).caps.vendor,
+            governors=amendment.governors,
+            governor_threshold=amendment.governor_threshold,
         )

@@ -20,6 +20,7 @@ from ccp2p.model.member_protocol import (
     ClientMessage,
     GetPeers,
     GetStatus,
+    GiveShare,
     NodeMessage,
     Outcomes,
     Peers,
@@ -29,6 +30,7 @@ from ccp2p.model.member_protocol import (
     Refusal,
     Refused,
     Reply,
+    ShareTaken,
     Status,
     Submit,
     Welcome,
@@ -76,6 +78,9 @@ class Backend(Protocol):
 
     async def recover(self, asked: Recover) -> Recovered:
         """Go on by what governors approved, or say why not."""
+
+    def take_share(self, given: GiveShare) -> ShareTaken:
+        """Take a governor's recovery share, or say why not."""
 
 
 @dataclass(slots=True, eq=False)
@@ -149,6 +154,8 @@ class ClientApi:
             return self._backend.status(message)
         if isinstance(message, Recover):
             return await self._backend.recover(message)
+        if isinstance(message, GiveShare):
+            return self._backend.take_share(message)
         if isinstance(message, GetPeers):
             return self._backend.shown_peers(message)
         if len(message.nonce) != 32:

@@ -10,6 +10,7 @@ from ccp2p.membership.events import JoinRequest
 from ccp2p.membership.roster import Roster
 from ccp2p.model.epoch import parse_record, record_digest
 from ccp2p.model.errors import LocalFault
+from ccp2p.node.at_rest import coming_shares
 from ccp2p.node.attestor import NodeAttestor
 from ccp2p.node.drawing import sampling_of
 from ccp2p.node.epoch import Surroundings, link_of, resume_epoch
@@ -107,6 +108,7 @@ def steward_of(
         randomness=os.urandom,
         secret=record.secret,
         kept=setup.store.meta(META) if setup.store else None,
+        shares=partial(coming_shares, setup.genesis.parameters, parse_record(record.signed.record)),
         ask_again=partial(_ask_again, record, join_request) if join_request else None,
         record=record_digest(record.signed.record),
         evidence=attestor.bundle,

@@ -12,11 +12,13 @@ from typing import Final
 
 import trio
 
+from ccp2p.membership.roster import Roster
 from ccp2p.model import hashing
 from ccp2p.model.epoch import EpochRecord, parse_record
 from ccp2p.model.genesis import Parameters
 from ccp2p.node import address_book
 from ccp2p.node.network_record import NetworkRecord
+from ccp2p.sealing import shares
 from ccp2p.sealing.secrets import EpochSecrets
 from ccp2p.storage.lmdb_store import LmdbStore
 
@@ -25,6 +27,25 @@ KEPT: Final = (NetworkRecord.NAME, address_book.META)
 
 _LOOK_S: Final = 1.0  # between two looks for what an epoch left under its key
 _PAUSE_S: Final = 0.05  # between two of its transactions, so that commits get their turn
+
+
+def shares_of(parameters: Parameters, secret: bytes, record: EpochRecord) -> tuple[bytes, ...]:
+    """The recovery shares that a record of this secret must hold."""
+    if not parameters.keeps_group(len(record.seats)):
+        return ()
+    return shares.boxes(secret, record.governors, record.governor_threshold)
+
+
+def coming_shares(
+    parameters: Parameters, record: EpochRecord, secret: bytes, roster: Roster
+) -> tuple[bytes, ...]:
+    """The same for the record to come, as the change under way in the epoch of `record` has it."""
+    change, amended = roster.change, roster.amended
+    if change is None or not parameters.keeps_group(len(change.members)):
+        return ()
+    if amended is not None and amended.governors and change.amendment == amended.digest:
+        return shares.boxes(secret, amended.governors, amended.governor_threshold)
+    return shares.boxes(secret, record.governors, record.governor_threshold)
 
 
 class DiskKeys:

@@ -13,8 +13,8 @@ from ccp2p.membership.roster import Dealt, Drawing, Roster
 from ccp2p.membership.sampling import Sampling
 from ccp2p.model import limits
 from ccp2p.model.genesis import Genesis
+from ccp2p.sealing.beacon_shares import open_share
 from ccp2p.sealing.identity import Identity
-from ccp2p.sealing.shares import open_share
 
 _TURN_MS: Final = 2_000  # between one seat's turn to contribute and the next one's
 

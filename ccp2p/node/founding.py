@@ -6,8 +6,8 @@ Both sides end with record 0 signed by everyone, the epoch secret, and where the
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 
-import msgspec
 import trio
+from msgspec.structs import replace
 
 from ccp2p.crypto import signatures
 from ccp2p.membership import founding
@@ -24,6 +24,7 @@ from ccp2p.model.epoch import (
 from ccp2p.model.errors import LocalFault, PeerFault
 from ccp2p.model.genesis import Genesis
 from ccp2p.model.host_commands import invite_digest
+from ccp2p.node.at_rest import shares_of
 from ccp2p.node.attestor import NodeAttestor
 from ccp2p.node.messages import (
     FoundingComplete,
@@ -113,6 +114,7 @@ async def lead(founder: Founder, frames: Frames, secret: bytes) -> Founded:
         secrets.epoch_key.public,
         [],
     )
+    record = replace(record, shares=shares_of(genesis.parameters, secret, record))
     signed = await _collect(founder, frames, record, requests, secret)
     return Founded(signed, secrets, tuple(requests.values()))
 
@@ -140,7 +142,7 @@ async def _admit(
         founder.report(f"refused a founder: {fault}")
         return
     seats[node] = seat
-    requests[node] = msgspec.structs.replace(request, invite=b"")
+    requests[node] = replace(request, invite=b"")
     founder.report(f"{len(seats)} of {founder.genesis.founders} founders are here")
 
 
@@ -234,6 +236,8 @@ def _check_proposal(founder: Founder, proposal: FoundingProposal) -> EpochSecret
     secret = open_from_proposer(proposal.secret, founder.identity.sealing, founder.network, 0)
     secrets = EpochSecrets(secret, founder.genesis.parameters.coin_length)
     secrets.check(record)
+    if record.shares != shares_of(founder.genesis.parameters, secret, record):
+        raise PeerFault("founding", "the record's recovery shares are not those of the secret")
     return secrets
 
 

@@ -21,11 +21,13 @@ from ccp2p.model.errors import Fault, LocalFault
 from ccp2p.model.member_protocol import (
     GetPeers,
     GetStatus,
+    GiveShare,
     Peers,
     Query,
     Recover,
     Recovered,
     Reply,
+    ShareTaken,
     Status,
     Welcome,
 )
@@ -201,6 +203,7 @@ class Node:
         self._around.keep_only(record.addresses)
         self._unlocking = Unlocking(
             link,
+            self.setup.identity,
             self.setup.genesis.parameters.coin_length,
             self.peers.send,
             self._connected,
@@ -313,6 +316,13 @@ class Node:
         except Fault as fault:
             return Recovered(asked.number, fault.code, str(fault), b"")
         return Recovered(asked.number, "", "", codec.encode(signed))
+
+    def take_share(self, given: GiveShare) -> ShareTaken:
+        """Take a governor's recovery share of the secret that this node waits for."""
+        if self._unlocking is None:
+            words = "this node waits for no shares: its disk is open, or nobody shares its key"
+            return ShareTaken(given.number, "not-waiting", words, 0, 0)
+        return self._unlocking.take_share(given)
 
     def _client_addresses(self) -> tuple[str, ...]:
         others = [a for a in self._addresses() if a.node != self.setup.identity.node]

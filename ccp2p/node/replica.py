@@ -112,7 +112,7 @@ class Replica:
         self.survivor = Survivor(
             link=link,
             identity=identity,
-            coin_length=parameters.coin_length,
+            parameters=parameters,
             core=core,
             executor=executor,
             store=store,

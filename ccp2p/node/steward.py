@@ -33,9 +33,9 @@ from ccp2p.model import codec, limits
 from ccp2p.model.codec import Wire
 from ccp2p.model.errors import LocalFault, PeerFault
 from ccp2p.node.drawing import Drawer, SealShare
+from ccp2p.sealing.beacon_shares import seal_share
 from ccp2p.sealing.identity import Identity
 from ccp2p.sealing.secrets import SECRET_BYTES, EpochSecrets, open_from_proposer, seal_to_seat
-from ccp2p.sealing.shares import seal_share
 
 META: Final = "steward"
 
@@ -64,6 +64,7 @@ class Steward:
 
     `randomness(count)` gives secret bytes. `secret` is that of `epoch`, to be handed to its
     members. `kept` is what `META` held at the start, or None. `seal` seals a secret to a prekey.
+    `shares(secret, roster)` are the recovery shares that the change under way asks for.
     `ask_again(roster)` makes a join request, for a node that an epoch began without.
     `evidence(anchor)` is fresh evidence bound to a checkpoint, or to `record`, the epoch's digest.
     `sampling` is how a mesh draws its committee, `begun_ms` the ledger time of its epoch's record.
@@ -88,6 +89,7 @@ class Steward:
         evidence: Callable[[bytes], bytes],
         kept: bytes | None = None,
         seal: Callable[[bytes, bytes, bytes, int], bytes] = seal_to_seat,
+        shares: Callable[[bytes, Roster], tuple[bytes, ...]] = lambda _secret, _roster: (),
         ask_again: Callable[[Roster], JoinRequest] | None = None,
         sampling: Sampling | None = None,
         begun_ms: int = 0,
@@ -100,6 +102,7 @@ class Steward:
         self._vendor_cap = vendor_cap
         self._randomness = randomness
         self._seal = seal
+        self._shares = shares
         self._ask_again = ask_again
         self._record = record
         self._evidence = evidence
@@ -216,7 +219,7 @@ class Steward:
             return wanted
         place = change.index_of(node)
         if place is not None:
-            wanted.extend(self._rekey(roster.attempt, change, place, at, now_ms))
+            wanted.extend(self._rekey(roster, change, place, at, now_ms))
         return wanted
 
     def _must_renew(self, roster: Roster, now_ms: int) -> bool:
@@ -226,10 +229,10 @@ class Steward:
         return own is not None and roster.is_stale(own) and is_due
 
     def _rekey(
-        self, attempt: int, change: Change, place: int, at: Moment, now_ms: int
+        self, roster: Roster, change: Change, place: int, at: Moment, now_ms: int
     ) -> list[tuple[str, Body]]:
         wanted: list[tuple[str, Body]] = []
-        node = self._identity.node
+        node, attempt = self._identity.node, roster.attempt
         if self._made_prekey and change.prekeys[place] == self._prekey().public:
             self.is_present = True
         if not change.prekeys[place] and rules.awaits_prekeys(change, at.round):
@@ -237,9 +240,9 @@ class Steward:
         if rules.may_propose(change, node, at) and self._is_my_turn(change, place, now_ms):
             name = f"rekey {attempt}"
             if self._is_due(name, now_ms):
-                wanted.append((name, self._proposal(attempt, change)))
+                wanted.append((name, self._proposal(roster, change)))
         for number, proposal in enumerate(change.proposals):
-            self._open(place, proposal)
+            self._open(place, proposal, roster)
             if proposal.epoch_key in self._secrets and not change.has_acked(place, number):
                 wanted.append((f"ack {attempt} {number}", Acknowledgement(attempt, number)))
         return wanted
@@ -259,13 +262,14 @@ class Steward:
         turn = (place - len(change.proposals)) % len(change.members)
         return now_ms >= self._turn_ms + turn * _TURN_MS
 
-    def _proposal(self, attempt: int, change: Change) -> Rekey:
+    def _proposal(self, roster: Roster, change: Change) -> Rekey:
         secrets = EpochSecrets(self._randomness(SECRET_BYTES), self._coin_length)
         epoch_key = secrets.epoch_key.public
         self._secrets[epoch_key] = secrets.secret
         self._ready[epoch_key] = secrets
         sealed = tuple(self._sealed_to(key, secrets.secret) for key in change.prekeys)
-        return Rekey(attempt, secrets.coin.anchor, epoch_key, sealed)
+        shares = self._shares(secrets.secret, roster)
+        return Rekey(roster.attempt, secrets.coin.anchor, epoch_key, sealed, shares)
 
     def _sealed_to(self, prekey: bytes, secret: bytes) -> bytes:
         """`secret` for one member; bytes that do not open, where its prekey cannot be sealed to."""
@@ -276,7 +280,7 @@ class Steward:
         except ValueError:
             return self._randomness(limits.MAX_SEALED_SECRET_BYTES)
 
-    def _open(self, place: int, proposal: Proposal) -> None:
+    def _open(self, place: int, proposal: Proposal, roster: Roster) -> None:
         """Try once what is sealed to our prekey; garbage leaves us to ask who acknowledged."""
         if proposal.epoch_key in self._opened:
             return
@@ -289,19 +293,21 @@ class Steward:
             )
         except PeerFault:
             return
-        self._hold(proposal, secret)
+        self._hold(proposal, secret, roster)
 
     def _try_offered(self, roster: Roster) -> None:
         offered, self._offered = self._offered, {}
         for proposal in roster.change.proposals if roster.change else ():
             for (_, epoch_key), secret in offered.items():
                 if epoch_key == proposal.epoch_key:
-                    self._hold(proposal, secret)
+                    self._hold(proposal, secret, roster)
 
-    def _hold(self, proposal: Proposal, secret: bytes) -> None:
-        """Keep a secret when both public values follow from it."""
+    def _hold(self, proposal: Proposal, secret: bytes, roster: Roster) -> None:
+        """Keep a secret when all that is public of the proposal follows from it."""
         if EpochSecrets.public_key(secret) != proposal.epoch_key:
             return  # garbage costs no walk of a coin chain
+        if self._shares(secret, roster) != proposal.shares:
+            return
         secrets = EpochSecrets(secret, self._coin_length)
         if secrets.coin.anchor == proposal.coin_anchor:
             self._secrets[proposal.epoch_key] = secret

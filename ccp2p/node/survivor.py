@@ -27,6 +27,8 @@ from ccp2p.model.epoch import (
     record_signed_bytes,
 )
 from ccp2p.model.errors import Fault, LocalFault, MemberFault, PeerFault, Unreachable
+from ccp2p.model.genesis import Parameters
+from ccp2p.node.at_rest import shares_of
 from ccp2p.node.boundary import Boundary
 from ccp2p.node.core import NodeCore
 from ccp2p.node.executor import CommitRecord, Executor
@@ -76,7 +78,7 @@ class Survivor:
         *,
         link: Link,
         identity: Identity,
-        coin_length: int,
+        parameters: Parameters,
         core: NodeCore,
         executor: Executor,
         store: Store,
@@ -89,7 +91,8 @@ class Survivor:
     ) -> None:
         self._link = link
         self._identity = identity
-        self._coin_length = coin_length
+        self._parameters = parameters
+        self._coin_length = parameters.coin_length
         self._core = core
         self._executor = executor
         self._store = store
@@ -171,7 +174,12 @@ class Survivor:
         if held is not None and plan_of(parse_record(held.record)) == plan:
             return held, EpochSecrets(held.secret, self._coin_length)
         secrets = EpochSecrets(os.urandom(SECRET_BYTES), self._coin_length)
-        record = replace(plan, coin_anchor=secrets.coin.anchor, epoch_key=secrets.epoch_key.public)
+        record = replace(
+            plan,
+            coin_anchor=secrets.coin.anchor,
+            epoch_key=secrets.epoch_key.public,
+            shares=shares_of(self._parameters, secrets.secret, plan),
+        )
         epoch = self._link.record.epoch
         return Pledge(epoch, codec.encode(record), approvals, secrets.secret), secrets
 
@@ -195,6 +203,8 @@ class Survivor:
         )
         secrets = EpochSecrets(secret, self._coin_length)
         secrets.check(record)
+        if record.shares != shares_of(self._parameters, secret, record):
+            raise PeerFault("recovery", "the record's recovery shares are not those of its secret")
         return secrets
 
     def _check_may(self, record: EpochRecord) -> None:

@@ -1,8 +1,9 @@
 """How a node that starts comes to the secret of its epoch, which its disk is under.
 
 It asks every peer that it reaches. A peer of the same epoch hands the secret out; peers of a later
-one show the records up to it, and then what this disk holds is of no use any more. Nothing that a
-peer says is believed: a secret must be the record's, and records must follow.
+one show the records up to it, and then what this disk holds is of no use any more. Where nobody
+runs, governors give their recovery shares. Nothing that is said is believed: a secret must be the
+record's, records must follow, and a share must be the one in its governor's box.
 """
 
 from collections.abc import Callable, Iterable
@@ -13,8 +14,9 @@ import trio
 
 from ccp2p.crypto import signatures
 from ccp2p.membership.records import Link, check_successor
-from ccp2p.model.epoch import SignedEpochRecord, parse_record
-from ccp2p.model.errors import PeerFault
+from ccp2p.model.epoch import EpochRecord, SignedEpochRecord, parse_record
+from ccp2p.model.errors import MemberFault, PeerFault
+from ccp2p.model.member_protocol import GiveShare, ShareTaken
 from ccp2p.node.correspondence import FrameFeed
 from ccp2p.node.messages import (
     FollowReply,
@@ -24,6 +26,8 @@ from ccp2p.node.messages import (
     decode_message,
     encode_message,
 )
+from ccp2p.sealing import shares
+from ccp2p.sealing.identity import Identity
 from ccp2p.sealing.secrets import SECRET_BYTES, EpochSecrets
 
 _log = structlog.get_logger()
@@ -41,12 +45,14 @@ class Unlocking:
     def __init__(
         self,
         link: Link,
+        identity: Identity,
         coin_length: int,
         send: Callable[[bytes, bytes], bool],
         peers: Callable[[], Iterable[bytes]],
         report: Callable[[str], None],
     ) -> None:
         self._link = link
+        self._identity = identity
         self._coin_length = coin_length
         self._send = send
         self._peers = peers
@@ -54,6 +60,7 @@ class Unlocking:
         self._over = trio.Event()
         self._secret = b""
         self._is_overtaken = False
+        self._shares: dict[int, bytes] = {}
 
     async def run(self, feed: FrameFeed) -> EpochSecrets | None:
         """The secrets of the epoch, or None once a later one has begun."""
@@ -67,6 +74,37 @@ class Unlocking:
             return None
         return await trio.to_thread.run_sync(EpochSecrets, self._secret, self._coin_length)
 
+    def take_share(self, given: GiveShare) -> ShareTaken:
+        """Hold a governor's share; with enough of them this is over."""
+        record = self._link.record
+        needed = record.governor_threshold
+        try:
+            share = self._checked_share(given, record)
+        except MemberFault as fault:
+            return ShareTaken(given.number, fault.code, str(fault), len(self._shares), needed)
+        self._shares[given.governor] = share
+        if len(self._shares) >= needed:
+            self._take(shares.combine(self._shares) or b"")
+        self._report(f"{len(self._shares)} of {needed} recovery shares are here")
+        return ShareTaken(given.number, "", "", len(self._shares), needed)
+
+    def _checked_share(self, given: GiveShare, record: EpochRecord) -> bytes:
+        if given.epoch_key != record.epoch_key:
+            raise MemberFault("wrong-epoch", f"this node waits for the secret of {record.epoch}")
+        if given.governor >= len(record.shares):
+            raise MemberFault("not-governor", "the epoch's record names no such governor")
+        governor = record.governors[given.governor]
+        share = shares.open_at_node(
+            given.sealed, self._identity.sealing, record.network, record.epoch_key
+        )
+        if share is None or not shares.is_in_box(share, record.shares[given.governor], governor):
+            raise MemberFault(
+                "wrong-share",
+                f"this is not the share that governor {governor.hex()[:16]} has in epoch "
+                f"{record.epoch}",
+            )
+        return share
+
     async def _ask(self) -> None:
         questions = (SecretRequest(self._link.record.epoch_key), FollowRequest(self._link.digest))
         frames = [encode_message(question) for question in questions]
@@ -78,7 +116,7 @@ class Unlocking:
 
     async def _say(self) -> None:
         await trio.sleep(_PATIENCE_S)
-        self._report(waiting_words(self._link))
+        self._report(waiting_words(self._link.record))
 
     async def _listen(self, feed: FrameFeed) -> None:
         async for node, frame in feed:
@@ -109,9 +147,11 @@ class Unlocking:
                 self._over.set()
 
 
-def waiting_words(link: Link) -> str:
+def waiting_words(record: EpochRecord) -> str:
     """What a node waits for that has not come to the secret of its epoch."""
     return (
-        f"this node's disk is under the key of epoch {link.record.epoch}, which only running nodes "
-        "have: waiting for one of them"
+        f"this node's disk is under the key of epoch {record.epoch}, which only running nodes "
+        "have: waiting for one of them. If all of them stopped, "
+        f"{record.governor_threshold} of {len(record.governors)} governors have to give their "
+        "shares: ccp2p net recover --shares"
     )

@@ -15,8 +15,8 @@ from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
 from ccp2p.crypto import aead
 from ccp2p.model import codec
 from ccp2p.model.envelope import Envelope, Event, pad
+from ccp2p.sealing.beacon_shares import INFO
 from ccp2p.sealing.session import Opening, SessionContext, SessionKeys
-from ccp2p.sealing.shares import INFO
 
 _KEM = b"KEM" + (0x0020).to_bytes(2, "big")
 _HPKE = b"HPKE" + b"".join(number.to_bytes(2, "big") for number in (0x0020, 0x0001, 0x0003))
@@ -41,7 +41,7 @@ def seal_secret(
 
 
 def seal_share(share: bytes, sealing_key: bytes, associated: bytes, ephemeral: bytes) -> bytes:
-    """As `sealing.shares.seal_share`, with the ephemeral key made from 32 given bytes."""
+    """As `sealing.beacon_shares.seal_share`, with the ephemeral key made from 32 given bytes."""
     return _seal_to(sealing_key, INFO, share, associated, ephemeral)
 
 

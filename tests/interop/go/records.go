@@ -40,6 +40,7 @@ type record struct {
 	Protocol     int
 	Amendment    []byte
 	Recovery     *recovery
+	Shares       [][]byte
 }
 
 type recovery struct {
@@ -239,6 +240,7 @@ func verifyRecovery(next, before *link) error {
 	}
 	plan := next.record
 	plan.CoinAnchor, plan.EpochKey = make([]byte, 32), make([]byte, 32)
+	plan.Shares = [][]byte{}
 	message := join([]byte("ccp2p.recovery"), digest("ccp2p.recovery", pack(&plan)))
 	agreed, err := countSigners(next.Approvals, before.Governors, message)
 	signers, problem := countSeats(next, before.Seats)

@@ -41,14 +41,14 @@ function readRecord (bytes) {
   const fields = decode(bytes)
   const [network, epoch, predecessor, seats, policyDigest, governors, threshold, measurements,
     coinAnchor, epochKey, closeCommit, closeChain, stateRoot, outcomesRoot, timeMs, protocol,
-    amendment, recovery] = fields
+    amendment, recovery, shares] = fields
   return {
     network, epoch, predecessor, policyDigest, governors, threshold, measurements, coinAnchor,
     epochKey, closeCommit, closeChain, stateRoot, outcomesRoot, timeMs, protocol, amendment,
-    recovery,
+    recovery, shares,
     seats: seats.map(([node, sealing, platform, vendor]) => ({ node, sealing, platform, vendor })),
     digest: digest('ccp2p.epoch', bytes),
-    plan: encode(fields.with(8, ZERO).with(9, ZERO)) // without its secrets, for a recovery
+    plan: encode(fields.with(8, ZERO).with(9, ZERO).with(18, [])) // without its secrets, for a recovery
   }
 }
 
