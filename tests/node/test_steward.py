@@ -1,14 +1,19 @@
 """A member that was sent garbage takes the secret from whoever holds it, whatever others say."""
 
+from functools import partial
+
 from msgspec.structs import replace
 
+from ccp2p.crypto.signatures import SigningKey
 from ccp2p.membership.events import Acknowledgement, CloseIntent, Renewal, parse_event
 from ccp2p.membership.means import Moment
 from ccp2p.membership.roster import Amended, Change, Proposal, Roster
 from ccp2p.model.genesis import Parameters
+from ccp2p.node.at_rest import coming_shares
 from ccp2p.node.roster_keeper import first_roster
 from ccp2p.node.steward import Steward
 from ccp2p.sealing.secrets import EpochSecrets
+from ccp2p.sealing.shares import boxes
 from ccp2p.simulator.founding import Founded, found
 
 COIN_LENGTH = 256
@@ -17,7 +22,7 @@ SECRETS = EpochSecrets(b"s" * 32, COIN_LENGTH)
 KEY = SECRETS.epoch_key.public
 
 
-def steward_of(founded: Founded) -> Steward:
+def steward_of(founded: Founded, **options: object) -> Steward:
     return Steward(
         network=founded.network,
         epoch=0,
@@ -28,6 +33,7 @@ def steward_of(founded: Founded) -> Steward:
         secret=bytes(32),
         record=bytes(32),
         evidence=lambda anchor: anchor,
+        **options,
     )
 
 
@@ -88,3 +94,44 @@ def test_a_policy_to_come_is_shown_fresh_evidence_until_it_is_known_to_be_satisf
     known = replace(own, policies=(*own.policies, b"q" * 32))
     members = tuple(known if one is own else one for one in roster.members)
     assert said(replace(anchored, members=members), 9_000) == [CloseIntent(0)]
+
+
+def test_a_proposal_is_acknowledged_only_with_the_recovery_shares_that_follow_from_it():
+    founded = found(4, 1, Parameters(coin_length=COIN_LENGTH, at_rest="group"))
+    record = founded.link.record
+    expected = partial(coming_shares, founded.genesis.parameters, record)
+    good = expected(SECRETS.secret, frozen(founded))
+    assert len(good) == len(record.governors) == 1
+    swapped = bytes([good[0][0] ^ 1]) + good[0][1:]
+    for offered, holds in ((good, True), ((), False), ((swapped,), False), (good * 2, False)):
+        steward, roster = steward_of(founded, shares=expected), with_shares(founded, offered)
+        assert not acknowledged(steward, roster, 0)
+        steward.hear_secret(HONEST, KEY, SECRETS.secret)
+        assert acknowledged(steward, roster, 10_000) == holds
+
+
+def with_shares(founded: Founded, offered: tuple[bytes, ...]) -> Roster:
+    roster = frozen(founded)
+    assert roster.change is not None
+    proposals = tuple(replace(one, shares=offered) for one in roster.change.proposals)
+    return replace(roster, change=replace(roster.change, proposals=proposals))
+
+
+def test_what_is_proposed_shares_among_the_governors_to_come():
+    founded = found(4, 1, Parameters(coin_length=COIN_LENGTH, at_rest="group"))
+    parameters, record = founded.genesis.parameters, founded.link.record
+    keys = tuple(SigningKey(bytes([90 + number]) * 32).public for number in range(3))
+    amended = Amended(b"a" * 32, 0, (), b"", "none", governors=keys, governor_threshold=2)
+    roster = frozen(founded)
+    assert roster.change is not None
+    assert len(coming_shares(parameters, record, SECRETS.secret, roster)) == 1
+    adopted = replace(
+        roster, adopted=amended, change=replace(roster.change, amendment=amended.digest)
+    )
+    expected = boxes(SECRETS.secret, keys, 2)
+    assert coming_shares(parameters, record, SECRETS.secret, adopted) == expected
+    lapsed = replace(roster, adopted=replace(amended, has_lapsed=True))
+    assert len(coming_shares(parameters, record, SECRETS.secret, lapsed)) == 1
+    alone = replace(roster, change=replace(roster.change, members=roster.members[:1]))
+    assert coming_shares(parameters, record, SECRETS.secret, alone) == ()
+    assert coming_shares(Parameters(), record, SECRETS.secret, roster) == ()
