@@ -16,6 +16,7 @@ from ccp2p.cli.net_create import net_create
 from ccp2p.cli.net_join import net_join
 from ccp2p.cli.net_peers import net_peers
 from ccp2p.cli.net_recover import net_recover
+from ccp2p.cli.net_shares import at_rest_words
 
 if TYPE_CHECKING:
     from ccp2p.client.verification import VerifiedNode
@@ -144,9 +145,8 @@ def _print(shown: dict[str, Any], verified: "VerifiedNode", status: "Status") ->
         table.add_row("waits", _WAITS.get(status.waits, "it does not say for what"))
     table.add_row("state root", shown["state_root"])
     table.add_row("policy digest", shown["policy_digest"])
-    table.add_row(
-        "at rest", f"{genesis.parameters.at_rest}; resumes from {genesis.parameters.resume}"
-    )
+    table.add_row("at rest", at_rest_words(genesis.parameters, verified.record))
+    table.add_row("resumes", f"from {genesis.parameters.resume}")
     for number, seat in enumerate(shown["committee"]):
         vendor = verified.record.seats[number].vendor
         row = f"{seat['node'][:32]}... {seat['tee']} {vendor}, round {seat['last_round']}"

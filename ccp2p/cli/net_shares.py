@@ -1,4 +1,4 @@
-"""`ccp2p net recover --shares`: a governor gives its share after a power cut everywhere."""
+"""What opens a network's disks, and `ccp2p net recover --shares` for when nothing else does."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -8,8 +8,23 @@ from ccp2p.cli import console, session
 
 if TYPE_CHECKING:
     from ccp2p.client.shares import Given
+    from ccp2p.model.epoch import EpochRecord
+    from ccp2p.model.genesis import Parameters
 
 _SHORT = 16  # characters of a key that people compare
+
+
+def at_rest_words(parameters: "Parameters", record: "EpochRecord") -> str:
+    """What opens the disks of a network's nodes, and what that costs."""
+    if parameters.at_rest == "self":
+        return "self: each TEE opens its own disk, so a chip broken later opens what was on it"
+    if not record.shares:
+        return "group, but with one node it is self: its TEE opens its disk"
+    return (
+        "group: only running nodes have the key, so a chip broken later opens no old disk; after a "
+        f"power cut everywhere {record.governor_threshold} of {len(record.governors)} governors "
+        "must give their shares, and as many together could open a copied disk"
+    )
 
 
 async def give_shares(options: dict[str, Any]) -> None:

@@ -8,11 +8,13 @@ import click
 from ccp2p.cli import console, session
 from ccp2p.cli.governance import say_history
 from ccp2p.cli.governance import shown as shown_amendment
+from ccp2p.cli.net_shares import at_rest_words
 from ccp2p.cli.verify_evidence import evidence_command, samples_command
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from ccp2p.client.verification import VerifiedNode
     from ccp2p.model.epoch import SignedEpochRecord
 
 
@@ -82,7 +84,7 @@ async def _verify(options: dict[str, Any]) -> None:
     if options["as_json"]:
         console.emit(shown)
     else:
-        _print(shown)
+        _print(shown, verified)
         say_history(changes)
     _end(rows, refused)
 
@@ -128,7 +130,7 @@ def _row(seat: int, key: str, node: Any, status: Any) -> dict[str, Any]:
     }
 
 
-def _print(shown: dict[str, Any]) -> None:
+def _print(shown: dict[str, Any], verified: "VerifiedNode") -> None:
     from rich.console import Console
     from rich.table import Table
 
@@ -147,6 +149,7 @@ def _print(shown: dict[str, Any]) -> None:
             f"before. A quorum had signed it up to commit {one['certified']}; what came after "
             f"{one['resumed_after']} is lost"
         )
+    console.say(f"disks: {at_rest_words(verified.genesis.parameters, verified.record)}")
     if shown["resume"] == "disks":
         console.say(
             "after a power cut everywhere it resumes from disks: that is safe while rolled-"
