@@ -14,13 +14,18 @@ from ccp2p.node.messages import (
     FollowRequest,
     RecordComplete,
     RecordSignature,
+    SecretReply,
+    SecretRequest,
     encode_message,
 )
 from ccp2p.node.network_record import NetworkRecord
+from ccp2p.node.passage import Passage
 from ccp2p.node.registry import Registry
 from ccp2p.node.roster_keeper import Closing, RosterKeeper, first_roster
 from ccp2p.node.steward import Steward
+from ccp2p.sealing.identity import Identity
 from ccp2p.simulator.founding import found
+from ccp2p.storage.memory_store import MemoryStore
 from tests.membership.test_founding import KEYS, RECORD, signed
 from tests.membership.test_records import FIRST, FOUNDERS, LATE, keys, next_record, signed_by
 from tests.membership.test_recovery import PREVIOUS, recovered
@@ -140,6 +145,31 @@ def test_a_handover_takes_a_quorum_of_the_old_committee():
         assert handover.signed is None, "Q - 1 signatures are too few"
         handover.hear(key.public, RecordSignature(1, key.sign(message)))
         assert (handover.signed is not None) == (number == 3)
+
+
+def test_who_restarts_in_an_epoch_that_ends_gets_its_secret_from_those_between_the_two():
+    secret = b"s" * 32
+    record = NetworkRecord(b"", (FIRST_SIGNED,), secret, (), b"", b"")
+    founded = found(4, 1, Parameters(coin_length=256))
+    steward = Steward(
+        network=founded.network,
+        epoch=0,
+        identity=founded.identities[1],
+        coin_length=256,
+        vendor_cap="none",
+        randomness=bytes,
+        secret=secret,
+        record=bytes(32),
+        evidence=lambda anchor: anchor,
+    )
+    closing = Closing(SECOND, first_roster(SECOND).encode())
+    identity = Identity(bytes([2]) * 32, bytes(32))  # FOUNDERS[1]
+    passage = Passage(identity, 256, record, closing, steward, MemoryStore())
+    wanted = RECORD.epoch_key
+    for node in FOUNDERS[:2]:
+        assert passage.hear(node.node, SecretRequest(wanted)) == SecretReply(wanted, secret)
+    assert passage.hear(LATE.node, SecretRequest(wanted)) == SecretReply(wanted, b"")
+    assert passage.hear(b"x" * 32, SecretRequest(wanted)) == SecretReply(wanted, b"")
 
 
 def test_who_left_gets_blocks_until_it_has_ended_its_epoch_but_is_not_in_the_network():

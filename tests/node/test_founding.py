@@ -12,6 +12,7 @@ import pytest
 import trio
 
 from ccp2p.crypto import hpke
+from ccp2p.crypto.signatures import SigningKey
 from ccp2p.membership import founding as rules
 from ccp2p.membership.founding import FounderRequest
 from ccp2p.model import codec
@@ -35,6 +36,7 @@ from ccp2p.node.messages import (
 from ccp2p.node.node import unix_ms
 from ccp2p.node.setup import Founding
 from ccp2p.sealing.secrets import EpochSecrets, seal_to_seat
+from ccp2p.sealing.shares import boxes
 from tests.node.stage import (
     PARAMETERS,
     PATIENCE_S,
@@ -119,9 +121,11 @@ class FirstNode:
 
 
 @asynccontextmanager
-async def hostile_first(directory: Path) -> AsyncIterator[FirstNode]:
+async def hostile_first(directory: Path, **options: object) -> AsyncIterator[FirstNode]:
     async with stage(directory) as built:
-        founding = Founding("stage", "rooms", 3, PARAMETERS)
+        founding = Founding(
+            **{"name": "stage", "app": "rooms", "founders": 3, "parameters": PARAMETERS} | options
+        )
         setup = setups.found(built.wanted(0), founding, unix_ms())
         peers = PeerNetwork(
             key_seed=setup.identity.signing_seed,
@@ -146,6 +150,19 @@ async def hostile_first(directory: Path) -> AsyncIterator[FirstNode]:
 
 def replacing(**changes: object) -> Callable[[EpochRecord], EpochRecord]:
     return lambda record: msgspec.structs.replace(record, **changes)
+
+
+async def test_a_first_node_that_proposes_wrong_recovery_shares_gets_no_signature(tmp_path: Path):
+    governors = tuple(SigningKey(bytes([number]) * 32).public for number in (1, 2, 3))
+    group = msgspec.structs.replace(PARAMETERS, at_rest="group")
+    options = {"parameters": group, "governors": governors, "governor_threshold": 2}
+    async with hostile_first(tmp_path, **options) as first:
+        record = first.record()
+        first.propose(first.hosts[0], record)
+        assert "lacks recovery shares" in await first.refusal_of(first.hosts[0])
+        one_of_three = boxes(first.secret, governors, 1)
+        first.propose(first.hosts[1], replacing(shares=one_of_three)(record))
+        assert "not those of the secret" in await first.refusal_of(first.hosts[1])
 
 
 DISHONEST = {
