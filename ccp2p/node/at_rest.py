@@ -10,8 +10,6 @@ as long as it is one.
 from collections.abc import Mapping
 from typing import Final
 
-import trio
-
 from ccp2p.membership.roster import Roster
 from ccp2p.model import hashing
 from ccp2p.model.epoch import EpochRecord, parse_record
@@ -24,9 +22,6 @@ from ccp2p.storage.lmdb_store import LmdbStore
 
 KEPT: Final = (NetworkRecord.NAME, address_book.META)
 """Metadata that stays under the TEE's own key."""
-
-_LOOK_S: Final = 1.0  # between two looks for what an epoch left under its key
-_PAUSE_S: Final = 0.05  # between two of its transactions, so that commits get their turn
 
 
 def shares_of(parameters: Parameters, secret: bytes, record: EpochRecord) -> tuple[bytes, ...]:
@@ -80,7 +75,7 @@ class DiskKeys:
             store.begin(self._of(parse_record(record.signed.record), record.secret))
 
     def turn(self, store: LmdbStore, record: NetworkRecord, meta: Mapping[str, bytes]) -> None:
-        """Keep a record whose epoch begins, and from then on everything under its key."""
+        """Keep a record whose epoch begins, and everything under its key from then on."""
         batch = record.batch(meta)
         if self.are_shared and record.secret:
             store.turn(self._of(parse_record(record.signed.record), record.secret), batch)
@@ -91,11 +86,3 @@ class DiskKeys:
         if self.is_of_group(record):
             return EpochSecrets.disk_key(secret, self._node)
         return hashing.keyed(hashing.STORAGE, self._own, b"alone")
-
-
-async def reseal(store: LmdbStore) -> None:
-    """Seal anew what an epoch left under its key, so that this key can be forgotten; for ever."""
-    while True:
-        await trio.sleep(_LOOK_S)
-        while await trio.to_thread.run_sync(store.reseal):
-            await trio.sleep(_PAUSE_S)

@@ -38,7 +38,6 @@ from ccp2p.node import founding
 from ccp2p.node.acquaintances import Acquaintances
 from ccp2p.node.api import ClientApi
 from ccp2p.node.assembly import build_replica, steward_of
-from ccp2p.node.at_rest import reseal
 from ccp2p.node.correspondence import Correspondence, FrameFeed
 from ccp2p.node.crossing import Crossing
 from ccp2p.node.epoch import link_of
@@ -131,7 +130,7 @@ class Node:
                 self._reports.listening(self)
                 if self._is_announced:
                     nursery.start_soon(self._announce)
-                nursery.start_soon(self._tend_disk)
+                nursery.start_soon(self._remember)
                 await self._live()
                 nursery.cancel_scope.cancel()
         finally:
@@ -224,15 +223,10 @@ class Node:
             self._ready.set()
             self._reports.ready(self)
 
-    async def _tend_disk(self) -> None:
+    async def _remember(self) -> None:
         await self._ready.wait()
-        store = self.setup.store
-        if store is None:
-            return
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(self._around.remember, store)
-            if self.setup.disk_keys.are_shared:
-                nursery.start_soon(reseal, store)
+        if self.setup.store is not None:
+            await self._around.remember(self.setup.store)
 
     async def _announce(self) -> None:
         await self._ready.wait()

@@ -104,21 +104,15 @@ class LmdbStore:
             self._all_blocks, self._waiting_buckets = LogIndex(), BucketJournal()
 
     def turn(self, key: bytes, batch: Batch) -> None:
-        """Store `batch`, and from then on everything, under `key`; see `reseal`."""
+        """Store `batch`, without blocks, and seal everything anew under `key`, or do nothing."""
         with self._writing:
-            while self._vault.reseal(self._bound_of):
-                pass
-            self._vault.turn(key, partial(self._write, batch))
-
-    def reseal(self) -> bool:
-        """Seal some more under the newest key; False once nothing is under another one."""
-        with self._writing:
-            return self._vault.reseal(self._bound_of)
+            self._vault.turn(key, self._bound_of, partial(self._write, batch))
 
     def write(self, batch: Batch) -> None:
         """See `Store.write`."""
         with self._writing:
             self._write(batch)
+            self._vault.forget()
 
     def blocks(self, epoch: int) -> Iterator[tuple[int, bytes]]:
         """See `Store.blocks`."""

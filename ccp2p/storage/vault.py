@@ -2,9 +2,9 @@
 
 Until `begin` everything is under the store's own key, as it is where nobody shares one. After it
 only what is `kept` by name stays there, and opens nothing else; the rest is under the key of the
-epoch at hand, which comes from outside (`unlock`) and changes with the epoch (`turn`). What is
-still under the key before is opened with it, which lies sealed under the newer one, until `reseal`
-is through; then nobody has it.
+epoch at hand, which comes from outside (`unlock`). It changes in one transaction (`turn`), which
+seals all of it anew: no key is ever written down, not even under the next one, because a host may
+copy its disk at any moment, and would come from the key of today to those of all days before.
 
 The metadata's keys on disk stay blinded under the store's own key, so that they stay what they are.
 """
@@ -22,7 +22,7 @@ from ccp2p.storage.sealer import Sealer
 SEALED: Final = ("log", "references", "commits", "buckets", "journal", "meta")
 """The databases whose records are sealed, one by one."""
 
-_ROW: Final = b"vault"  # in the header: the key before, sealed under the newest
+_ROW: Final = b"vault"  # in the header: the network's id, sealed under the group's key
 
 Bind = Callable[[lmdb.Transaction, str, bytes], bytes | None]
 """The associated data of a record by database and key; None when the record is going anyway."""
@@ -49,7 +49,6 @@ class Vault:
         self._kept = {self.own.blind("meta", name.encode()) for name in kept}
         self._sealer = None if self._is_shared else self.own
         self._key = self._older = b""
-        self._reached = (0, b"")  # what `reseal` has done: whole databases, and keys of the next
 
     @property
     def is_locked(self) -> bool:
@@ -85,10 +84,10 @@ class Vault:
         row = self._environment.get("header", _ROW)
         if row is None:
             return False
-        older = Sealer(key, self._network, self._algorithm).try_open([_ROW], [row])[0]
-        if older is None:
+        sealer = Sealer(key, self._network, self._algorithm)
+        if sealer.try_open([_ROW], [row])[0] is None:
             return False
-        self._take(key, older)
+        self._take(key)
         return True
 
     def begin(self, key: bytes) -> None:
@@ -102,41 +101,39 @@ class Vault:
             more = cursor.first()
             while more:
                 more = cursor.next() if self.is_kept(bytes(cursor.key())) else _delete(cursor)
-            self._put(transaction, key, b"")
-        self._take(key, b"")
+            self._put(transaction, key)
+        self._take(key)
 
-    def turn(self, key: bytes, write: Callable[[Sealer, Also], None]) -> None:
-        """Go on under `key`; `write(sealer, also)` calls `also(transaction)` in its transaction.
-
-        What is under a key before the one at hand must have been sealed anew.
-        """
-        if self._older:
-            raise LocalFault("locked", "records under an earlier key are still to be sealed anew")
+    def turn(self, key: bytes, bind: Bind, write: Callable[[Sealer, Also], None]) -> None:
+        """Go on under `key`; `write(sealer, also)` calls `also(transaction)` in its transaction."""
         older = self._key
         sealer = Sealer(key, self._network, self._algorithm, older)
-        write(sealer, lambda transaction: self._put(transaction, key, older))
+
+        def also(transaction: lmdb.Transaction) -> None:
+            for database in SEALED:
+                last = self._reseal(transaction, sealer, database, b"", bind)
+                while last:
+                    last = self._reseal(transaction, sealer, database, last, bind)
+            self._put(transaction, key)
+
+        write(sealer, also)
         self._take(key, older)
 
-    def reseal(self, bind: Bind) -> bool:
-        """Seal some more of what is under the key before; False once that key is forgotten."""
-        if not self._older:
-            return False
-        place, after = self._reached
-        if place == len(SEALED):
-            with self._environment.transaction(write=True) as transaction:
-                self._put(transaction, self._key, b"")
-            self._take(self._key, b"")
-            return False
-        with self._environment.transaction(write=True) as transaction:
-            last = self._reseal_chunk(transaction, SEALED[place], after, bind)
-        self._reached = (place, last) if last else (place + 1, b"")
-        return True
+    def forget(self) -> None:
+        """Keep the key before no longer: who began to read before the turn is done."""
+        if self._older:
+            self._take(self._key)
 
-    def _reseal_chunk(
-        self, transaction: lmdb.Transaction, database: str, after: bytes, bind: Bind
+    def _reseal(
+        self,
+        transaction: lmdb.Transaction,
+        sealer: Sealer,
+        database: str,
+        after: bytes,
+        bind: Bind,
     ) -> bytes:
-        """Records behind the key `after`; the last of their keys, or nothing at the end."""
-        sealer, db = self.sealer, self._environment.databases[database]
+        """Seal anew some records behind the key `after`; the last of their keys, or nothing."""
+        db = self._environment.databases[database]
         rows, last = _chunk(transaction.cursor(db=db), after)
         found = [
             (key, bound, value)
@@ -152,13 +149,13 @@ class Vault:
         )
         return last
 
-    def _put(self, transaction: lmdb.Transaction, key: bytes, older: bytes) -> None:
+    def _put(self, transaction: lmdb.Transaction, key: bytes) -> None:
         sealer = Sealer(key, self._network, self._algorithm)
-        (row,) = sealer.seal([_ROW], [older])
+        (row,) = sealer.seal([_ROW], [self._network])
         transaction.put(_ROW, row, db=self._environment.databases["header"])
 
-    def _take(self, key: bytes, older: bytes) -> None:
-        self._key, self._older, self._reached = key, older, (0, b"")
+    def _take(self, key: bytes, older: bytes = b"") -> None:
+        self._key, self._older = key, older
         self._sealer = Sealer(key, self._network, self._algorithm, older)
 
 
@@ -167,11 +164,11 @@ def _locked() -> LocalFault:
 
 
 def _chunk(cursor: lmdb.Cursor, after: bytes) -> tuple[Sequence[tuple[bytes, bytes]], bytes]:
-    """The rows behind `after`, as many as one transaction should hold, and the last one's key."""
+    """The rows behind `after`, as many as fit in memory, and the last one's key."""
     rows: list[tuple[bytes, bytes]] = []
     total = 0
     more = cursor.set_range(after + b"\0") if after else cursor.first()
-    while more and len(rows) < limits.MAX_RESEAL_RECORDS and total < limits.MAX_RESEAL_BYTES:
+    while more and len(rows) < limits.READ_CHUNK_RECORDS and total < limits.READ_CHUNK_BYTES:
         rows.append((bytes(cursor.key()), bytes(cursor.value())))
         total += len(rows[-1][1])
         more = cursor.next()

@@ -8,8 +8,10 @@ from ccp2p.model import limits
 from ccp2p.model.block import BlockReference
 from ccp2p.model.errors import LocalFault
 from ccp2p.storage.lmdb_store import LmdbStore
+from ccp2p.storage.sealer import Sealer
 from ccp2p.storage.store import Batch
-from tests.storage.conftest import OpenStore
+from ccp2p.storage.vault import SEALED
+from tests.storage.conftest import NETWORK, OpenStore
 
 FIRST, SECOND, THIRD = (bytes([number]) * 32 for number in (1, 2, 3))
 REFERENCE = BlockReference(7, 1, b"r" * 32)
@@ -48,13 +50,6 @@ def again(open_store: OpenStore, store: LmdbStore) -> LmdbStore:
     return open_store(kept=KEPT, create=False)
 
 
-def reseal(store: LmdbStore) -> int:
-    turns = 0
-    while store.reseal():
-        turns += 1
-    return turns
-
-
 def test_without_the_groups_key_only_what_is_kept_can_be_read_and_written(open_store):
     store = again(open_store, begun(open_store))
     assert store.is_locked
@@ -88,41 +83,46 @@ def test_the_right_key_opens_everything_and_another_nothing(open_store):
     assert store.is_locked
     assert store.unlock(FIRST)
     assert contents(store) == before
-    assert not store.reseal()
 
 
-def test_both_keys_of_a_turn_are_needed_until_all_is_sealed_anew(open_store):
+def test_after_a_turn_only_the_newer_key_opens_and_nothing_is_lost(open_store):
     store = begun(open_store)
+    assert under_first(store) > 5
     store.turn(SECOND, Batch(3, commits=[(1, b"later")], meta={"address": b"new"}))
     wanted = contents(store)
     assert wanted[2] == [(1, b"commit")]
+    assert under_first(store) == 0
     store = again(open_store, store)
-    assert not store.unlock(FIRST)  # the newest key opens, which holds the older one
+    assert not store.unlock(FIRST)
     assert store.unlock(SECOND)
-    assert contents(store) == wanted
-    assert reseal(store) > 0
     assert contents(store) == wanted
     assert store.commit(3, 1) == b"later"
-    store = again(open_store, store)
-    assert store.unlock(SECOND)
-    assert contents(store) == wanted
+    assert store.meta("address") == b"new"
 
 
-def test_nothing_of_the_older_key_is_left_once_all_is_sealed_anew(open_store):
+def test_no_row_holds_a_key_that_was(open_store):
+    """A host may copy the disk at any moment: with today's key it must not come to yesterday's."""
     store = begun(open_store)
     store.turn(SECOND, Batch(3))
-    open_rows = under_first(store)
-    assert open_rows > 5
-    reseal(store)
-    assert under_first(store) == 0
+    sealer = Sealer(SECOND, NETWORK, "aegis256")
+    row = store._environment.get("header", b"vault")
+    assert sealer.try_open([b"vault"], [row])[0] == NETWORK
+    with store._environment.transaction() as transaction:
+        for name in SEALED:
+            for key, value in transaction.cursor(db=store._environment.databases[name]):
+                bound = store._bound_of(transaction, name, bytes(key))
+                assert FIRST not in (sealer.try_open([bound], [bytes(value)])[0] or b"")
+
+
+def test_the_key_before_is_forgotten_with_the_first_write_after_a_turn(open_store):
+    store = begun(open_store)
+    store.turn(SECOND, Batch(3))
+    store.write(Batch(3, commits=[(1, b"first of the epoch")]))
+    assert store._vault._older == b""
 
 
 def under_first(store: LmdbStore) -> int:
     """How many records open with the first key alone."""
-    from ccp2p.storage.sealer import Sealer
-    from ccp2p.storage.vault import SEALED
-    from tests.storage.conftest import NETWORK
-
     sealer = Sealer(FIRST, NETWORK, "aegis256")
     found = 0
     with store._environment.transaction() as transaction:
@@ -133,28 +133,18 @@ def under_first(store: LmdbStore) -> int:
     return found
 
 
-def test_sealing_anew_goes_on_in_chunks_and_after_a_restart(open_store, monkeypatch):
-    monkeypatch.setattr(limits, "MAX_RESEAL_RECORDS", 2)
+def test_a_turn_goes_through_as_many_chunks_as_there_are(open_store, monkeypatch):
+    monkeypatch.setattr(limits, "READ_CHUNK_RECORDS", 2)
     store = begun(open_store)
     store.write(Batch(2, buckets=dict.fromkeys(range(20, 40), b"more")))
-    store.turn(SECOND, Batch(3, buckets={21: b"changed"}))
-    wanted = sorted(store.buckets())
-    store.reseal()
-    store.write(Batch(3, buckets={22: b"changed too", 11: b""}))  # in between
-    wanted = [row for row in wanted if row[0] not in (11, 22)] + [(22, b"changed too")]
+    store.write(Batch(2, blocks=[(BlockReference(8, 1, b"s" * 32), b"block two")]))
+    store.turn(SECOND, Batch(3))
+    assert under_first(store) == 0
+    assert len(list(store.buckets())) == 21
     store = again(open_store, store)
     assert store.unlock(SECOND)
-    assert reseal(store) > 5
-    assert sorted(store.buckets()) == sorted(wanted)
-    assert under_first(store) == 0
-
-
-def test_a_turn_before_that_is_done_does_it_first(open_store):
-    store = begun(open_store)
-    store.turn(SECOND, Batch(3))
-    store.turn(THIRD, Batch(4))
-    assert under_first(store) == 0
-    assert contents(store)[1] == b"block"
+    assert len(list(store.buckets())) == 21
+    assert len(list(store.blocks(2))) == 2
 
 
 def test_beginning_anew_drops_what_another_key_holds(open_store):
@@ -172,7 +162,7 @@ def test_a_snapshot_outlives_the_key_that_it_was_taken_under(open_store):
     store = begun(open_store)
     snapshot = store.snapshot()
     store.turn(SECOND, Batch(3, buckets={11: b"other"}))
-    reseal(store)
+    store.write(Batch(3, commits=[(1, b"later")]))
     assert snapshot.bucket(11) == b"bucket"
     snapshot.close()
 
@@ -180,7 +170,6 @@ def test_a_snapshot_outlives_the_key_that_it_was_taken_under(open_store):
 def test_a_batch_that_fails_turns_nothing(open_store, tmp_path: Path):
     store = begun(open_store)
     store.turn(SECOND, Batch(3))
-    reseal(store)
     with pytest.raises(LocalFault):
         store.turn(THIRD, Batch(4, buckets={1: bytes(1 << 29)}))
     store.write(Batch(4, buckets={1: b"small"}))
