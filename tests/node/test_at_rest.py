@@ -16,15 +16,16 @@ from ccp2p.model.epoch import parse_record
 from ccp2p.model.errors import Denied, LocalFault
 from ccp2p.model.member_protocol import GetStatus, ShareTaken
 from ccp2p.model.ticket import Ticket
+from ccp2p.node import patience, unlocking
 from ccp2p.node import setup as setups
-from ccp2p.node import unlocking
 from ccp2p.node.network_record import NetworkRecord
-from ccp2p.sealing.shares import seal_to_node
+from ccp2p.sealing.shares import combine, open_box, seal_to_node
 from ccp2p.storage.lmdb_store import LmdbStore
 from ccp2p.storage.vault import SEALED
 from tests.node.stage import PARAMETERS, PATIENCE_S, TIMEOUT_MS, Host, Stage, eventually, network
 from tests.node.test_epochs import epoch_of, join, seats_of
 from tests.node.test_lifecycle import ann_in_lobby, assert_same_state, texts
+from tests.node.test_survival import lose, recover
 
 GOVERNORS = [SigningKey(bytes([70 + i]) * 32) for i in range(3)]
 GROUP = {
@@ -36,8 +37,9 @@ GROUP = {
 
 @pytest.fixture(autouse=True)
 def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Half a second without an answer is enough here."""
+    """Half a second without an answer, and two without a round, are enough here."""
     monkeypatch.setattr(unlocking, "_PATIENCE_S", 0.5)
+    monkeypatch.setattr(patience, "STALLED_MS", 2_000)
 
 
 async def say(stage: Stage, text: str) -> None:
@@ -207,6 +209,22 @@ async def test_a_wrong_share_is_refused_and_named(tmp_path: Path):
             for governor in GOVERNORS[:2]:
                 await shares.give([node], record, governor)
         await stage.all_vote()
+
+
+async def test_survivors_share_their_new_secret_anew(tmp_path: Path):
+    async with network(tmp_path, 4, **GROUP) as stage:
+        await say(stage, "before")
+        left = await lose(stage, 2, 3)
+        signed = await recover(stage, left, 0, 2)
+        await eventually(lambda: [epoch_of(host) for host in left] == [1, 1])
+        record = parse_record(signed.record)
+        held = {place: open_box(record.shares[place], GOVERNORS[place]) for place in (0, 2)}
+        assert combine(held) == secret_of(left[0])
+        await left[0].stop()
+        back = await stage.reopen(0)
+        with trio.fail_after(PATIENCE_S):
+            await back.voting.wait()
+        await say(stage, "after")
 
 
 async def test_the_key_of_an_epoch_that_is_over_is_nowhere(tmp_path: Path):
