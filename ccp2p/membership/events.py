@@ -16,7 +16,7 @@ from typing import ClassVar, get_args
 
 from ccp2p.model import codec, hashing, limits
 from ccp2p.model.codec import Wire
-from ccp2p.model.epoch import check_shares
+from ccp2p.model.epoch import are_shares
 from ccp2p.model.errors import PeerFault
 
 
@@ -240,7 +240,7 @@ def _check(body: Body) -> None:
             and all(len(sealed) <= limits.MAX_SEALED_SECRET_BYTES for sealed in body.sealed),
             "a proposal's sealed secrets are out of bounds",
         )
-        check_shares(body.shares)
+        _require(are_shares(body.shares), "a proposal's recovery shares are out of bounds")
     elif isinstance(body, Accusation):
         _require(
             all(

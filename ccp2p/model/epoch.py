@@ -101,12 +101,10 @@ def record_signed_bytes(record_bytes: bytes) -> bytes:
     return hashing.EPOCH_RECORD + record_digest(record_bytes)
 
 
-def check_shares(shares: Sequence[bytes]) -> None:
-    """PeerFault when sealed recovery shares are out of bounds."""
-    if len(shares) > limits.MAX_GOVERNORS or any(
-        len(share) not in (0, limits.MAX_SHARE_BYTES) for share in shares
-    ):
-        raise PeerFault("shares", "recovery shares are out of bounds")
+def are_shares(shares: Sequence[bytes]) -> bool:
+    """Whether sealed recovery shares are within their bounds."""
+    sizes = (0, limits.MAX_SHARE_BYTES)
+    return len(shares) <= limits.MAX_GOVERNORS and all(len(share) in sizes for share in shares)
 
 
 def parse_record(record_bytes: bytes) -> EpochRecord:
@@ -116,7 +114,6 @@ def parse_record(record_bytes: bytes) -> EpochRecord:
         raise PeerFault("record", "an epoch record without a possible committee")
     if len({seat.node for seat in record.seats}) != len(record.seats):
         raise PeerFault("record", "an epoch record seats one node twice")
-    check_shares(record.shares)
-    if len(record.shares) not in (0, len(record.governors)):
+    if not are_shares(record.shares) or len(record.shares) not in (0, len(record.governors)):
         raise PeerFault("record", "an epoch record has a share for each governor, or none")
     return record

@@ -99,6 +99,8 @@ def changed(body: Body, **changes: object) -> Body:
         Rekey(0, b"c" * 32, b"", ()),
         Rekey(0, b"c" * 32, b"e" * 32, (b"",) * (limits.MAX_COMMITTEE + 1)),
         Rekey(0, b"c" * 32, b"e" * 32, (bytes(limits.MAX_SEALED_SECRET_BYTES + 1),)),
+        Rekey(0, b"c" * 32, b"e" * 32, (), (b"",) * (limits.MAX_GOVERNORS + 1)),
+        Rekey(0, b"c" * 32, b"e" * 32, (), (bytes(limits.MAX_SHARE_BYTES - 1),)),
         Accusation((b"h", b"1" * 64), (b"h", b"2" * 63)),
         Accusation((bytes(limits.MAX_HEADER_BYTES + 1), b"1" * 64), (b"h", b"2" * 64)),
         Contribution((b"c" * 31,), (b"s",)),

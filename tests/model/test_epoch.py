@@ -60,6 +60,30 @@ def test_the_largest_committee_fits():
     assert len(parse_record(with_seats(seats)).seats) == limits.MAX_COMMITTEE
 
 
+@pytest.mark.parametrize(
+    ("shares", "holds"),
+    [
+        ((), True),
+        ((b"s" * limits.MAX_SHARE_BYTES, b""), True),
+        ((b"s" * limits.MAX_SHARE_BYTES,), False),
+        ((b"s" * (limits.MAX_SHARE_BYTES - 1), b""), False),
+        ((b"s" * (limits.MAX_SHARE_BYTES + 1), b""), False),
+        ((b"",) * (limits.MAX_GOVERNORS + 1), False),
+    ],
+)
+def test_a_record_has_a_share_of_its_size_for_each_governor_or_none(
+    shares: tuple[bytes, ...], holds: bool
+):
+    governed = msgspec.structs.replace(
+        RECORD, governors=(b"g" * 32, b"h" * 32), governor_threshold=2, shares=shares
+    )
+    if holds:
+        assert parse_record(codec.encode(governed)) == governed
+    else:
+        with pytest.raises(PeerFault):
+            parse_record(codec.encode(governed))
+
+
 def test_what_is_signed_is_not_the_bare_digest():
     data = codec.encode(RECORD)
     assert record_signed_bytes(data).endswith(record_digest(data))

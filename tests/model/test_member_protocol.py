@@ -7,6 +7,7 @@ from ccp2p.model.errors import MemberFault, PeerFault
 from ccp2p.model.member_protocol import (
     GetPeers,
     GetStatus,
+    GiveShare,
     Hello,
     Outcomes,
     Peers,
@@ -18,6 +19,7 @@ from ccp2p.model.member_protocol import (
     Refused,
     Reply,
     SeatStatus,
+    ShareTaken,
     Status,
     Submit,
     Welcome,
@@ -32,6 +34,7 @@ FROM_CLIENT = [
     Query(1, b"s", b"q"),
     GetStatus(2, 0),
     Recover(3, b"plan", ((0, b"signature"),)),
+    GiveShare(3, b"e" * 32, 1, b"sealed"),
     GetPeers(4),
 ]
 FROM_NODE = [
@@ -40,6 +43,7 @@ FROM_NODE = [
     Outcomes(((b"t", b"o"),)),
     Reply(1, b"s", ""),
     Recovered(3, "alive", "a quorum lives", b""),
+    ShareTaken(3, "", "", 1, 2),
     Peers(
         4,
         (PeerShown(b"n" * 32, "", True, False, 5, 6, "t", "v", 1, 2, 3, 4, (("sealed", 2),), ""),),

@@ -15,6 +15,7 @@ from ccp2p.model.errors import Fault
 from ccp2p.model.member_protocol import (
     GetPeers,
     GetStatus,
+    GiveShare,
     Hello,
     Query,
     Recover,
@@ -36,6 +37,7 @@ CLIENT_MESSAGES = [
     GetStatus(8, 0),
     GetStatus(9, 1 << 61),
     Recover(10, b"plan", ((0, b"signature"),)),
+    GiveShare(11, b"e" * 32, 1, b"sealed"),
     GetPeers(11),
 ]
 
