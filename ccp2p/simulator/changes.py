@@ -20,6 +20,7 @@ from ccp2p.node.epoch import link_of
 from ccp2p.node.messages import (
     Blocks,
     FetchBlocks,
+    FloorRequest,
     FollowReply,
     FollowRequest,
     PeerMessage,
@@ -220,7 +221,7 @@ class Changes:
         elif isinstance(message, FetchBlocks):
             if self._registry.may_fetch(node):
                 host.serve(sender, message)
-        elif isinstance(message, Blocks):
+        elif isinstance(message, Blocks | FloorRequest):
             self._reply(sender, self._boundary.remind(node, self._now_ms))
         if self._boundary.successor is not None and not self._lags:
             self._lags = True
