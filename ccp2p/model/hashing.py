@@ -51,6 +51,9 @@ EVENT_LOG: Final = b"ccp2p.eventlog"
 RECOVERY_SHARE: Final = b"ccp2p.recshare"
 BEACON: Final = b"ccp2p.beacon"
 SAMPLE: Final = b"ccp2p.sample"
+KADEMLIA: Final = b"ccp2p.kademlia"
+TOPIC: Final = b"ccp2p.topic"
+TOPIC_KEY: Final = b"ccp2p.topickey"
 
 
 def digest(domain: bytes, *parts: bytes) -> bytes:

@@ -96,6 +96,31 @@ MESH_NODES_ASKED: Final = 32  # by one look around; lies must not make us dial w
 ANNOUNCEMENTS_ASKED: Final = 16  # at once, of those that did not say everything by themselves
 MAX_NAME_CHARS: Final = 64
 
+# Kademlia
+NEAREST: Final = 20  # nodes that keep a record, and contacts of one bucket or answer (k)
+ASKED_AT_ONCE: Final = 3  # by one lookup (alpha)
+LOOKUP_QUERIES: Final = 64  # of one lookup; a million nodes are some twenty away
+LOOKUP_CANDIDATES: Final = 1024  # nodes that one lookup keeps in mind
+ORIGIN_CONTACTS: Final = 2  # of one subnet in a bucket or among the nearest: eclipse costs subnets
+INTRODUCED: Final = 5  # untried nodes that one subnet's word brings among the nearest
+LIES_BORNE: Final = 10  # nodes named by one subnet that were not there, in one lookup
+CONTACT_FAILURES: Final = 3  # in a row; then a contact is dropped
+CONTACTS_UNTRIED: Final = 64  # who asked us and may be a contact; tried one at a time
+RECORD_LIFETIME_MS: Final = 2 * 3600 * 1000  # of a node's whereabouts in others' keeping
+RECORD_INTERVAL_MS: Final = 30 * 60 * 1000  # between two publications, so that three may fail
+CLOCK_SLACK_MS: Final = 10 * 60 * 1000  # a record that is dated further ahead is refused
+MAX_RENDEZVOUS_BYTES: Final = 2560  # one record: an announcement, sealed
+RECORDS_KEPT: Final = 4096  # for others; at most 10 MB
+RECORDS_OF_KEY: Final = 32
+RECORDS_OF_ORIGIN: Final = 256  # kept for one subnet
+RECORDS_OF_KEY_AND_ORIGIN: Final = 4  # so that nobody drives a network's other nodes out
+RECORDS_OF_NODE: Final = 8
+RECORDS_FOUND: Final = 256  # by one lookup
+MAX_KADEMLIA_BYTES: Final = 128 * 1024  # one message: twenty contacts and all records of a key
+KADEMLIA_REQUESTS: Final = 32  # on one stream, then it is closed: lookups need one or two
+KADEMLIA_ANSWER_MS: Final = 5_000  # from dialling to the answer
+TOPICS: Final = 64  # that one node publishes itself under: two a network
+
 # Queues
 PEER_QUEUE_FRAMES: Final = 1024  # frames waiting for one peer; older blocks are fetched instead
 PEER_QUEUE_BYTES: Final = 32 * 1024 * 1024

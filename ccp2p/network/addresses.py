@@ -6,10 +6,12 @@ peer id is the base58 form of the whole public key (libp2p peer-ids specificatio
 
 import ipaddress
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 from ccp2p.model import limits
 from ccp2p.model.errors import MemberFault
+from ccp2p.model.subnets import subnet_of_host
 
 # Multihash code "identity", 36 bytes, then a protobuf PublicKey: type Ed25519, 32 bytes of data.
 _IDENTITY_PREFIX: Final = bytes.fromhex("002408011220")
@@ -29,8 +31,15 @@ class Address:
 
 def parse_address(text: str) -> Address:
     """Read a multiaddress; MemberFault (code `address`) says what is wrong with it."""
+    if len(text) > limits.MAX_ADDRESS_CHARS:
+        raise _bad(text, "it is too long")
+    return _parse(text)
+
+
+@lru_cache(maxsize=4096)
+def _parse(text: str) -> Address:
     parts = text.split("/")
-    if len(text) > limits.MAX_ADDRESS_CHARS or len(parts) not in (5, 7) or parts[0]:
+    if len(parts) not in (5, 7) or parts[0]:
         raise _bad(text, "expected /ip4/HOST/tcp/PORT, with or without /p2p/PEER")
     kind, host, transport, port_text = parts[1:5]
     if kind not in _HOST_KINDS or not _is_host(kind, host):
@@ -45,6 +54,54 @@ def parse_address(text: str) -> Address:
     if parts[5] not in ("p2p", "ipfs"):
         raise _bad(text, f"{parts[5]} is not p2p")
     return Address(host, port, node_of_peer_id(parts[6]))
+
+
+def ip_of(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    """The IP address that a multiaddress dials; None for a name, or for what is no address."""
+    try:
+        return _ip(parse_address(text).host)
+    except MemberFault:
+        return None
+
+
+@lru_cache(maxsize=4096)
+def _ip(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    try:
+        return ipaddress.ip_address(host)
+    except ValueError:
+        return None
+
+
+def leads_to(text: str, node: bytes) -> bool:
+    """Whether an address that somebody told can be dialled, and names this node."""
+    try:
+        return parse_address(text).node == node
+    except MemberFault:
+        return False
+
+
+def subnet_of(address: str) -> str:
+    """The subnet that a multiaddress dials: see `model.subnets`. No address counts as a name."""
+    return subnet_of_host(str(ip_of(address)))
+
+
+def origin_of(address: str) -> str:
+    """Whose share an address takes: its subnet, on a local network its host, empty on loopback.
+
+    On a local network all have one subnet, and on one machine one host: no share is limited there.
+    """
+    host = ip_of(address)
+    if host is None or host.is_global:
+        return subnet_of(address)
+    return "" if host.is_loopback else str(host)
+
+
+def scope_of(address: str) -> int:
+    """Where an address means something: 0 on its machine, 1 on its local network, 2 everywhere."""
+    host = ip_of(address)
+    if host is None or host.is_loopback:
+        return 0
+    return 2 if host.is_global else 1
 
 
 def listen_address(host: str, port: int) -> str:

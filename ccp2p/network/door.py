@@ -52,12 +52,18 @@ class Place:
 
 def host_of(stream: trio.SocketStream) -> str:
     """Where a connection comes from; empty when it is gone already."""
+    address = ip_of_peer(stream)
+    if isinstance(address, ipaddress.IPv6Address):
+        return f"6/{int(address) >> 64:x}"
+    return str(address) if address else ""
+
+
+def ip_of_peer(stream: trio.SocketStream) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    """The address that a connection comes from; None when it is gone already."""
     try:
         address = ipaddress.ip_address(stream.socket.getpeername()[0].split("%")[0])
     except (OSError, ValueError):
-        return ""
-    if isinstance(address, ipaddress.IPv6Address):
-        if address.ipv4_mapped is None:
-            return f"6/{int(address) >> 64:x}"
-        address = address.ipv4_mapped
-    return str(address)
+        return None
+    if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None:
+        return address.ipv4_mapped
+    return address

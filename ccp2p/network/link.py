@@ -82,13 +82,12 @@ class Link:
             raise
         return stream
 
-    async def accept(self, protocol: str, timeout_ms: int) -> YamuxStream | None:
-        """The next stream of the peer, or None where it asked for something else."""
+    async def accept(self, timeout_ms: int, *protocols: str) -> tuple[str, YamuxStream] | None:
+        """The next stream of the peer and what it speaks; None where it asked for nothing here."""
         stream = await self._streams.accept()
         with trio.move_on_after(timeout_ms / 1000):
             try:
-                await _select(stream, False, protocol)
-                return stream
+                return await _select(stream, False, *protocols), stream
             except (Fault, ConnectionLost, yamux.StreamEnded):
                 pass
         stream.reset()
@@ -177,19 +176,22 @@ class _Negotiation:
 
 
 async def _select(
-    stream: SocketConnection | Session | YamuxStream, is_initiator: bool, protocol: str
-) -> None:
+    stream: SocketConnection | Session | YamuxStream, is_initiator: bool, *protocols: str
+) -> str:
+    """Agree on one of these protocols."""
     communicator = MultiselectCommunicator(_Negotiation(stream))  # type: ignore[arg-type]
     try:
         if is_initiator:
-            await MultiselectClient().select_one_of((protocol,), communicator)  # type: ignore[arg-type]
+            agreed = await MultiselectClient().select_one_of(protocols, communicator)  # type: ignore[arg-type]
         else:
-            await Multiselect({protocol: None}).negotiate(communicator)  # type: ignore[dict-item]
+            offered = dict.fromkeys(protocols)
+            agreed, _ = await Multiselect(offered).negotiate(communicator)  # type: ignore[arg-type, assignment]
+        return str(agreed)
     except (Fault, ConnectionLost, yamux.StreamEnded):
         raise
     except Exception as error:
         # A name that is not UTF-8, an unknown protocol, a malformed length: all the peer's.
-        raise PeerFault("negotiation", f"no agreement on {protocol}") from error
+        raise PeerFault("negotiation", f"no agreement on {' or '.join(protocols)}") from error
 
 
 def _peer_id(node: bytes | None) -> ID | None:

@@ -20,7 +20,7 @@ from ccp2p.model import limits
 from ccp2p.model.errors import Fault, LocalFault, MemberFault, PeerFault, Unreachable
 from ccp2p.network import framing
 from ccp2p.network.addresses import parse_address
-from ccp2p.network.door import Door, Place, host_of
+from ccp2p.network.door import Door, Place, host_of, ip_of_peer
 from ccp2p.network.session import ConnectionLost
 from ccp2p.network.sockets import addresses_of, dial_tcp, keep_alive, listen_tcp
 from ccp2p.network.yamux import StreamEnded, YamuxStream
@@ -43,7 +43,10 @@ class EndOfStream(PeerFault):
 
 
 class FrameStream:
-    """Frames both ways; `remote` is the other side's Ed25519 key (a client's is ephemeral)."""
+    """Frames both ways; `remote` is the other side's Ed25519 key (a client's is ephemeral).
+
+    `host` is the IP address that an inbound connection comes from, or empty.
+    """
 
     def __init__(
         self,
@@ -51,9 +54,11 @@ class FrameStream:
         remote: bytes,
         write_timeout_ms: int,
         idle_timeout_ms: float = math.inf,
+        host: str = "",
     ) -> None:
         """`idle_timeout_ms` bounds the wait for the other side's next bytes."""
         self.remote = remote
+        self.host = host
         self._idle_timeout_s = idle_timeout_ms / 1000
         self._stream = stream
         self._write_timeout_s = write_timeout_ms / 1000
@@ -106,15 +111,21 @@ class FrameStream:
         await self._stream.close()
 
 
+Handler = Callable[[FrameStream], Awaitable[None]]
+
+
 class ClientListener:
-    """Where members reach a node; `run` it in a nursery."""
+    """Where members reach a node; `run` it in a nursery.
+
+    `services` are protocols besides the members', with what serves one stream of each.
+    """
 
     def __init__(
         self,
         *,
         key_seed: bytes,
         listen: str = "/ip4/127.0.0.1/tcp/0",
-        handler: Callable[[FrameStream], Awaitable[None]],
+        handler: Handler,
         max_connections: int = limits.MAX_CLIENT_CONNECTIONS,
         handshake_timeout_ms: int = limits.HANDSHAKE_TIMEOUT_MS,
         write_timeout_ms: int = limits.WRITE_TIMEOUT_MS,
@@ -127,6 +138,7 @@ class ClientListener:
         self._idle_timeout_ms = idle_timeout_ms
         self._key_seed = key_seed
         self._listen = parse_address(listen)
+        self.services: dict[str, Handler] = {}
         self._handler = handler
         self._handshake_timeout_ms = handshake_timeout_ms
         self._write_timeout_ms = write_timeout_ms
@@ -192,7 +204,7 @@ class ClientListener:
         ):
             entering.give_back()
             with suppress(ConnectionLost):
-                await self._serve_streams(established, nursery)
+                await self._serve_streams(established, nursery, str(ip_of_peer(stream) or ""))
             nursery.cancel_scope.cancel()
 
     async def _carrier(self, stream: trio.SocketStream) -> trio.abc.Stream:
@@ -205,23 +217,25 @@ class ClientListener:
             return await websocket.accept(stream)
         raise Unreachable("the client says nothing")
 
-    async def _serve_streams(self, established: "Link", nursery: trio.Nursery) -> None:
+    async def _serve_streams(self, established: "Link", nursery: trio.Nursery, host: str) -> None:
         """Handle each stream, until the connection ends or is idle without any."""
+        timeout_ms = self._handshake_timeout_ms
         while True:
-            idle_s = math.inf if nursery.child_tasks else self._handshake_timeout_ms / 1000
+            idle_s = math.inf if nursery.child_tasks else timeout_ms / 1000
             with trio.move_on_after(idle_s) as scope:
-                stream = await established.accept(MEMBER_PROTOCOL, self._handshake_timeout_ms)
+                accepted = await established.accept(timeout_ms, MEMBER_PROTOCOL, *self.services)
             if scope.cancelled_caught:
                 return
-            if stream is not None:
+            if accepted is not None:
+                protocol, stream = accepted
                 frames = FrameStream(
-                    stream, established.node, self._write_timeout_ms, self._idle_timeout_ms
+                    stream, established.node, self._write_timeout_ms, self._idle_timeout_ms, host
                 )
-                nursery.start_soon(self._handle, frames)
+                nursery.start_soon(self._handle, self.services.get(protocol, self._handler), frames)
 
-    async def _handle(self, frames: FrameStream) -> None:
+    async def _handle(self, handler: Handler, frames: FrameStream) -> None:
         try:
-            await self._handler(frames)
+            await handler(frames)
         except EndOfStream:
             pass
         except Fault as fault:
@@ -234,8 +248,10 @@ class ClientListener:
 
 
 @asynccontextmanager
-async def connect(address: str, *, timeout_ms: int) -> AsyncIterator[FrameStream]:
-    """A member's connection to the client listener at `address`, under a fresh identity.
+async def connect(
+    address: str, *, timeout_ms: int, protocol: str = MEMBER_PROTOCOL, key_seed: bytes = b""
+) -> AsyncIterator[FrameStream]:
+    """A connection to the client listener at `address`; under a fresh identity without a seed.
 
     The node must prove the key that `/p2p/` names. Unreachable when nobody answers within
     `timeout_ms` or the connection is cut, PeerFault when somebody or something else answers.
@@ -250,7 +266,7 @@ async def connect(address: str, *, timeout_ms: int) -> AsyncIterator[FrameStream
     keep_alive(stream)
     async with link(
         stream,
-        Identity(os.urandom(32)),
+        Identity(key_seed or os.urandom(32)),
         is_initiator=True,
         node=target.node,
         timeout_ms=max(1, int((deadline - trio.current_time()) * 1000)),
@@ -259,7 +275,7 @@ async def connect(address: str, *, timeout_ms: int) -> AsyncIterator[FrameStream
     ) as established:
         with trio.move_on_at(deadline) as scope:
             try:
-                opened = await established.open(MEMBER_PROTOCOL)
+                opened = await established.open(protocol)
             except ConnectionLost as error:
                 raise Unreachable(f"{address} closed the connection: {error}") from None
         if scope.cancelled_caught:

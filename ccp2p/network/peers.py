@@ -343,9 +343,9 @@ async def _frame_stream(established: "Link", timeout_ms: int) -> "YamuxStream":
             if established.connection.is_initiator:
                 return await established.open(FRAMES_PROTOCOL)
             while True:
-                stream = await established.accept(FRAMES_PROTOCOL, timeout_ms)
-                if stream is not None:
-                    return stream
+                accepted = await established.accept(timeout_ms, FRAMES_PROTOCOL)
+                if accepted is not None:
+                    return accepted[1]
     except trio.TooSlowError:
         raise Unreachable("the peer opened no stream in time") from None
     except ConnectionLost as error:

@@ -11,7 +11,8 @@ from ccp2p.model import limits
 from ccp2p.model.errors import MemberFault, PeerFault, Unreachable
 from ccp2p.model.member_protocol import GetPeers, Peers
 from ccp2p.network import ClientListener, Connected, Disconnected, PeerNetwork
-from ccp2p.node.address_book import META, AddressBook, leads_to
+from ccp2p.network.addresses import leads_to
+from ccp2p.node.address_book import META, AddressBook
 from ccp2p.node.network_record import NodeAddresses
 from ccp2p.node.scoreboard import Scoreboard
 from ccp2p.storage.store import Batch, Store

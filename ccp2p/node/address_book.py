@@ -15,9 +15,8 @@ from msgspec.structs import replace
 
 from ccp2p.model import codec, limits
 from ccp2p.model.codec import Wire
-from ccp2p.model.errors import LocalFault, MemberFault
-from ccp2p.model.subnets import subnet_of_host
-from ccp2p.network.addresses import parse_address
+from ccp2p.model.errors import LocalFault
+from ccp2p.network.addresses import leads_to, subnet_of
 
 META = "addresses"
 """Where the store keeps a book, sealed."""
@@ -185,16 +184,3 @@ class AddressBook:
 
 
 _MAX_MISSED = 1000
-
-
-def subnet_of(address: str) -> str:
-    """The subnet of a libp2p address: see `model.subnets`."""
-    return subnet_of_host(parse_address(address).host)
-
-
-def leads_to(text: str, node: bytes) -> bool:
-    """Whether an address that somebody told can be dialled, and names this node."""
-    try:
-        return parse_address(text).node == node
-    except MemberFault:
-        return False

@@ -5,8 +5,8 @@ from random import Random
 import pytest
 
 from ccp2p.model import limits
-from ccp2p.network.addresses import format_address
-from ccp2p.node.address_book import AddressBook, subnet_of
+from ccp2p.network.addresses import format_address, subnet_of
+from ccp2p.node.address_book import AddressBook
 
 OWN = b"o" * 32
 
