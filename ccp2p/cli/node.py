@@ -41,8 +41,9 @@ _MIB = 1024 * 1024
 @click.option(
     "--mesh",
     metavar="NAME|ID",
-    help="Join this mesh on the local network, and no other.",
+    help="Join this mesh, and no other; beyond the local network by its whole ID.",
 )
+@node_options.bootstrap_option
 @click.option("--new", is_flag=True, help="Found a mesh at once, whatever is there.")
 @click.option(
     "--no-discovery",
@@ -68,8 +69,9 @@ def node(**options: Any) -> None:
     """Run a node: go on with the folder's network, join a mesh, or begin one.
 
     `ccp2p net create` and `ccp2p net join` prepare a folder. Without either, on a new machine,
-    this looks for a mesh on the local network for three seconds and joins it, or founds one when
-    there is none. A mesh is open: any node whose evidence satisfies its policy, and any member.
+    this looks for a mesh on the local network for three seconds, and by --bootstrap beyond it, and
+    joins it, or founds one when there is none. A mesh is open: any node whose evidence satisfies
+    its policy, and any member.
     """
     if options["mesh"] and (options["new"] or options["no_discovery"] or options["join_ticket"]):
         raise click.UsageError("--mesh goes with none of --new, --no-discovery and --join")
@@ -106,7 +108,8 @@ async def _run(options: dict[str, Any], output: "_Output") -> None:
     setup = await _settle(options)
     output.start(setup)
     reports = Reports(output.listening, output.progress, output.ready, output.floor, output.epoch)
-    running = Node(setup, reports, is_announced=not options["no_discovery"])
+    announced = not options["no_discovery"]
+    running = Node(setup, reports, is_announced=announced, bootstrap=options["bootstrap"])
     if options["leave"]:
         running.leave()
     async with trio.open_nursery() as nursery:
@@ -157,8 +160,10 @@ async def _find(wanted: "Wanted", options: dict[str, Any]) -> "Mesh | None":
 
     file = options["policy"]
     policy = parse_policy(console.read_text(file)) if file else None
-    console.say(f"looking for a mesh on the local network for {LOOK_S:.0f} s")
-    mesh = await find_mesh(Search(wanted, options["mesh"], options["app"], policy))
+    beyond = ", and beyond it" if options["bootstrap"] else ""
+    console.say(f"looking for a mesh on the local network for {LOOK_S:.0f} s{beyond}")
+    search = Search(wanted, options["mesh"], options["app"], policy, options["bootstrap"])
+    mesh = await find_mesh(search)
     if mesh is None:
         console.say("none found: founding one")
     else:

@@ -16,6 +16,25 @@ _MIB = 1024 * 1024
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 DEFAULT_COIN_LENGTH = 1 << 22
 
+
+class _MultiAddress(click.ParamType):
+    """A multiaddress that names its node."""
+
+    name = "ADDRESS"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        from ccp2p.model.errors import MemberFault
+        from ccp2p.network.addresses import parse_address
+
+        try:
+            node = parse_address(value).node
+        except MemberFault as fault:
+            self.fail(str(fault), param, ctx)
+        if node is None:
+            self.fail(f"{value} does not name its node: /p2p/ is missing", param, ctx)
+        return str(value)
+
+
 Command = Callable[..., Any]
 
 
@@ -71,6 +90,21 @@ def folder_options(command: Command) -> Command:
             default="",
             help="What the simulated chip says that it runs, to try an upgrade. [default: this "
             "program]",
+        ),
+    )
+
+
+def bootstrap_option(command: Command) -> Command:
+    """Where to ask for nodes beyond the local network."""
+    return _apply(
+        command,
+        click.option(
+            "--bootstrap",
+            multiple=True,
+            type=_MultiAddress(),
+            envvar="CCP2P_BOOTSTRAP",
+            help="Address for members (/ip4/.../p2p/...) of any node, to find others beyond the "
+            "local network; more than one may be given.",
         ),
     )
 

@@ -93,6 +93,7 @@ BOOK_SUBNET_NODES: Final = 64  # of one subnet, of those that were only heard of
 NODES_ASKED: Final = 8  # by a newcomer, as different as can be had: one honest one is enough
 MAX_ANNOUNCEMENT_BYTES: Final = 2048  # on the local network: eight addresses and a name
 MESH_NODES_ASKED: Final = 32  # by one look around; lies must not make us dial without end
+MESH_ORIGIN_ASKED: Final = 4  # of them in one subnet, of what is published beyond
 ANNOUNCEMENTS_ASKED: Final = 16  # at once, of those that did not say everything by themselves
 MAX_NAME_CHARS: Final = 64
 
@@ -119,7 +120,6 @@ RECORDS_FOUND: Final = 256  # by one lookup
 MAX_KADEMLIA_BYTES: Final = 128 * 1024  # one message: twenty contacts and all records of a key
 KADEMLIA_REQUESTS: Final = 32  # on one stream, then it is closed: lookups need one or two
 KADEMLIA_ANSWER_MS: Final = 5_000  # from dialling to the answer
-TOPICS: Final = 64  # that one node publishes itself under: two a network
 
 # Queues
 PEER_QUEUE_FRAMES: Final = 1024  # frames waiting for one peer; older blocks are fetched instead

@@ -19,7 +19,7 @@ _RETRY_S: Final = 30.0  # a machine may be between two networks
 def announcement_of(
     setup: NodeSetup, clients: tuple[str, ...], peers: tuple[str, ...]
 ) -> Announcement:
-    """What a node with these listeners says of itself; only a mesh's node says anything."""
+    """What a node with these listeners says of itself, in clear only where its network is open."""
     genesis = setup.genesis
     return Announcement(
         setup.network, genesis.name, genesis.app, setup.policy.is_simulated, clients, peers

@@ -48,6 +48,7 @@ from ccp2p.node.meter import Meter
 from ccp2p.node.neighbourhood import announcement_of, live_among
 from ccp2p.node.network_record import NetworkRecord, NodeAddresses, known_addresses
 from ccp2p.node.passage import Crossed, Passage
+from ccp2p.node.presence import Presence
 from ccp2p.node.reader import Reader
 from ccp2p.node.receipts import Prover
 from ccp2p.node.replica import Replica
@@ -86,8 +87,18 @@ def unix_ms() -> int:
 class Node:
     """One node of one network."""
 
-    def __init__(self, setup: NodeSetup, reports: Reports, *, is_announced: bool = False) -> None:
-        """`is_announced`: a mesh's node tells the local network of itself."""
+    def __init__(
+        self,
+        setup: NodeSetup,
+        reports: Reports,
+        *,
+        is_announced: bool = False,
+        bootstrap: tuple[str, ...] = (),
+    ) -> None:
+        """`is_announced`: a mesh's node tells the local network of itself.
+
+        `bootstrap` are addresses of nodes that know others beyond it.
+        """
         self.setup = setup
         self._is_announced = is_announced and setup.genesis.is_open
         self._reports = reports
@@ -105,6 +116,7 @@ class Node:
             listen=listen_address(setup.listen.host, setup.listen.client_port),
             handler=self._api.serve,
         )
+        self._presence = Presence(setup, self.listener, bootstrap, self._is_announced)
         self._around = Acquaintances(setup.identity.node, self.peers, random.Random())
         if setup.store is not None:
             self._around.recall(setup.store)
@@ -130,6 +142,7 @@ class Node:
                 self._reports.listening(self)
                 if self._is_announced:
                     nursery.start_soon(self._announce)
+                nursery.start_soon(self._be_present)
                 nursery.start_soon(self._remember)
                 await self._live()
                 nursery.cancel_scope.cancel()
@@ -232,6 +245,10 @@ class Node:
         await self._ready.wait()
         clients, peers = self.listener.addresses, self.peers.addresses
         await live_among(announcement_of(self.setup, clients, peers), self._around.hint)
+
+    async def _be_present(self) -> None:
+        await self._ready.wait()
+        await self._presence.run(lambda: (self.setup, self.peers.addresses), self._around.hint)
 
     def leave(self) -> None:
         """Give up this node's seat; `run` returns once an epoch without it has begun."""
