@@ -48,6 +48,7 @@ async def _diagnose(data: Path | None, as_json: bool) -> None:
                 "schema": "diag-net/1",
                 "node": node.hex(),
                 "addresses": places,
+                "reached": "relay" if _is_relayed(places) else "direct",
                 "reached_by": [row["node"] for row in reached],
                 "advice": advice,
             }
@@ -55,7 +56,8 @@ async def _diagnose(data: Path | None, as_json: bool) -> None:
         return
     console.say(f"node {node.hex()[:16]}... listens on:")
     for place in places:
-        console.say(f"  {place['address']}  ({place['family']}, {_SCOPES[place['scope']]})")
+        way = "through a relay" if place["way"] == "relay" else _SCOPES[place["scope"]]
+        console.say(f"  {place['address']}  ({place['family']}, {way})")
     for line in advice:
         console.say(line)
 
@@ -89,11 +91,14 @@ async def _ask(data: Path | None) -> "tuple[Peers, bytes]":
 
 
 def _place(address: str) -> dict[str, str]:
+    """An address, where it means something, and whether a relay takes connections there for us."""
     from ccp2p.network.addresses import parse_address
 
-    host = ipaddress.ip_address(parse_address(address).host)
+    parsed = parse_address(address)
+    host = ipaddress.ip_address(parsed.host)
     scope = "machine" if host.is_loopback else "global" if host.is_global else "local"
-    return {"address": address, "family": f"IPv{host.version}", "scope": scope}
+    way = "relay" if parsed.relay is not None else "direct"
+    return {"address": address, "family": f"IPv{host.version}", "scope": scope, "way": way}
 
 
 def advise(told: "Peers", places: list[dict[str, str]]) -> list[str]:
@@ -101,25 +106,33 @@ def advise(told: "Peers", places: list[dict[str, str]]) -> list[str]:
     connected = [peer for peer in told.peers if peer.connected]
     reached = sum(not peer.dialed for peer in connected)
     away = len(told.peers) - len(connected)
-    scopes = {place["scope"] for place in places}
+    scopes = {place["scope"] for place in places if place["way"] == "direct"}
     lines = [
         f"{len(connected)} peer(s) connected: {reached} came in from outside, "
         f"{len(connected) - reached} were dialled from here; {away} cannot be reached"
     ]
-    if reached:
+    if _is_relayed(places):
+        through = [place["address"] for place in places if place["way"] == "relay"]
+        relays = len({address.split("/p2p-circuit")[0] for address in through})
+        lines.append(f"It is not reached directly: {relays} relay(s) take its connections.")
+    elif reached:
         lines.append("This node can be reached: other nodes have connected to it.")
     elif not told.peers:
         lines.append("There is no other node in its network yet, so nobody has tried to reach it.")
     else:
         lines.append("No other node has connected to this one yet; it may just not have had to.")
-    if scopes == {"machine"}:
+    if _is_relayed(places):
+        lines.append(
+            "Peers dialled it and got no answer, so a router or firewall is between. To be"
+        )
+        lines.append(f"reached directly, let TCP ports {_ports(places)} through to this machine.")
+    elif scopes == {"machine"}:
         lines.append("It listens on loopback only: other machines cannot reach it. To change that,")
         lines.append("restart it with --listen :: (all addresses) or --listen ADDRESS.")
     elif "global" not in scopes:
-        ports = sorted({place["address"].split("/")[4] for place in places})
         lines.append("It has addresses of a local network only. Nodes elsewhere reach it if the")
-        lines.append(f"router forwards TCP ports {' and '.join(ports)} to this machine; there are")
-        lines.append("no relays yet. It takes part all the same while it can dial the others.")
+        lines.append(f"router forwards TCP ports {_ports(places)} to this machine, or")
+        lines.append("through a relay, which it asks for when a peer dials it in vain.")
     elif not reached and told.peers:
         lines.append(
             "If nodes elsewhere cannot connect, look at the firewall: the first port above"
@@ -132,6 +145,15 @@ def advise(told: "Peers", places: list[dict[str, str]]) -> list[str]:
             f"{told.clients_refused} member connection(s) found no place: many come at once."
         )
     return lines
+
+
+def _is_relayed(places: list[dict[str, str]]) -> bool:
+    return any(place["way"] == "relay" for place in places)
+
+
+def _ports(places: list[dict[str, str]]) -> str:
+    direct = [place["address"] for place in places if place["way"] == "direct"]
+    return " and ".join(sorted({address.split("/")[4] for address in direct}))
 
 
 def _came_in(row: dict[str, Any]) -> bool:

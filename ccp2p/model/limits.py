@@ -97,6 +97,23 @@ MESH_ORIGIN_ASKED: Final = 4  # of them in one subnet, of what is published beyo
 ANNOUNCEMENTS_ASKED: Final = 16  # at once, of those that did not say everything by themselves
 MAX_NAME_CHARS: Final = 64
 
+# Relays
+RESERVATIONS: Final = 64  # nodes that one relay takes connections for
+RESERVATION_MS: Final = 120_000  # then it must have been renewed
+RENEWAL_MS: Final = 30_000  # between two renewals; it also keeps a NAT box's memory of us alive
+CIRCUITS: Final = 128  # that one relay carries at once
+CIRCUITS_OF_NODE: Final = 32  # to one node behind it
+CIRCUITS_OF_HOST: Final = 32  # dialled from one address
+CIRCUIT_BYTES: Final = 1024 * 1024 * 1024  # both ways together; then both dial again
+CIRCUIT_MS: Final = 2 * 3600 * 1000
+CIRCUIT_WAIT_MS: Final = 8_000  # for the node behind the relay to take a connection
+CIRCUIT_FRAME_BYTES: Final = 64 * 1024
+MAX_RELAY_MESSAGE_BYTES: Final = 512
+PROBES: Final = 8  # dials at once to see whether somebody can be reached
+PROBE_MS: Final = 2_000  # for one of its ports; who is reached later than that may as well relay
+RELAYS_USED: Final = 2  # by one node: the second for when the first goes
+RELAYS_ASKED: Final = 4
+
 # Kademlia
 NEAREST: Final = 20  # nodes that keep a record, and contacts of one bucket or answer (k)
 ASKED_AT_ONCE: Final = 3  # by one lookup (alpha)

@@ -1,5 +1,7 @@
 """Multiaddresses of TCP listeners: `/ip4/192.0.2.1/tcp/4001/p2p/12D3KooW...`.
 
+A node that is reached through a relay has the relay's address, then `/p2p-circuit/p2p/` and its id.
+
 Pure, and light: reading an address must not load libp2p. Only Ed25519 identities exist here; their
 peer id is the base58 form of the whole public key (libp2p peer-ids specification).
 """
@@ -17,16 +19,21 @@ from ccp2p.model.subnets import subnet_of_host
 _IDENTITY_PREFIX: Final = bytes.fromhex("002408011220")
 _KEY_BYTES: Final = 32
 _ALPHABET: Final = "123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz"
+ANYWHERE: Final = 2
 _HOST_KINDS: Final = ("ip4", "ip6", "dns", "dns4", "dns6")
 
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """Where to dial, and whose key must answer (None: not said)."""
+    """Where to dial, and whose key must answer (None: not said).
+
+    With a `relay`, its key answers there, and `node` behind it.
+    """
 
     host: str
     port: int
     node: bytes | None
+    relay: bytes | None = None
 
 
 def parse_address(text: str) -> Address:
@@ -39,7 +46,7 @@ def parse_address(text: str) -> Address:
 @lru_cache(maxsize=4096)
 def _parse(text: str) -> Address:
     parts = text.split("/")
-    if len(parts) not in (5, 7) or parts[0]:
+    if len(parts) not in (5, 7, 10) or parts[0]:
         raise _bad(text, "expected /ip4/HOST/tcp/PORT, with or without /p2p/PEER")
     kind, host, transport, port_text = parts[1:5]
     if kind not in _HOST_KINDS or not _is_host(kind, host):
@@ -53,7 +60,12 @@ def _parse(text: str) -> Address:
         return Address(host, port, None)
     if parts[5] not in ("p2p", "ipfs"):
         raise _bad(text, f"{parts[5]} is not p2p")
-    return Address(host, port, node_of_peer_id(parts[6]))
+    node = node_of_peer_id(parts[6])
+    if len(parts) == 7:
+        return Address(host, port, node)
+    if parts[7:9] != ["p2p-circuit", "p2p"]:
+        raise _bad(text, "only p2p-circuit/p2p/PEER may follow a node")
+    return Address(host, port, node_of_peer_id(parts[9]), node)
 
 
 def ip_of(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
@@ -101,7 +113,7 @@ def scope_of(address: str) -> int:
     host = ip_of(address)
     if host is None or host.is_loopback:
         return 0
-    return 2 if host.is_global else 1
+    return ANYWHERE if host.is_global else 1
 
 
 def listen_address(host: str, port: int) -> str:
@@ -112,6 +124,11 @@ def listen_address(host: str, port: int) -> str:
 def format_address(host: str, port: int, node: bytes) -> str:
     """The multiaddress of a listener on an IP address, with its `/p2p/` id."""
     return f"{listen_address(host, port)}/p2p/{peer_id_of_node(node)}"
+
+
+def relayed_address(relay: str, node: bytes) -> str:
+    """The multiaddress of a node that is reached through the relay at `relay`."""
+    return f"{relay}/p2p-circuit/p2p/{peer_id_of_node(node)}"
 
 
 def peer_id_of_node(node: bytes) -> str:

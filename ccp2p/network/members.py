@@ -22,7 +22,7 @@ from ccp2p.network import framing
 from ccp2p.network.addresses import parse_address
 from ccp2p.network.door import Door, Place, host_of, ip_of_peer
 from ccp2p.network.session import ConnectionLost
-from ccp2p.network.sockets import addresses_of, dial_tcp, keep_alive, listen_tcp
+from ccp2p.network.sockets import addresses_of, keep_alive, listen_tcp
 from ccp2p.network.yamux import StreamEnded, YamuxStream
 
 if TYPE_CHECKING:
@@ -133,6 +133,7 @@ class ClientListener:
     ) -> None:
         """`handler` serves one stream; the stream is closed when it returns or raises."""
         self.addresses: tuple[str, ...] = ()
+        self.relayed: tuple[str, ...] = ()  # where relays take connections for us
         self._door = Door(max_connections, limits.CLIENTS_OF_HOST)
         self._handshaking = Door(limits.MAX_HANDSHAKES, limits.HANDSHAKES_OF_HOST)
         self._idle_timeout_ms = idle_timeout_ms
@@ -143,6 +144,11 @@ class ClientListener:
         self._handshake_timeout_ms = handshake_timeout_ms
         self._write_timeout_ms = write_timeout_ms
         self._identity: Identity | None = None
+
+    @property
+    def announced(self) -> tuple[str, ...]:
+        """Where others reach us, best first: who needs a relay is not reached otherwise."""
+        return (*self.relayed, *self.addresses)
 
     @property
     def connections(self) -> int:
@@ -170,12 +176,18 @@ class ClientListener:
         await trio.serve_listeners(self._accept, listeners)
 
     async def _accept(self, stream: trio.SocketStream) -> None:
-        host = host_of(stream)
+        keep_alive(stream)
+        await self.take(stream, host_of(stream), str(ip_of_peer(stream) or ""))
+
+    async def take(self, stream: trio.abc.Stream, host: str, ip: str = "") -> None:
+        """Serve one connection of `host` to its end; `ip` is where it comes from, if that is known.
+
+        One that came through a relay is taken as one that came by itself.
+        """
         place, entering = self._door.take(host), self._handshaking.take(host)
         try:
             if place is not None and entering is not None:
-                keep_alive(stream)
-                await self._serve(stream, entering)
+                await self._serve(stream, entering, ip)
         except Fault as fault:
             _log.debug("client connection ended", code=fault.code)
         except Exception as error:
@@ -186,7 +198,7 @@ class ClientListener:
                     taken.give_back()
             await trio.aclose_forcefully(stream)
 
-    async def _serve(self, stream: trio.SocketStream, entering: Place) -> None:
+    async def _serve(self, stream: trio.abc.Stream, entering: Place, ip: str) -> None:
         from ccp2p.network.link import link
 
         if self._identity is None:
@@ -204,13 +216,15 @@ class ClientListener:
         ):
             entering.give_back()
             with suppress(ConnectionLost):
-                await self._serve_streams(established, nursery, str(ip_of_peer(stream) or ""))
+                await self._serve_streams(established, nursery, ip)
             nursery.cancel_scope.cancel()
 
-    async def _carrier(self, stream: trio.SocketStream) -> trio.abc.Stream:
+    async def _carrier(self, stream: trio.abc.Stream) -> trio.abc.Stream:
         """What carries libp2p's bytes: `stream` as it is, or the WebSocket inside it."""
         from ccp2p.network import websocket
 
+        if not isinstance(stream, trio.SocketStream):
+            return stream
         with trio.move_on_after(self._handshake_timeout_ms / 1000):
             if not await websocket.is_upgrade(stream):
                 return stream
@@ -256,23 +270,25 @@ async def connect(
     The node must prove the key that `/p2p/` names. Unreachable when nobody answers within
     `timeout_ms` or the connection is cut, PeerFault when somebody or something else answers.
     """
+    from ccp2p.network.circuits import MEMBERS, dial
     from ccp2p.network.link import Identity, link
 
     target = parse_address(address)
     if target.node is None:
         raise MemberFault("address", "this address does not name its node: /p2p/ is missing")
     deadline = trio.current_time() + timeout_ms / 1000
-    stream = await dial_tcp(target, timeout_ms)
-    keep_alive(stream)
-    async with link(
-        stream,
-        Identity(key_seed or os.urandom(32)),
-        is_initiator=True,
-        node=target.node,
-        timeout_ms=max(1, int((deadline - trio.current_time()) * 1000)),
-        window_bytes=_WINDOW_BYTES,
-        max_streams=limits.MAX_CLIENT_STREAMS,
-    ) as established:
+    async with (
+        dial(target, MEMBERS, timeout_ms) as stream,
+        link(
+            stream,
+            Identity(key_seed or os.urandom(32)),
+            is_initiator=True,
+            node=target.node,
+            timeout_ms=max(1, int((deadline - trio.current_time()) * 1000)),
+            window_bytes=_WINDOW_BYTES,
+            max_streams=limits.MAX_CLIENT_STREAMS,
+        ) as established,
+    ):
         with trio.move_on_at(deadline) as scope:
             try:
                 opened = await established.open(protocol)

@@ -9,7 +9,7 @@ key decides: it refuses the second link while the first is alive.
 import random
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
@@ -19,13 +19,14 @@ import trio
 from ccp2p.model import limits
 from ccp2p.model.errors import Fault, LocalFault, PeerFault, Unreachable
 from ccp2p.network.addresses import Address, parse_address
+from ccp2p.network.circuits import NODES, dial
 from ccp2p.network.contract import Attestor, Connected, Disconnected, PeerStatus
 from ccp2p.network.door import Door, host_of
 from ccp2p.network.inbox import Inbox
 from ccp2p.network.peer import Peer, Timing
 from ccp2p.network.proof import Exchange
 from ccp2p.network.session import ConnectionLost
-from ccp2p.network.sockets import addresses_of, dial_tcp, listen_tcp
+from ccp2p.network.sockets import addresses_of, listen_tcp
 
 if TYPE_CHECKING:
     from ccp2p.network.link import Identity, Link
@@ -66,6 +67,7 @@ class PeerNetwork:
         """`key_seed` is the Ed25519 seed of `attestor.node`; `listen` a multiaddress of ours."""
         self.node = attestor.node
         self.addresses: tuple[str, ...] = ()
+        self.relayed: tuple[str, ...] = ()  # where relays take connections for us
         self.events = Inbox()
         self.refusals: Counter[str] = Counter()  # inbound, by code
         self._listen = parse_address(listen)
@@ -101,6 +103,11 @@ class PeerNetwork:
                 await trio.serve_listeners(self._accept, listeners, handler_nursery=nursery)
         finally:
             self._nursery = None
+
+    @property
+    def announced(self) -> tuple[str, ...]:
+        """Where others reach us, best first: who needs a relay is not reached otherwise."""
+        return (*self.relayed, *self.addresses)
 
     @property
     def handshakes(self) -> int:
@@ -199,7 +206,7 @@ class PeerNetwork:
                 address = kept.addresses[0]
                 target = parse_address(address)
                 try:
-                    await self._dial(Address(target.host, target.port, node), address)
+                    await self._dial(replace(target, node=node), address)
                     lived_ms = await self._outlive(node)
                     kept.failure = ""
                     if lived_ms > _LAST_RETRY_MS:
@@ -232,9 +239,9 @@ class PeerNetwork:
             started = True
             task_status.started(node)
 
-        stream = await dial_tcp(target, self._timing.handshake_timeout_ms)
         try:
-            await self._run_link(stream, address, target.node, True, start)
+            async with dial(target, NODES, self._timing.handshake_timeout_ms) as stream:
+                await self._run_link(stream, address, target.node, True, start)
         except Fault:
             if not started:
                 raise
@@ -244,8 +251,15 @@ class PeerNetwork:
             _log.error("connection failed", error=type(error).__name__)
 
     async def _accept(self, stream: trio.SocketStream) -> None:
+        await self.take(stream, host_of(stream))
+
+    async def take(self, stream: trio.abc.Stream, host: str) -> None:
+        """Let somebody in who comes from `host`, and serve the connection to its end.
+
+        One that came through a relay is taken as one that came by itself.
+        """
         is_full = len(self._peers) >= limits.MAX_PEER_CONNECTIONS
-        entering = None if is_full else self._handshaking.take(host_of(stream))
+        entering = None if is_full else self._handshaking.take(host)
         if entering is None:
             self.refusals["full"] += 1
             await trio.aclose_forcefully(stream)
@@ -263,7 +277,7 @@ class PeerNetwork:
 
     async def _run_link(
         self,
-        stream: trio.SocketStream,
+        stream: trio.abc.Stream,
         address: str,
         node: bytes | None,
         is_initiator: bool,

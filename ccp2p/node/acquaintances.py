@@ -125,7 +125,7 @@ class Acquaintances:
             tuple(sorted(self._peers.refusals.items())),
             listener.connections,
             listener.refused,
-            (*self._peers.addresses, *listener.addresses),
+            (*self._peers.announced, *listener.announced),
         )
 
     def _keep(self, one: NodeAddresses) -> None:

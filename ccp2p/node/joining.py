@@ -1,6 +1,6 @@
 """How a node enters a running network: known by a ticket, admitted by the order, then caught up."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from typing import Final
 
@@ -33,8 +33,9 @@ class Entrance:
     """What one needs to enter. `request(anchor)` makes our join request; `report` tells people.
 
     `known` are records that were checked before, `pinned` the digest of the newest that is
-    trusted; `connect(node, addresses)` keeps a connection up, `witnesses(node)` are connected nodes
-    other than this one, to hear what they say.
+    trusted; `connect(node, addresses)` keeps a connection up, `settle(listeners)` waits until these
+    nodes said whether they reach us, `witnesses(node)` are connected nodes other than this one, to
+    hear what they say.
     """
 
     setup: NodeSetup
@@ -42,6 +43,7 @@ class Entrance:
     pinned: bytes
     request: Callable[[bytes], JoinRequest]
     connect: Callable[[bytes, tuple[str, ...]], None]
+    settle: Callable[[Iterable[str]], Awaitable[None]]
     connected: Callable[[], list[bytes]]
     witnesses: Callable[[bytes], Awaitable[list[bytes]]]
     report: Callable[[str], None]
@@ -136,6 +138,8 @@ async def _be_admitted(
         if said and reason and not reason.startswith(_PASSING):
             raise LocalFault("refused", f"the network refused this node: {reason}")
         if not said:
+            clients = [text for one in standing.reply.addresses for text in one.clients]
+            await entrance.settle(clients)
             entrance.report("asked to join; the network decides")
         request = await trio.to_thread.run_sync(entrance.request, standing.reply.anchor)
         epoch = standing.newest.record.epoch

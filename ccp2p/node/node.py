@@ -45,7 +45,6 @@ from ccp2p.node.floor import Floor
 from ccp2p.node.home import Listen
 from ccp2p.node.joining import Entrance, enter, install
 from ccp2p.node.meter import Meter
-from ccp2p.node.neighbourhood import announcement_of, live_among
 from ccp2p.node.network_record import NetworkRecord, NodeAddresses, known_addresses
 from ccp2p.node.passage import Crossed, Passage
 from ccp2p.node.presence import Presence
@@ -100,7 +99,6 @@ class Node:
         `bootstrap` are addresses of nodes that know others beyond it.
         """
         self.setup = setup
-        self._is_announced = is_announced and setup.genesis.is_open
         self._reports = reports
         self.meter = Meter()
         self._attestor = setup.attestor(unix_ms)
@@ -116,7 +114,7 @@ class Node:
             listen=listen_address(setup.listen.host, setup.listen.client_port),
             handler=self._api.serve,
         )
-        self._presence = Presence(setup, self.listener, bootstrap, self._is_announced)
+        self._presence = Presence(setup, self.peers, self.listener, bootstrap, is_announced)
         self._around = Acquaintances(setup.identity.node, self.peers, random.Random())
         if setup.store is not None:
             self._around.recall(setup.store)
@@ -140,9 +138,13 @@ class Node:
                 await nursery.start(self.listener.run)
                 self.setup.home.keep_listen(self._ports())
                 self._reports.listening(self)
-                if self._is_announced:
-                    nursery.start_soon(self._announce)
-                nursery.start_soon(self._be_present)
+                nursery.start_soon(
+                    self._presence.run,
+                    self._ready,
+                    lambda: self.setup,
+                    self._client_addresses,
+                    self._around.hint,
+                )
                 nursery.start_soon(self._remember)
                 await self._live()
                 nursery.cancel_scope.cancel()
@@ -241,15 +243,6 @@ class Node:
         if self.setup.store is not None:
             await self._around.remember(self.setup.store)
 
-    async def _announce(self) -> None:
-        await self._ready.wait()
-        clients, peers = self.listener.addresses, self.peers.addresses
-        await live_among(announcement_of(self.setup, clients, peers), self._around.hint)
-
-    async def _be_present(self) -> None:
-        await self._ready.wait()
-        await self._presence.run(lambda: (self.setup, self.peers.addresses), self._around.hint)
-
     def leave(self) -> None:
         """Give up this node's seat; `run` returns once an epoch without it has begun."""
         self.is_leaving = True
@@ -288,7 +281,7 @@ class Node:
             node=setup.identity.node,
             sealing=setup.identity.sealing.public,
             evidence=self._attestor.bundle(nonce),
-            node_addresses=self.peers.addresses,
+            node_addresses=self.peers.announced,
             client_addresses=self._client_addresses(),
             policy=setup.amended_policy,
         )
@@ -337,7 +330,7 @@ class Node:
 
     def _client_addresses(self) -> tuple[str, ...]:
         others = [a for a in self._addresses() if a.node != self.setup.identity.node]
-        known = [*self.listener.addresses, *(address for a in others for address in a.clients)]
+        known = [*self.listener.announced, *(address for a in others for address in a.clients)]
         return tuple(known[: limits.MAX_ADDRESSES])
 
     def _addresses(self) -> tuple[NodeAddresses, ...]:
@@ -359,20 +352,23 @@ class Node:
 
     async def _found(self, frames: FrameFeed) -> EpochSecrets:
         setup = self.setup
+        leads = setup.ticket is None or not setup.first_addresses
+        if not leads:
+            await self._around.reach(setup.first_addresses)
+            await self._presence.reach.settle(())
         founder = founding.Founder(
             genesis=setup.genesis,
             network=setup.network,
             identity=setup.identity,
             attestor=self._attestor,
-            addresses=self.peers.addresses,
-            client_addresses=self.listener.addresses,
+            addresses=self.peers.announced,
+            client_addresses=self.listener.announced,
             send_frame=self.peers.send,
             report=self._reports.progress,
         )
-        if setup.ticket is None or not setup.first_addresses:
+        if leads or setup.ticket is None:
             founded = await founding.lead(founder, frames, os.urandom(SECRET_BYTES))
         else:
-            await self._around.reach(setup.first_addresses)
             founded = await founding.follow(
                 founder,
                 frames,
@@ -449,6 +445,7 @@ class Node:
             pinned=pinned,
             request=self._join_request,
             connect=self._around.connect,
+            settle=self._presence.reach.settle,
             connected=self._connected,
             witnesses=self._around.witnesses,
             report=self._reports.progress,
@@ -474,8 +471,8 @@ class Node:
             anchor=anchor,
             evidence=self._attestor.bundle(anchor),
             invite=setup.ticket.secret if setup.ticket else b"",
-            addresses=self.peers.addresses,
-            client_addresses=self.listener.addresses,
+            addresses=self.peers.announced,
+            client_addresses=self.listener.announced,
         )
 
     async def _cross(self, closing: Closing, steward: Steward | None) -> Crossed | None:

@@ -1,14 +1,16 @@
-"""How a node is found from beyond its local network, and finds others again: its part in Kademlia.
+"""How a node is found and reached, and finds others again: local network, Kademlia, relays.
 
-A mesh's node takes part always, and publishes itself under its network and among the meshes of its
-policy and app; a group's node only where its operator named a bootstrap address, and under its
-network alone: whoever has no ticket can neither ask for that nor read it (decision 24). What is
-found is hearsay as on the local network: it is dialled if we look for that node, and counts once
-its evidence was accepted.
+In Kademlia a mesh's node takes part always, and publishes itself under its network and among the
+meshes of its policy and app; a group's node only where its operator named a bootstrap address, and
+under its network alone: whoever has no ticket can neither ask for that nor read it (decision 24).
+What is found is hearsay as on the local network: it is dialled if we look for that node, and counts
+once its evidence was accepted.
 """
 
+import math
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from random import Random
 from typing import Final
 
@@ -17,9 +19,8 @@ import trio
 
 from ccp2p.model import codec, limits
 from ccp2p.model.errors import LocalFault, PeerFault
-from ccp2p.network import ClientListener
+from ccp2p.network import ClientListener, PeerNetwork
 from ccp2p.network.addresses import parse_address
-from ccp2p.network.announcement import Announcement
 from ccp2p.network.kademlia.contacts import Contact
 from ccp2p.network.kademlia.records import (
     Record,
@@ -30,7 +31,8 @@ from ccp2p.network.kademlia.records import (
     open_record,
 )
 from ccp2p.network.kademlia.service import PROTOCOL, KademliaService
-from ccp2p.node.neighbourhood import announcement_of
+from ccp2p.node.neighbourhood import announcement_of, live_among
+from ccp2p.node.reachability import Reachability
 from ccp2p.node.setup import NodeSetup
 from ccp2p.storage.store import Batch, Store
 
@@ -52,29 +54,34 @@ def topics_of(setup: NodeSetup) -> tuple[Topic, ...]:
 
 
 class Presence:
-    """One node's part in the overlay, for one network."""
+    """How one node of one network is found: on the local network, in the overlay, by relays."""
 
     def __init__(
         self,
         setup: NodeSetup,
+        peers: PeerNetwork,
         listener: ClientListener,
         bootstrap: tuple[str, ...],
         is_announced: bool,
     ) -> None:
-        """`listener` serves the overlay, too, where `is_announced` or there is a bootstrap."""
+        """`is_announced`: nodes on the local network may hear of a mesh's node, and ask it."""
         identity = setup.identity
         self._sign = identity.signing.sign
         self._own = identity.node
         self._random = Random()
+        self._peers = peers
         self._listener = listener
-        self._takes_part = is_announced or bool(bootstrap)
-        tickets = setup.ticket.addresses if setup.ticket and setup.genesis.is_open else ()
+        self._is_announced = is_announced and setup.genesis.is_open
+        self._takes_part = self._is_announced or bool(bootstrap)
+        self._tickets = setup.ticket.addresses if setup.ticket else ()
+        self.reach = Reachability(identity.signing_seed, peers, listener, self._random)
+        tickets = self._tickets if setup.genesis.is_open else ()
         seeds = dict.fromkeys((*bootstrap, *_recalled(setup.store), *tickets))
         self._service = KademliaService(
             identity.signing_seed,
             identity.node,
             [text for text in seeds if parse_address(text).node not in (None, identity.node)],
-            lambda: time.time_ns() // 1_000_000,
+            _unix_ms,
             self._random,
         )
         if self._takes_part:
@@ -82,55 +89,80 @@ class Presence:
 
     async def run(
         self,
-        described: Callable[[], tuple[NodeSetup, tuple[str, ...]]],
+        ready: trio.Event,
+        setup: Callable[[], NodeSetup],
+        known: Callable[[], tuple[str, ...]],
         hint: Callable[[bytes, tuple[str, ...]], None],
     ) -> None:
-        """Take part until cancelled. `described()` is the setup now, and where nodes reach us.
+        """Be found until cancelled; announced once `ready`, reached before that.
 
-        `hint(node, addresses)` gets what is published of others of the network.
+        `setup()` is the network as it is now, `known()` are its nodes' listeners for members, and
+        `hint(node, addresses)` gets what others say of its nodes.
         """
-        if not self._takes_part:
-            return
-        self._service.port = parse_address(self._listener.addresses[0]).port
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(self._service.run)
-            delay_s = _FIRST_RETRY_S
-            while True:
-                await trio.sleep(delay_s * self._random.uniform(0.5, 1.5))
-                setup, peers = described()
-                said = announcement_of(setup, self._listener.addresses, peers)
-                kept = await self._publish(topics_of(setup), said, hint)
-                if kept and setup.store is not None:
-                    await trio.to_thread.run_sync(setup.store.write, self._remembered())
-                _log.info("published", keepers=kept)
-                interval_s = limits.RECORD_INTERVAL_MS / 1000
-                delay_s = interval_s if kept else min(2 * delay_s, _LAST_RETRY_S)
+            nursery.start_soon(self.reach.run, lambda: (*known(), *self._tickets))
+            await ready.wait()
+            if self._is_announced:
+                said = announcement_of(setup(), self._listener.addresses, self._peers.addresses)
+                nursery.start_soon(live_among, said, hint)
+            if self._takes_part:
+                nursery.start_soon(self._service.run)
+                nursery.start_soon(self._publish_again, setup, hint)
 
-    async def _publish(
-        self,
-        topics: tuple[Topic, ...],
-        said: Announcement,
-        hint: Callable[[bytes, tuple[str, ...]], None],
-    ) -> int:
+    async def _publish_again(
+        self, setup: Callable[[], NodeSetup], hint: Callable[[bytes, tuple[str, ...]], None]
+    ) -> None:
+        """Publish now and then, and at once from elsewhere; look for who is away more often."""
+        kept, said_at = 0, -math.inf
+        said: tuple[str, ...] = ()
+        delay_s = _FIRST_RETRY_S
+        while True:
+            await trio.sleep(delay_s * self._random.uniform(0.5, 1.5))
+            now = setup()
+            age_s = trio.current_time() - said_at
+            is_due = not kept or age_s >= limits.RECORD_INTERVAL_MS / 1000
+            if is_due or said != self._listener.announced:
+                said, said_at = self._listener.announced, trio.current_time()
+                kept = await self._publish(now)
+                _log.info("published", keepers=kept)
+            if any(not peer.connected for peer in self._peers.peers().values()):
+                await self._look_for(now, hint)
+            delay_s = min(2 * delay_s, _LAST_RETRY_S)
+
+    async def _publish(self, setup: NodeSetup) -> int:
+        is_asked = self.reach.state in ("unknown", "direct")
+        port = parse_address(self._listener.addresses[0]).port
+        self._service.port = port if is_asked else 0
+        said = announcement_of(setup, self._listener.announced, self._peers.announced)
         kept = 0
-        for topic in topics:
-            record = make_record(topic, said, self._sign, time.time_ns() // 1_000_000)
+        for topic in topics_of(setup):
+            record = make_record(topic, said, self._sign, _unix_ms())
             kept += await self._service.publish(record, topic.key)
+        if kept and setup.store is not None:
+            await trio.to_thread.run_sync(setup.store.write, self._remembered())
+        return kept
+
+    async def _look_for(
+        self, setup: NodeSetup, hint: Callable[[bytes, tuple[str, ...]], None]
+    ) -> None:
+        """Where the network's nodes say that they are now."""
+        topic = network_topic(setup.network)
 
         def found(record: Record) -> None:
-            try:
-                other = open_record(topics[0], record)
-            except PeerFault:
-                return
-            if other.network == said.network and other.node != self._own:
-                hint(other.node, other.peers)
+            with suppress(PeerFault):
+                other = open_record(topic, record)
+                if other.network == setup.network and other.node != self._own:
+                    hint(other.node, other.peers)
 
-        await self._service.search(topics[0].key, found)
-        return kept
+        await self._service.search(topic.key, found)
 
     def _remembered(self) -> Batch:
         contacts = tuple(self._service.core.table)[: limits.BOOK_NODES]
         return Batch(epoch=0, meta={META: codec.encode(contacts)})
+
+
+def _unix_ms() -> int:
+    return time.time_ns() // 1_000_000
 
 
 def _recalled(store: Store | None) -> list[str]:

@@ -90,9 +90,7 @@ def _hidden(built: Internet, prefix: str, folder: Path, number: int) -> Host:
     return _host(folder, number, namespace, "192.168.1.1")
 
 
-def _join(
-    built: Internet, prefix: str, namespace: str, far: str, near: str, number: int
-) -> None:
+def _join(built: Internet, prefix: str, namespace: str, far: str, near: str, number: int) -> None:
     """A line from a new namespace to the internet, in a subnet of its own."""
     built.namespaces.append(namespace)
     _ip("netns", "add", namespace)
@@ -106,9 +104,7 @@ def _join(
 
 
 def _inside(namespace: str, *command: str) -> None:
-    subprocess.run(
-        ["ip", "netns", "exec", namespace, *command], check=True, capture_output=True
-    )
+    subprocess.run(["ip", "netns", "exec", namespace, *command], check=True, capture_output=True)
 
 
 def _ip(*arguments: str) -> None:

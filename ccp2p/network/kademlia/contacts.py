@@ -36,6 +36,7 @@ def may_dial(contact: Contact, teller: str) -> bool:
         or host.is_multicast
         or host.is_unspecified
         or not leads_to(contact.address, contact.node)
-        or not parse_address(contact.address).port
+        or not (address := parse_address(contact.address)).port
+        or address.relay is not None
         or scope_of(contact.address) < scope_of(teller)
     )

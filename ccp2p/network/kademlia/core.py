@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from ccp2p.model import limits
 from ccp2p.model.errors import PeerFault
-from ccp2p.network.addresses import format_address, origin_of, scope_of
+from ccp2p.network.addresses import ANYWHERE, format_address, origin_of, scope_of
 from ccp2p.network.kademlia.contacts import Contact, may_dial, place_of
 from ccp2p.network.kademlia.lookup import Lookup
 from ccp2p.network.kademlia.messages import Answer, Find, Found, Request, Stored
@@ -17,7 +17,10 @@ from ccp2p.network.kademlia.table import RoutingTable
 
 @dataclass(frozen=True, slots=True)
 class Asker:
-    """Who asks: the key that its connection proved, and the IP address that it comes from."""
+    """Who asks: the key that its connection proved, and the IP address that it comes from.
+
+    No address for one that comes through a relay: it is from anywhere, and cannot be asked.
+    """
 
     node: bytes
     host: str
@@ -40,11 +43,11 @@ class Kademlia:
     def answer(self, request: Request, asker: Asker, now_ms: int) -> Answer:
         """Answer a request; PeerFault when it is one that nobody may make."""
         if isinstance(request, Find):
-            address = asker.at(request.port)
-            if request.port:
-                self._hear(Contact(asker.node, address))
+            if request.port and asker.host:
+                self._hear(Contact(asker.node, asker.at(request.port)))
+            scope = scope_of(asker.at(0)) if asker.host else ANYWHERE
             return Found(
-                self.table.nearest(request.target, scope_of(address)),
+                self.table.nearest(request.target, scope),
                 self.records.get(request.target, now_ms),
             )
         record = check_record(request.record, now_ms)
