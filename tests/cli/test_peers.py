@@ -26,8 +26,9 @@ def shown(*, connected: bool = True, dialed: bool = False) -> PeerShown:
     )
 
 
-def place(scope: str, family: str = "IPv4") -> dict[str, str]:
-    return {"address": f"/ip4/192.0.2.1/tcp/{4000 + len(scope)}", "family": family, "scope": scope}
+def place(scope: str, family: str = "IPv4", way: str = "direct") -> dict[str, str]:
+    address = f"/ip4/192.0.2.1/tcp/{4000 + len(scope)}"
+    return {"address": address, "family": family, "scope": scope, "way": way}
 
 
 def words(*peers: PeerShown, places: list[dict[str, str]]) -> str:
@@ -45,7 +46,7 @@ def test_a_network_of_one_has_no_peers_and_says_how_it_is_reached(
     assert found["schema"] == "diag-net/1"
     assert found["node"] == told["node"]
     assert {row["scope"] for row in found["addresses"]} == {"machine"}
-    assert found["reached_by"] == []
+    assert (found["reached"], found["reached_by"]) == ("direct", [])
     said = ann.run("diag", "net", "--data", str(rooms_node.folder)).stderr
     assert "listens on loopback only" in said
     assert "--listen ::" in said
@@ -65,3 +66,12 @@ def test_the_advice_follows_from_addresses_and_peers():
     assert "1 cannot be reached" in outward
     assert "firewall" in outward
     assert "no IPv6" not in outward
+
+
+def test_a_node_that_is_reached_through_relays_only_says_so():
+    one = place("global", way="relay") | {"address": "/ip4/192.0.2.9/tcp/1/p2p/R/p2p-circuit/p2p/N"}
+    two = one | {"address": "/ip4/192.0.2.8/tcp/1/p2p/Q/p2p-circuit/p2p/N"}
+    said = words(shown(), places=[one, one, two, place("local")])
+    assert "not reached directly: 2 relay(s)" in said
+    assert "let TCP ports 4005 through" in said
+    assert "can be reached: other" not in said

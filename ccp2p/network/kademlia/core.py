@@ -94,7 +94,7 @@ class Kademlia:
         self.records.put(signed, check_record(signed, now_ms), "")
 
     def _hear(self, contact: Contact) -> None:
-        if contact.node in self._untried or contact.node == self.own:
+        if contact.node in self._untried or contact.node == self.own or contact in self.table:
             return
         while len(self._untried) >= limits.CONTACTS_UNTRIED:
             self._untried.popitem(last=False)

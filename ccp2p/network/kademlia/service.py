@@ -163,7 +163,8 @@ class KademliaService:
             if contact is None:
                 continue
             try:
-                find = Find(place_of(self.core.own), self.port)
+                # Without our port: two who try each other would never end.
+                find = Find(place_of(self.core.own))
                 if isinstance(await self._ask(contact, find, is_shown=True), Found):
                     self.core.table.answered(contact)
             except Fault as fault:

@@ -43,6 +43,10 @@ class RoutingTable:
             for entry in self._buckets[index].values():
                 yield entry.contact
 
+    def __contains__(self, contact: Contact) -> bool:
+        entry = self._buckets.get(self._index(place_of(contact.node)), {}).get(contact.node)
+        return entry is not None and entry.contact == contact
+
     def answered(self, contact: Contact) -> bool:
         """A contact answered at its address; whether it is in the table now."""
         if contact.node == self._own:

@@ -93,6 +93,10 @@ def test_who_asks_is_a_contact_only_once_it_answered_and_crowds_are_forgotten():
         untried.append(one)
     assert len(untried) == limits.CONTACTS_UNTRIED
     assert key(5000) not in {one.node for one in untried}, "it said that it does not listen"
+    known = untried[0]
+    assert core.table.answered(known)
+    core.answer(Find(bytes(32), 4001), Asker(known.node, "20.1.1.1"), NOW_MS)
+    assert core.untried() is None, "whom we know is not tried each time that it asks"
 
 
 def test_every_part_of_the_table_is_looked_into_in_turn():
