@@ -2,6 +2,7 @@
 
 import ipaddress
 import random
+from itertools import pairwise
 
 import pytest
 import trio
@@ -258,3 +259,26 @@ async def test_a_key_that_is_not_the_attestors_is_refused_at_start():
     one._key_seed = b"z" * 32
     with pytest.raises(LocalFault, match="key seed"):
         await one.run()
+
+
+async def test_a_dead_peer_is_dialled_ever_less_often_and_not_in_step_with_others(nursery):
+    dials: dict[str, list[float]] = {"one": [], "two": []}
+
+    async def refusing(name: str) -> str:
+        async def refuse(stream: trio.SocketStream) -> None:
+            dials[name].append(trio.current_time())
+            await stream.aclose()
+
+        listeners = await trio.open_tcp_listeners(0, host="127.0.0.1")
+        nursery.start_soon(trio.serve_listeners, refuse, listeners)
+        port = listeners[0].socket.getsockname()[1]
+        return format_address("127.0.0.1", port, b"d" * 32)
+
+    for number, name in enumerate(dials):
+        [each] = await start(nursery, 1, randomness=random.Random(number))
+        each.keep(b"d" * 32, await refusing(name))
+    await eventually(lambda: all(len(times) >= 5 for times in dials.values()))
+    gaps = {name: [b - a for a, b in pairwise(times)] for name, times in dials.items()}
+    for found in gaps.values():
+        assert sum(found[2:4]) > sum(found[:2]), "each wait is about twice the last"
+    assert any(abs(a - b) > 0.02 for a, b in zip(gaps["one"], gaps["two"], strict=False))
