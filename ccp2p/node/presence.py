@@ -117,7 +117,6 @@ class Presence:
         said: tuple[str, ...] = ()
         delay_s = _FIRST_RETRY_S
         while True:
-            await trio.sleep(delay_s * self._random.uniform(0.5, 1.5))
             now = setup()
             age_s = trio.current_time() - said_at
             is_due = not kept or age_s >= limits.RECORD_INTERVAL_MS / 1000
@@ -127,6 +126,7 @@ class Presence:
                 _log.info("published", keepers=kept)
             if any(not peer.connected for peer in self._peers.peers().values()):
                 await self._look_for(now, hint)
+            await trio.sleep(delay_s * self._random.uniform(0.5, 1.5))
             delay_s = min(2 * delay_s, _LAST_RETRY_S)
 
     async def _publish(self, setup: NodeSetup) -> int:
