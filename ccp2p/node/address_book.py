@@ -21,6 +21,9 @@ from ccp2p.network.addresses import leads_to, subnet_of
 META = "addresses"
 """Where the store keeps a book, sealed."""
 
+OVERLAY_META = "contacts"
+"""Where the store keeps contacts of the overlay, sealed."""
+
 
 class Contact(Wire, frozen=True):
     """A node and its addresses, the best first. `vendor` and `platform` are of its last verdict.

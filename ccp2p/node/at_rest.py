@@ -20,7 +20,7 @@ from ccp2p.sealing import shares
 from ccp2p.sealing.secrets import EpochSecrets
 from ccp2p.storage.lmdb_store import LmdbStore
 
-KEPT: Final = (NetworkRecord.NAME, address_book.META)
+KEPT: Final = (NetworkRecord.NAME, address_book.META, address_book.OVERLAY_META)
 """Metadata that stays under the TEE's own key."""
 
 

@@ -31,15 +31,13 @@ from ccp2p.network.kademlia.records import (
     open_record,
 )
 from ccp2p.network.kademlia.service import PROTOCOL, KademliaService
+from ccp2p.node.address_book import OVERLAY_META
 from ccp2p.node.neighbourhood import announcement_of, live_among
 from ccp2p.node.reachability import Reachability
 from ccp2p.node.setup import NodeSetup
 from ccp2p.storage.store import Batch, Store
 
 _log = structlog.get_logger()
-
-META: Final = "contacts"
-"""Where the store keeps contacts of the overlay, sealed."""
 
 _FIRST_RETRY_S: Final = 3.0  # until somebody keeps our record
 _LAST_RETRY_S: Final = 120.0
@@ -158,7 +156,7 @@ class Presence:
 
     def _remembered(self) -> Batch:
         contacts = tuple(self._service.core.table)[: limits.BOOK_NODES]
-        return Batch(epoch=0, meta={META: codec.encode(contacts)})
+        return Batch(epoch=0, meta={OVERLAY_META: codec.encode(contacts)})
 
 
 def _unix_ms() -> int:
@@ -167,7 +165,7 @@ def _unix_ms() -> int:
 
 def _recalled(store: Store | None) -> list[str]:
     """Addresses of contacts that an earlier process of this node knew."""
-    data = store.meta(META) if store is not None else None
+    data = store.meta(OVERLAY_META) if store is not None else None
     if data is None:
         return []
     contacts = codec.decode(data, tuple[Contact, ...], limits.MAX_FRAME_BYTES, LocalFault)
