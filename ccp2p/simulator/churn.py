@@ -185,14 +185,14 @@ class GarbageSteward(Steward):
         change = roster.change
         is_out = change is not None and change.index_of(self._identity.node) is None
         if change is not None and is_out and self._is_due("rekey on the way out", now_ms):
-            wanted.append(("rekey on the way out", self._proposal(roster.attempt, change)))
+            wanted.append(("rekey on the way out", self._proposal(roster, change)))
         return wanted
 
     def _is_my_turn(self, _change: Change, _place: int, _now_ms: int) -> bool:
         return True
 
-    def _proposal(self, attempt: int, change: Change) -> Rekey:
-        proposal = super()._proposal(attempt, change)
+    def _proposal(self, roster: Roster, change: Change) -> Rekey:
+        proposal = super()._proposal(roster, change)
         if self._draws(4):
             return replace(proposal, coin_anchor=self._randomness(len(proposal.coin_anchor)))
         return proposal
