@@ -155,7 +155,7 @@ def is_due(roster: Roster, vendor_cap: str, sampling: Sampling | None, elapsed_m
 
 
 def awaits_prekeys(change: Change, round_: int) -> bool:
-    """Whether prekeys still count, and not all are here, at this leader round."""
+    """Whether proposals still wait for prekeys at this leader round, as not all are here."""
     return not all(change.prekeys) and round_ <= change.round + limits.PREKEY_ROUNDS
 
 
@@ -245,7 +245,7 @@ def _change(
         raise PeerFault("no-change", "no change of the committee asks for this")
     _check_attempt(roster, body.attempt)
     if isinstance(body, Prekey):
-        changed = _add_prekey(change, place, body, at)
+        changed = _add_prekey(change, place, body)
     elif isinstance(body, Rekey):
         changed = _add_proposal(change, node, body, at, means)
     else:
@@ -253,11 +253,10 @@ def _change(
     return replace(roster, change=changed)
 
 
-def _add_prekey(change: Change, place: int, body: Prekey, at: Moment) -> Change:
+def _add_prekey(change: Change, place: int, body: Prekey) -> Change:
+    """A late one counts, too: it shows its node that the epoch ended after that node started."""
     if change.prekeys[place]:
         raise PeerFault("prekey", "this member gave a prekey already")
-    if at.round > change.round + limits.PREKEY_ROUNDS or change.proposals:
-        raise PeerFault("prekey", "this prekey comes too late")
     return replace(change, prekeys=_set(change.prekeys, place, body.key))
 
 

@@ -16,7 +16,7 @@ from ccp2p.membership.events import JoinRequest
 from ccp2p.membership.roster import Roster
 from ccp2p.model import codec, limits
 from ccp2p.model.amendment import parse_amendment
-from ccp2p.model.epoch import SignedEpochRecord, first_page, parse_record, record_digest
+from ccp2p.model.epoch import SignedEpochRecord, parse_record, record_digest
 from ccp2p.model.errors import Fault, LocalFault
 from ccp2p.model.member_protocol import (
     GetPeers,
@@ -43,6 +43,7 @@ from ccp2p.node.crossing import Crossing
 from ccp2p.node.epoch import link_of
 from ccp2p.node.floor import Floor
 from ccp2p.node.home import Listen
+from ccp2p.node.introduction import status_of, tickets_of, welcome_of
 from ccp2p.node.joining import Entrance, enter, install
 from ccp2p.node.meter import Meter
 from ccp2p.node.network_record import NetworkRecord, NodeAddresses, known_addresses
@@ -53,7 +54,6 @@ from ccp2p.node.receipts import Prover
 from ccp2p.node.replica import Replica
 from ccp2p.node.roster_keeper import CLOSING, Closing
 from ccp2p.node.setup import NodeSetup
-from ccp2p.node.status import status_of
 from ccp2p.node.steward import Steward
 from ccp2p.node.survivor import PLEDGE
 from ccp2p.node.unlocking import Unlocking
@@ -251,40 +251,12 @@ class Node:
 
     def tickets(self) -> tuple[Ticket | None, Ticket | None]:
         """(member, node) tickets, where this node holds the genesis's invites, or needs none."""
-        setup = self.setup
-        record = record_digest(setup.record.signed.record) if setup.record else b""
-        clients = self._client_addresses()[: limits.TICKET_ADDRESSES]
-
-        def ticket(role: str, secret: bytes) -> Ticket | None:
-            if not secret and not setup.genesis.is_open:
-                return None
-            return Ticket(
-                setup.network,
-                setup.genesis.name,
-                role,  # type: ignore[arg-type]
-                setup.policy.is_simulated,
-                record,
-                clients,
-                secret,
-                kind=setup.genesis.kind,
-            )
-
-        return ticket("member", setup.member_invite), ticket("node", setup.node_invite)
+        return tickets_of(self.setup, self._client_addresses())
 
     def welcome(self, nonce: bytes, pinned: bytes = b"") -> Welcome:
         """Fresh evidence over a client's nonce, and what it is checked against."""
-        setup = self.setup
-        records = first_page(setup.record.since(pinned)) if setup.record else ()
-        return Welcome(
-            genesis=setup.genesis_bytes,
-            records=tuple(codec.encode(signed) for signed in records),
-            node=setup.identity.node,
-            sealing=setup.identity.sealing.public,
-            evidence=self._attestor.bundle(nonce),
-            node_addresses=self.peers.announced,
-            client_addresses=self._client_addresses(),
-            policy=setup.amended_policy,
-        )
+        peers, clients = self.peers.announced, self._client_addresses()
+        return welcome_of(self.setup, self._attestor, nonce, pinned, peers, clients)
 
     def submit(self, envelopes: list[bytes]) -> int:
         """Queue a client's envelopes for the next blocks."""

@@ -423,6 +423,8 @@ class Replica:
             for seat, fault in executed.faults:
                 self._blame(self.core.committee.seats[seat].node, fault)
             if executed.closed is not None:
+                if (closed := self.executor.keeper.closed) is not None:
+                    self.steward.see(closed.change)
                 self.ending.end(executed.closed)
             if executed.votes:
                 self.seat.queue_votes(executed.votes)

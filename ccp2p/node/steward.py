@@ -125,6 +125,15 @@ class Steward:
         if kept is not None:
             self._restore(codec.decode(kept, Kept, limits.MAX_FRAME_BYTES, LocalFault))
 
+    def see(self, change: Change) -> None:
+        """Note whose prekeys were ordered, also as CLOSE left them: see `is_present`.
+
+        Who executes all of a change at once acts on none of it before it is over.
+        """
+        place = change.index_of(self._identity.node)
+        if self._made_prekey and place is not None:
+            self.is_present |= change.prekeys[place] == self._prekey().public
+
     def accuse(self, pair: Equivocation) -> None:
         """Bring two blocks of one slot before the order: their author is to be expelled."""
         first, second = (
@@ -233,9 +242,8 @@ class Steward:
     ) -> list[tuple[str, Body]]:
         wanted: list[tuple[str, Body]] = []
         node, attempt = self._identity.node, roster.attempt
-        if self._made_prekey and change.prekeys[place] == self._prekey().public:
-            self.is_present = True
-        if not change.prekeys[place] and rules.awaits_prekeys(change, at.round):
+        self.see(change)
+        if not change.prekeys[place]:
             wanted.append((f"prekey {attempt}", Prekey(attempt, self._prekey().public)))
         if rules.may_propose(change, node, at) and self._is_my_turn(change, place, now_ms):
             name = f"rekey {attempt}"
@@ -243,7 +251,11 @@ class Steward:
                 wanted.append((name, self._proposal(roster, change)))
         for number, proposal in enumerate(change.proposals):
             self._open(place, proposal, roster)
-            if proposal.epoch_key in self._secrets and not change.has_acked(place, number):
+            # A newcomer whose prekey lacks would have to look for a floor in the next epoch: those
+            # who count on its word then would wait for it.
+            may_begin = bool(change.prekeys[place]) or roster.seated(node) is not None
+            is_held = proposal.epoch_key in self._secrets
+            if is_held and may_begin and not change.has_acked(place, number):
                 wanted.append((f"ack {attempt} {number}", Acknowledgement(attempt, number)))
         return wanted
 

@@ -132,6 +132,8 @@ class Changes:
         if self._steward is None:
             raise LocalFault("simulator", "an epoch closed in a world without changes")
         early = self._boundary.early
+        if (closed := self.host.executor.keeper.closed) is not None:
+            self._steward.see(closed.change)
         saw_begin = self.host.seat.floor is not None or self._steward.is_present
         self.host.end()
         self._pass(closing, saw_begin=saw_begin)

@@ -7,7 +7,7 @@ traitors and the dead. Where f is 0 all the others may be: they go on by their d
 
 from random import Random
 
-from ccp2p.model.committee import Committee
+from ccp2p.membership.roster import faulty_of
 from ccp2p.simulator.host import CHANGE_POINTS, CRASH_POINTS, Host
 from ccp2p.simulator.links import Weather
 from ccp2p.simulator.world import World
@@ -113,7 +113,10 @@ class Faults:
         lost += sum(host.is_hindering and host not in hosts for host in self._world.hosts)
         honest = [host for host in hosts if host.is_honest and not host.is_retired]
         running = [host for host in honest if host.is_running]
-        if len(honest) - len(running) < _room(committee) - lost:
+        # Nor may the committee be too small for that once those who leave are gone.
+        size = committee.size - sum(host.changes.is_leaving for host in hosts)
+        room = min(_room(size), _room(committee.size))
+        if len(honest) - len(running) < room - lost:
             return self._random.choice(running)
         # Who starts for the first time has not failed yet: one that falls then is one more.
         again = [host for host in honest if host.starts > 1]
@@ -169,7 +172,8 @@ class Faults:
         self._world.links.weather.groups = ()
 
 
-def _room(committee: Committee) -> int:
+def _room(size: int) -> int:
     """How many may be down or starting: the others must tell the floor, and reach it by Q."""
-    told = committee.size - 2 * committee.faulty - 1
-    return min(told, committee.faulty) if committee.faulty else told
+    faulty = faulty_of(size)
+    told = size - 2 * faulty - 1
+    return min(told, faulty) if faulty else told

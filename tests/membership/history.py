@@ -14,7 +14,6 @@ from ccp2p.membership import records, rules
 from ccp2p.membership.events import (
     Accusation,
     CloseIntent,
-    Prekey,
     Rekey,
     parse_event,
 )
@@ -241,13 +240,6 @@ class History:
                 continue
             if isinstance(body, CloseIntent) and before.seated(event.node):
                 self.asked["close", event.epoch, body.attempt, event.node] += 1
-            if isinstance(body, Prekey) and self.world.closed is None:
-                change = before.change or self.world.roster.change
-                is_late = change and self.world.at.round > change.round + limits.PREKEY_ROUNDS
-                place = change.index_of(event.node) if change else None
-                if is_late and change and place is not None and not change.prekeys[place]:
-                    now = self.world.roster.change
-                    require(not (now and now.prekeys[place]), "a prekey after its time")
 
     def check_roster(self, roster: Roster) -> None:
         for members in (roster.members, roster.change.members if roster.change else ()):

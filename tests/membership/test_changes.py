@@ -256,23 +256,23 @@ def test_a_quorum_of_intents_freezes():
     assert world.roster == before
 
 
-def test_prekeys_count_for_64_rounds():
+def test_proposals_wait_64_rounds_for_prekeys():
     world, seats = grown(4)
     world.freeze(seats)
     change = world.roster.change
     assert change is not None
     assert rules.awaits_prekeys(change, change.round + 64)
     assert not rules.awaits_prekeys(change, change.round + 65)
-    assert world.commit(world.prekey(seats[0]), rounds=64) == [""]
-    assert world.commit(world.prekey(seats[0])) == ["prekey"]
-    assert world.commit(world.prekey(seats[1])) == ["prekey"]
 
 
-def test_no_prekey_counts_beside_a_proposal():
-    world, seats = grown(2)
+def test_a_prekey_counts_until_close_and_once():
+    world, seats = grown(4)
     world.freeze(seats)
-    world.commit(world.prekey(seats[0]), world.prekey(seats[1]))
-    assert world.commit(world.rekey(seats[0]), world.prekey(seats[1])) == ["", "prekey"]
+    assert world.commit(world.prekey(seats[0]), rounds=65) == [""]
+    assert world.commit(world.prekey(seats[0])) == ["prekey"]
+    assert world.commit(world.rekey(seats[0]), world.prekey(seats[1])) == ["", ""]
+    assert world.roster.change is not None
+    assert [bool(key) for key in world.roster.change.prekeys] == [True, True, False, False]
 
 
 def test_a_proposal_waits_for_the_prekeys():

@@ -5,13 +5,13 @@ from functools import partial
 from msgspec.structs import replace
 
 from ccp2p.crypto.signatures import SigningKey
-from ccp2p.membership.events import Acknowledgement, CloseIntent, Renewal, parse_event
+from ccp2p.membership.events import Acknowledgement, CloseIntent, Prekey, Renewal, parse_event
 from ccp2p.membership.means import Moment
 from ccp2p.membership.roster import Amended, Change, Proposal, Roster
 from ccp2p.model.genesis import Parameters
 from ccp2p.node.at_rest import coming_shares
 from ccp2p.node.roster_keeper import first_roster
-from ccp2p.node.steward import Steward
+from ccp2p.node.steward import META, Steward
 from ccp2p.sealing.secrets import EpochSecrets
 from ccp2p.sealing.shares import boxes
 from ccp2p.simulator.founding import Founded, found
@@ -74,6 +74,59 @@ def test_what_nobody_asked_for_is_not_kept():
     steward.hear_secret(HOSTILE, KEY, b"another secret".ljust(32))
     assert not acknowledged(steward, roster, 10_000)
     assert steward.secret_of(KEY) is None
+
+
+def test_a_prekey_is_given_for_as_long_as_none_is_in():
+    founded = found(4, 1, Parameters(coin_length=COIN_LENGTH))
+    steward, roster = steward_of(founded), frozen(founded)
+    assert roster.change is not None
+    without = replace(roster, change=replace(roster.change, prekeys=(b"",) * 4))
+    (given,) = prekeys_in(steward, without, 0)
+    assert not steward.is_present
+    mine = replace(roster.change, prekeys=(b"", given, b"", b""))
+    assert prekeys_in(steward, replace(roster, change=mine), 10_000) == []
+    assert steward.is_present
+
+
+def prekeys_in(steward: Steward, roster: Roster, now_ms: int) -> list[bytes]:
+    acts = steward.act(roster, Moment(1_000, 1_000, 0), now_ms)
+    bodies = [parse_event(event).body for event in acts.events]
+    return [body.key for body in bodies if isinstance(body, Prekey)]
+
+
+def test_a_prekey_that_close_left_in_shows_presence_of_the_object_that_made_it():
+    founded = found(4, 1, Parameters(coin_length=COIN_LENGTH))
+    steward, roster = steward_of(founded), frozen(founded)
+    assert roster.change is not None
+    without = replace(roster, change=replace(roster.change, prekeys=(b"",) * 4))
+    acts = steward.act(without, Moment(12, 12, 0), 0)
+    restarted = steward_of(founded, kept=acts.meta[META])
+    (given,) = prekeys_in(restarted, without, 0)
+    closed = replace(roster.change, prekeys=(b"", given, b"", b""))
+    for one, is_present in ((steward, True), (restarted, False)):
+        one.see(roster.change)
+        assert not one.is_present
+        one.see(closed)
+        assert one.is_present == is_present
+
+
+def test_a_newcomer_acknowledges_once_its_prekey_is_in():
+    founded = found(4, 1, Parameters(coin_length=COIN_LENGTH))
+    roster = frozen(founded)
+    assert roster.change is not None
+    given = roster.change.prekeys
+    lacking = (given[0], b"", *given[2:])
+    others = tuple(one for one in roster.members if one is not roster.members[1])
+    for members, prekeys, expected in (
+        (others, lacking, False),
+        (others, given, True),
+        (roster.members, lacking, True),
+    ):
+        now = replace(roster, members=members, change=replace(roster.change, prekeys=prekeys))
+        steward = steward_of(founded)
+        assert not acknowledged(steward, now, 0)
+        steward.hear_secret(HONEST, KEY, SECRETS.secret)
+        assert acknowledged(steward, now, 10_000) == expected
 
 
 def test_a_policy_to_come_is_shown_fresh_evidence_until_it_is_known_to_be_satisfied():
