@@ -48,20 +48,32 @@ class Registry:
         return self.place_of(node) != "none" or node in self._former
 
     def relayed(self, node: bytes, relay: Relay, now_ms: int) -> list[bytes]:
-        """The events that may go into our next block; PeerFault when they must not be relayed."""
-        if now_ms < self._relayed_ms.get(node, -_RELAY_INTERVAL_MS) + _RELAY_INTERVAL_MS:
+        """The events that may go into our next block; PeerFault when they must not be relayed.
+
+        Those of another epoch may not, and are nobody's fault: their node has yet to hear of this.
+        """
+        if not self._is_due(node, now_ms):
             return []
-        if len(self._relayed_ms) >= _RELAYERS_KEPT:
-            self._relayed_ms.clear()
-        self._relayed_ms[node] = now_ms
         is_stranger = self.place_of(node) == "none"
+        relayed: list[bytes] = []
         for data in relay.events[: limits.MAX_MEMBERSHIP_EVENTS_PER_BLOCK]:
             event = parse_event(data)
             if event.node != node:
                 raise PeerFault("relay", "a node hands over its own membership events only")
+            if event.epoch != self.roster.epoch:
+                continue
             if is_stranger and not isinstance(event.body, JoinRequest):
                 raise PeerFault("relay", "who is not in the network may only ask to join")
-        return list(relay.events[: limits.MAX_MEMBERSHIP_EVENTS_PER_BLOCK])
+            relayed.append(data)
+        return relayed
+
+    def _is_due(self, node: bytes, now_ms: int) -> bool:
+        if now_ms < self._relayed_ms.get(node, -_RELAY_INTERVAL_MS) + _RELAY_INTERVAL_MS:
+            return False
+        if len(self._relayed_ms) >= _RELAYERS_KEPT:
+            self._relayed_ms.clear()
+        self._relayed_ms[node] = now_ms
+        return True
 
     def follow(self, node: bytes, request: FollowRequest) -> FollowReply:
         """What a node must know to follow, and where it stands."""

@@ -87,8 +87,8 @@ def some_log() -> KeptLog:
     return log
 
 
-def event(key: SigningKey, body: Body) -> bytes:
-    return encode_event(key.public, NETWORK, 0, body, key.sign)
+def event(key: SigningKey, body: Body, epoch: int = 0) -> bytes:
+    return encode_event(key.public, NETWORK, epoch, body, key.sign)
 
 
 PRIVATE: list[PeerMessage] = [
@@ -191,6 +191,13 @@ def test_a_stranger_may_only_ask_to_join():
         relay = Relay((asked, event(STRANGER, body)))
         with pytest.raises(PeerFault, match="may only ask to join"):
             one.relayed(STRANGER.public, relay, 2000 * turn)
+
+
+def test_events_of_another_epoch_are_dropped_and_nobodys_fault():
+    one = registry(some_log())
+    asked = event(STRANGER, JOIN)
+    relay = Relay((event(STRANGER, LeaveRequest(), epoch=1), event(STRANGER, JOIN, epoch=1), asked))
+    assert one.relayed(STRANGER.public, relay, 0) == [asked]
 
 
 def test_nobody_hands_over_anothers_event():
