@@ -21,7 +21,7 @@ from ccp2p.node.messages import (
     encode_message,
 )
 
-_REMIND_MS: Final = 1_000  # between two words to a peer that it fell behind an epoch
+_TELL_MS: Final = 1_000  # between two words to a peer that it, or this node, fell behind an epoch
 _LAG_MS: Final = 500  # between two questions for blocks of an epoch that others have ended
 
 
@@ -42,7 +42,7 @@ class Boundary:
         self._epoch = link.record.epoch
         self._signed = signed
         self._early = EarlyFrames()
-        self._reminded_ms: dict[bytes, int] = {}
+        self._told_ms: dict[bytes, int] = {}
         self._signers: dict[bytes, None] = {}
         self._lagged_ms = -_LAG_MS
 
@@ -56,13 +56,19 @@ class Boundary:
     ) -> PeerMessage | None:
         """Keep what belongs to the next record; whoever asks for this one's gets it.
 
-        PeerFault when a complete record is not this one's successor.
+        Who shows a later record is asked for those between. PeerFault when a complete record is not
+        this one's successor.
         """
         if isinstance(message, RecordSignature):
             if message.epoch <= self._epoch:
                 return self.remind(node, now_ms)
-        elif parse_record(message.signed.record).epoch <= self._epoch:
-            return None
+        else:
+            shown = parse_record(message.signed.record).epoch
+            if shown <= self._epoch:
+                return None
+            if shown > self._epoch + 1:
+                is_due = self.successor is None and self._is_due(node, now_ms)
+                return FollowRequest(self._link.digest) if is_due else None
         self._early.append(node, frame)
         if isinstance(message, RecordComplete):
             self.learn((message.signed,))
@@ -133,7 +139,10 @@ class Boundary:
 
     def remind(self, node: bytes, now_ms: int) -> PeerMessage | None:
         """What to tell a peer that speaks of a past epoch: that this one has begun."""
-        if now_ms < self._reminded_ms.get(node, -_REMIND_MS) + _REMIND_MS:
-            return None
-        self._reminded_ms[node] = now_ms
-        return RecordComplete(self._signed)
+        return RecordComplete(self._signed) if self._is_due(node, now_ms) else None
+
+    def _is_due(self, node: bytes, now_ms: int) -> bool:
+        if now_ms < self._told_ms.get(node, -_TELL_MS) + _TELL_MS:
+            return False
+        self._told_ms[node] = now_ms
+        return True

@@ -112,6 +112,17 @@ def test_who_signs_a_record_that_stands_is_told_once_in_a_while():
     assert boundary.early == ()
 
 
+def test_who_is_shown_a_record_after_the_next_asks_for_those_between():
+    boundary = Boundary(FIRST, FIRST_SIGNED)
+    third = next_record(SECOND_LINK, [*FOUNDERS[1:], LATE])
+    shown = RecordComplete(signed_by(third, keys(1, 2, 3)))
+    asked = FollowRequest(FIRST.digest)
+    assert [heard(boundary, shown, at) for at in (0, 999, 1_000)] == [asked, None, asked]
+    assert boundary.early == ()
+    boundary.learn((SECOND_SIGNED,))
+    assert heard(boundary, shown, 2_000) is None
+
+
 def test_who_hears_again_that_others_ended_the_epoch_asks_for_its_last_blocks():
     boundary = Boundary(FIRST, FIRST_SIGNED)
     word = RecordSignature(1, bytes(64))

@@ -69,6 +69,7 @@ FOUND = [
     ("mixed", 4, 2451),  # one told a floor by a block that then went with its disk
     ("churn", 4, 2133),  # a newcomer without a prekey in looked for a floor, and was waited for
     ("churn", 4, 2054),  # a node set back into an epoch that others had ended spoke as its seat
+    ("churn", 4, 1106),  # a node set back two epochs, with a seat in neither, was told in vain
     ("churn", 4, 1032),  # one lacked a last block of an epoch that all others had ended
     ("mixed", 10, 2320),  # two found a floor beyond what was left after a power cut
 ]
