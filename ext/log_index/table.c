@@ -4,8 +4,10 @@
 #include <stdlib.h>
 
 /* Lookups in flight at once: more than the memory serves at a time, few enough for registers. */
-#define ABREAST 32
+#define ABREAST 16
 #define SMALLEST_ROOM 64
+/* Digests lie at multiples of it, so that none is in two lines: a read of one is one miss. */
+#define CACHE_LINE_BYTES 64
 
 void table_init(struct table *table, const u8 seed[8 * SEED_WORDS])
 {
@@ -30,8 +32,10 @@ int table_reserve(struct table *table, size_t more)
     size_t wanted = table->count + more, room = table->room ? table->room : SMALLEST_ROOM;
     if (wanted <= table->room) return 1;
     while (room < wanted) room *= 2;
-    u8(*digests)[DIGEST_BYTES] = realloc(table->digest, room * sizeof *digests);
+    u8(*digests)[DIGEST_BYTES] = aligned_alloc(CACHE_LINE_BYTES, room * sizeof *digests);
     if (digests == NULL) return 0;
+    if (table->count) memcpy(digests, table->digest, table->count * sizeof *digests);
+    free(table->digest);
     table->digest = digests;
     u64 *slots = calloc(2 * room, sizeof *slots);
     if (slots == NULL) return 0;
@@ -89,28 +93,30 @@ u32 table_add(struct table *table, const u8 digest[DIGEST_BYTES])
     return (u32)table->slot[at] - 1;
 }
 
+/* Each digest passes three stages, ABREAST digests apart: its slot is asked of the memory, then the
+ * digest that the slot names, then both are compared. So the memory is never waited for by a group. */
 void table_find_many(
     const struct table *table, const u8 *digests, size_t count, long long *ids)
 {
-    u64 hashes[ABREAST];
-    for (size_t start = 0; start < count; start += ABREAST) {
-        const u8 *group = digests + start * DIGEST_BYTES;
-        size_t size = count - start < ABREAST ? count - start : ABREAST;
-        if (table->slot == NULL) {
-            for (size_t i = 0; i < size; i++) ids[start + i] = UNKNOWN;
-            continue;
+    u64 hashes[2 * ABREAST];
+    if (table->slot == NULL) {
+        for (size_t i = 0; i < count; i++) ids[i] = UNKNOWN;
+        return;
+    }
+    for (size_t i = 0; i < count + 2 * ABREAST; i++) {
+        u64 *hash = &hashes[i % (2 * ABREAST)];
+        size_t last = i - 2 * ABREAST, second = i - ABREAST;
+        if (i >= 2 * ABREAST) {
+            size_t at = search(table, digests + last * DIGEST_BYTES, *hash);
+            ids[last] = (long long)(u32)table->slot[at] - 1;
         }
-        for (size_t i = 0; i < size; i++) {
-            hashes[i] = seeded_hash(table->seed, group + i * DIGEST_BYTES);
-            __builtin_prefetch(&table->slot[hashes[i] & table->mask]);
-        }
-        for (size_t i = 0; i < size; i++) {
-            u64 slot = table->slot[hashes[i] & table->mask];
+        if (second < count) {
+            u64 slot = table->slot[hashes[second % (2 * ABREAST)] & table->mask];
             if (slot != 0) __builtin_prefetch(table->digest[(u32)slot - 1]);
         }
-        for (size_t i = 0; i < size; i++) {
-            size_t at = search(table, group + i * DIGEST_BYTES, hashes[i]);
-            ids[start + i] = (long long)(u32)table->slot[at] - 1;
+        if (i < count) {
+            *hash = seeded_hash(table->seed, digests + i * DIGEST_BYTES);
+            __builtin_prefetch(&table->slot[*hash & table->mask]);
         }
     }
 }
