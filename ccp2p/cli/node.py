@@ -32,6 +32,7 @@ _MIB = 1024 * 1024
     help="Name of a new network.",
 )
 @node_options.founding_options
+@node_options.mesh_options
 @click.option(
     "--join",
     "join_ticket",

@@ -168,6 +168,30 @@ def founding_options(command: Command) -> Command:
     )
 
 
+def mesh_options(command: Command) -> Command:
+    """How a new mesh chooses who votes; see `founding`."""
+    return _apply(
+        command,
+        click.option(
+            "--committee",
+            type=click.IntRange(4, limits.MAX_COMMITTEE),
+            help="Seats of a new mesh: where more nodes are, who votes is drawn. [default: "
+            f"{limits.MAX_COMMITTEE}]",
+        ),
+        click.option(
+            "--rotation-s",
+            type=click.IntRange(1, 366 * 24 * 3600),
+            help="Seconds between two draws of a new mesh; each changes a third of the seats at "
+            "most. [default: 3600]",
+        ),
+        click.option(
+            "--subnet-seats",
+            type=click.IntRange(1, limits.MAX_COMMITTEE),
+            help="Seats that a new mesh's draws give to one subnet. [default: any number]",
+        ),
+    )
+
+
 def wanted(options: dict[str, Any]) -> "Wanted":
     """The folder and the machine that `folder_options` describe."""
     from ccp2p.attestation.inputs import read_endorsement, read_file
@@ -188,9 +212,18 @@ def wanted(options: dict[str, Any]) -> "Wanted":
 def founding(
     name: str, options: dict[str, Any], governors: tuple[bytes, ...], needed: int, standing: bool
 ) -> "Founding":
-    """The network that `founding_options` describe; `standing`: with an invite for anybody."""
+    """The network that `founding_options` describe; `standing`: with an invite for anybody.
+
+    Of a mesh there may be `mesh_options`, too.
+    """
     from ccp2p.model.genesis import Parameters
     from ccp2p.node.setup import Founding
+
+    draws = {
+        "committee_max": options.get("committee"),
+        "rotation_interval_ms": 1000 * (options.get("rotation_s") or 0),
+        "subnet_seats": options.get("subnet_seats"),
+    }
 
     return Founding(
         name,
@@ -201,6 +234,7 @@ def founding(
             aead=options["aead"],
             at_rest=options["at_rest"],
             resume=options["resume"],
+            **{name: value for name, value in draws.items() if value},
         ),
         console.read_text(options["policy"]) if options["policy"] else None,
         governors,

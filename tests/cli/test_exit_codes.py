@@ -65,6 +65,10 @@ def test_1_when_a_key_is_not_there(tmp_path: Path, kv_node: NodeProcess):
         (["dev", "--replay", "missing.log"], "does not exist"),
         (["dev", "--replay", "."], "cannot be read"),
         (["node", "--join", "hello", "--data", "unused"], "starts with ccp2p1"),
+        (
+            ["node", "--no-discovery", "--committee", "4", "--data", "unused"],
+            "only a mesh draws its committee",
+        ),
     ],
 )
 def test_2_when_it_was_asked_wrongly(
