@@ -184,8 +184,13 @@ class Steward:
         self._ready[epoch_key] = secrets
 
     def act(self, roster: Roster, at: Moment, now_ms: int) -> Acts:
-        """What to submit now. May recompute a coin chain, which takes seconds: not in the loop."""
+        """What to submit now: nothing, once the roster is that of the next epoch.
+
+        May recompute a coin chain, which takes seconds: not in the loop.
+        """
         acts = Acts()
+        if roster.epoch != self._epoch:
+            return acts
         before = self._kept()
         self._try_offered(roster)
         for name, body in self._wanted(roster, at, now_ms):

@@ -226,7 +226,7 @@ class GarbageProposer(Traitor):
 def unfold(world: "World", random: Random, plan: Plan, span_us: int) -> None:
     """Let newcomers start and leavers give notice, at times within `span_us`."""
     world.is_changing = True
-    world.unmet = lambda: _unmet(world)
+    world.unmet = lambda: unmet(world)
     founders = world.founded.committee.size
     for host in world.hosts[founders:]:
         host.changes.joins = True
@@ -246,7 +246,7 @@ def _leave(host: Host) -> None:
     host.changes.leave()
 
 
-def _unmet(world: "World") -> str:
+def unmet(world: "World") -> str:
     """Every newcomer has a seat, every leaver is gone, all the others are where these are.
 
     And every intruder was refused for all that is wrong with it.

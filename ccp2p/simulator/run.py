@@ -9,7 +9,7 @@ from random import Random
 import msgspec
 
 from ccp2p.model.genesis import Parameters
-from ccp2p.simulator import churn, rotation
+from ccp2p.simulator import churn, rotation, vendors
 from ccp2p.simulator.checks import Violation
 from ccp2p.simulator.faults import Faults
 from ccp2p.simulator.founding import found, policy_of
@@ -30,6 +30,7 @@ from ccp2p.simulator.world import World
 
 _COIN_LENGTH = 4096
 _SHORT_COINS = (256, 1024, 4096)  # where the committee changes: an epoch may use one up
+_STOPPED_US = 30_000_000  # how long to watch what may have stopped
 _LIE_MS = 3_600_000  # a traitor's clock is an hour off
 
 _GARBAGE_THRESHOLD = (50_000, 5, 5)
@@ -91,7 +92,7 @@ def simulate(
         try:
             _play(world, faults, scenario)
             review(world, world.generator("review"), scenario.reviews)
-            detail = world.checks.finish(world.load)
+            detail = "" if world.may_stop else world.checks.finish(world.load)
             if detail:
                 verdict, check = NO_PROGRESS, "liveness"
         except Violation as violation:
@@ -117,38 +118,55 @@ def simulate(
 def build(scenario: Scenario, seed: int, setting: Setting, trace: Trace) -> tuple[World, Faults]:
     """The world before its first event."""
     random = Random(f"scenario/{seed}")
-    churns = scenario.changes and not scenario.rotates
-    plan = churn.draw_plan(random, setting.nodes) if churns else churn.NONE
+    size = setting.nodes
+    churns = scenario.changes and not (scenario.rotates or scenario.breaks_vendor)
+    plan = churn.draw_plan(random, size) if churns else churn.NONE
+    cast = vendors.draw_cast(random, size) if scenario.breaks_vendor else None
     parameters = _parameters(scenario, setting, random)
-    policy = policy_of("none") if scenario.changes else ""
+    policy = policy_of(cast.cap if cast else "none") if scenario.changes else ""
     coming = rotation.NEWCOMERS if scenario.rotates else plan.newcomers
-    founded = found(setting.nodes, seed, parameters, coming, policy)
+    coming, chips = (cast.newcomers, cast.vendors) if cast else (coming, ())
+    founded = found(size, seed, parameters, coming, policy, chips)
     latencies = latencies_of(scenario, len(founded.identities), setting.table, random)
     world = World(founded, seed, latencies, trace)
-    traitors: list[int] = []
-    if scenario.habits is not None:
-        count = plan.traitors if churns else setting.traitors
-        if count is None:
-            count = scenario.traitors(random, founded.committee.faulty)
-        traitors = random.sample(range(setting.nodes), count)
-    for index in range(setting.nodes):
-        world.hosts.append(_host(world, index, scenario, index in traitors))
-    for number in range(plan.newcomers):
-        world.hosts.append(churn.newcomer(world, number, plan))
-    if scenario.rotates:
-        world.hosts.extend(rotation.newcomers(world, random))
+    if cast is not None:
+        habits = [scenario.habits(random) if scenario.habits else [] for _ in cast.vendors]
+        world.hosts.extend(vendors.hosts(world, random, cast, habits, scenario.span_us))
+        lost = sum(map(cast.is_broken, range(size)))
+    else:
+        lost = _people(world, scenario, setting, random, plan if churns else None)
     faults = Faults(world, world.generator("faults"), scenario.span_us)
-    stage = Stage(founded, random, world.links.weather, faults, len(traitors), plan.dead)
-    scenario.unfold(stage)
+    scenario.unfold(Stage(founded, random, world.links.weather, faults, lost, plan.dead))
     events = setting.events or scenario.events
     world.load = Load(world, world.generator("load"), scenario.members, events, scenario.span_us)
     if scenario.hostile_members:
         HostileMembers(world, world.generator("hostile"), scenario.span_us)
     if scenario.rotates:
         rotation.unfold(world)
+    elif cast is not None:
+        vendors.unfold(world, cast)
     elif scenario.changes:
         churn.unfold(world, world.generator("churn"), plan, scenario.span_us)
     return world, faults
+
+
+def _people(
+    world: World, scenario: Scenario, setting: Setting, random: Random, plan: churn.Plan | None
+) -> int:
+    """The machines of a world with or without churn; how many of the founders' are traitors."""
+    traitors: list[int] = []
+    if scenario.habits is not None:
+        count = plan.traitors if plan is not None else setting.traitors
+        if count is None:
+            count = scenario.traitors(random, world.founded.committee.faulty)
+        traitors = random.sample(range(setting.nodes), count)
+    for index in range(setting.nodes):
+        world.hosts.append(_host(world, index, scenario, index in traitors))
+    for number in range(plan.newcomers if plan is not None else 0):
+        world.hosts.append(churn.newcomer(world, number, plan or churn.NONE))
+    if scenario.rotates:
+        world.hosts.extend(rotation.newcomers(world, random))
+    return len(traitors)
 
 
 @contextmanager
@@ -181,7 +199,8 @@ def _play(world: World, faults: Faults, scenario: Scenario) -> None:
         world.start(host)
     world.run(scenario.span_us)
     faults.end()
-    end_us = scenario.span_us + scenario.settle_us
+    settle_us = _STOPPED_US if world.may_stop else scenario.settle_us
+    end_us = scenario.span_us + settle_us
     world.run(end_us, lambda: not world.checks.finish(world.load))
 
 

@@ -56,6 +56,7 @@ class Scenario:
 
     `reviews` is how many other orders of the same blocks are tried afterwards. `changes`: nodes
     join and leave, as `churn` draws it. `rotates`: it is a mesh that draws its committee instead.
+    `breaks_vendor`: its chips are of several vendors under a cap, and one vendor breaks instead.
     """
 
     unfold: Callable[[Stage], None]
@@ -68,6 +69,7 @@ class Scenario:
     is_wide: bool = False
     changes: bool = False
     rotates: bool = False
+    breaks_vendor: bool = False
     span_us: int = SPAN_US
     settle_us: int = SETTLE_US
 
@@ -240,6 +242,15 @@ SCENARIOS: dict[str, Scenario] = {
         events=30,
         changes=True,
         rotates=True,
+        span_us=12_000_000,
+        settle_us=600_000_000,
+    ),
+    "vendors": Scenario(
+        _unfair,
+        habits=_any_habits,
+        events=30,
+        changes=True,
+        breaks_vendor=True,
         span_us=12_000_000,
         settle_us=600_000_000,
     ),

@@ -42,7 +42,7 @@ class World:
     """A founded network of real seats. Times in microseconds since the start.
 
     `views` are the epochs so far. `is_changing`: its committee may change. `unmet()` says what
-    must have happened at the end and did not, or nothing.
+    must have happened at the end and did not, or nothing; `may_stop`: nothing need have happened.
     """
 
     load: Load
@@ -58,6 +58,7 @@ class World:
         self.views: list[View] = []
         self.is_changing = False
         self.unmet: Callable[[], str] = str
+        self.may_stop = False
         self.intruders: dict[bytes, int] = {}  # machines by node that must never get a place
         self._see(founded.link, founded.secrets)
         self.checks = Checks(self)

@@ -4,6 +4,7 @@ from functools import partial
 
 from msgspec.structs import replace
 
+from ccp2p.consensus.messages import Equivocation, SignedHeader
 from ccp2p.crypto.signatures import SigningKey
 from ccp2p.membership.events import Acknowledgement, CloseIntent, Prekey, Renewal, parse_event
 from ccp2p.membership.means import Moment
@@ -74,6 +75,18 @@ def test_what_nobody_asked_for_is_not_kept():
     steward.hear_secret(HOSTILE, KEY, b"another secret".ljust(32))
     assert not acknowledged(steward, roster, 10_000)
     assert steward.secret_of(KEY) is None
+
+
+def test_nothing_is_said_of_the_next_epochs_roster():
+    """It is there as soon as CLOSE is executed, and its seats have other numbers."""
+    founded = found(4, 1, Parameters(coin_length=COIN_LENGTH))
+    steward, roster = steward_of(founded), first_roster(founded.link.record)
+    shown = SignedHeader(b"header", bytes(64))
+    steward.accuse(Equivocation(3, 1, shown, shown))
+    at = Moment(12, 12, 0)
+    assert len(steward.act(roster, at, 0).events) == 1
+    smaller = replace(roster, epoch=1, members=roster.members[:2])
+    assert steward.act(smaller, at, 60_000).events == []
 
 
 def test_a_prekey_is_given_for_as_long_as_none_is_in():
