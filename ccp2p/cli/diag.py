@@ -38,19 +38,23 @@ def diag_net(data: Path | None, as_json: bool) -> None:
 async def _diagnose(data: Path | None, as_json: bool) -> None:
     from ccp2p.cli.net_peers import shown_peers
 
-    told, node = await _ask(data)
-    places = [_place(address) for address in told.addresses]
-    advice = advise(told, places)
+    answers, node = await _ask(data)
+    places = [_place(address) for address in next(iter(answers.values())).addresses]
+    networks = []
+    for network, told in answers.items():
+        reached = [row["node"] for row in shown_peers(told, node)["peers"] if _came_in(row)]
+        advice = advise(told, places)
+        networks.append({"network": network.hex(), "reached_by": reached, "advice": advice})
     if as_json:
-        reached = [row for row in shown_peers(told, node)["peers"] if _came_in(row)]
         console.emit(
             {
                 "schema": "diag-net/1",
                 "node": node.hex(),
                 "addresses": places,
                 "reached": "relay" if _is_relayed(places) else "direct",
-                "reached_by": [row["node"] for row in reached],
-                "advice": advice,
+                "reached_by": _all_of(networks, "reached_by"),
+                "advice": _all_of(networks, "advice"),
+                "networks": networks,
             }
         )
         return
@@ -58,11 +62,19 @@ async def _diagnose(data: Path | None, as_json: bool) -> None:
     for place in places:
         way = "through a relay" if place["way"] == "relay" else _SCOPES[place["scope"]]
         console.say(f"  {place['address']}  ({place['family']}, {way})")
-    for line in advice:
-        console.say(line)
+    for row in networks:
+        if len(networks) > 1:
+            console.say(f"network {row['network'][:16]}...:")
+        for line in row["advice"]:
+            console.say(line)
 
 
-async def _ask(data: Path | None) -> "tuple[Peers, bytes]":
+def _all_of(rows: list[dict[str, Any]], key: str) -> list[str]:
+    return list(dict.fromkeys(value for row in rows for value in row[key]))
+
+
+async def _ask(data: Path | None) -> "tuple[dict[bytes, Peers], bytes]":
+    """What the node tells of each network that it runs, and its key."""
     from ccp2p.client.connection import open_connection
     from ccp2p.client.profile import default_folder
     from ccp2p.model.errors import LocalFault, Unreachable, fault_in
@@ -80,14 +92,22 @@ async def _ask(data: Path | None) -> "tuple[Peers, bytes]":
     anywhere = ipaddress.ip_address(listen.host).is_unspecified
     host = "127.0.0.1" if anywhere else listen.host
     address = format_address(host, listen.client_port, node)
-    try:
-        async with open_connection(address, networks[0], b"", allow_simulated=True) as connection:
-            return await connection.peers(), node
-    except* Unreachable as group:
+    answers: dict[bytes, Peers] = {}
+    refusals: dict[bytes, str] = {}
+    for network in networks:
+        try:
+            async with open_connection(address, network, b"", allow_simulated=True) as connection:
+                answers[network] = await connection.peers()
+        except* Unreachable as group:
+            refusals[network] = str(fault_in(group))
+    if not answers:
         raise Unreachable(
-            f"the node of {directory} does not answer on this machine ({fault_in(group)}): is "
-            "`ccp2p node` running?"
-        ) from None
+            f"the node of {directory} does not answer on this machine ({refusals[networks[0]]}): "
+            "is `ccp2p node` running?"
+        )
+    for network, reason in refusals.items():
+        console.say(f"network {network.hex()[:16]}... does not run: {reason}")
+    return answers, node
 
 
 def _place(address: str) -> dict[str, str]:

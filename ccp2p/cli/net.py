@@ -164,7 +164,11 @@ def _print(shown: dict[str, Any], verified: "VerifiedNode", status: "Status") ->
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
 def net_leave(network: str | None, yes: bool, as_json: bool) -> None:
-    """Forget a NETWORK that you joined (the only one, unless named)."""
+    """Forget a NETWORK that you joined (the only one, unless named).
+
+    A node of yours in it keeps its seat: `ccp2p node --leave` gives that up.
+    """
+    from ccp2p.cli.net_join import run_command
     from ccp2p.client.profile import Profile, default_folder
     from ccp2p.model.errors import Fault
 
@@ -184,3 +188,7 @@ def net_leave(network: str | None, yes: bool, as_json: bool) -> None:
     console.say("what stays: what you wrote there, and your member keys in")
     console.say(f"  {profile.folder / 'members'}")
     console.say("the network still knows these keys: any member ticket lets you in again")
+    network = ticket.network.hex()
+    if (profile.folder / "node" / "networks" / network).exists():
+        console.say("this machine's node is in it still; stop the node, then give up its seat:")
+        console.say(f"  {run_command(None)} --leave --network {network[:16]}")

@@ -70,6 +70,7 @@ def _create(name: str, options: dict[str, Any]) -> None:
 
     from ccp2p.client.profile import Profile, default_folder
     from ccp2p.node import setup
+    from ccp2p.node.home import NodeHome, holds_node
 
     profile = Profile(default_folder())
     own = None
@@ -79,7 +80,10 @@ def _create(name: str, options: dict[str, Any]) -> None:
     needed = options["governors_needed"] or len(governors) // 2 + 1
     founding = node_options.founding(name, options, governors, needed, standing=False)
     wanted = node_options.wanted(options)
-    wanted = replace(wanted, listen=wanted.listen.settled())
+    if holds_node(wanted.directory):  # which may be running, where it listens already
+        wanted = replace(wanted, listen=NodeHome(wanted.directory).listen(wanted.listen))
+    if not wanted.listen.node_port:
+        wanted = replace(wanted, listen=wanted.listen.settled())
     prepared = setup.found(wanted, founding, time.time_ns() // 1_000_000)
     setup.require_kept(prepared)
     local_name = _enter(profile, prepared) if own in governors else None
@@ -143,7 +147,11 @@ def _print(prepared: "NodeSetup", own: bytes | None, node_ticket: str | None, ru
     console.say(f"governors ({needed} of {count} may change the policy, each may invite):")
     for key in genesis.governors:
         console.say(f"  {key.hex()}{' (you)' if key == own else ''}")
-    console.say(f"\nRun the first node:\n  {run}")
+    if prepared.home.networks():
+        console.say(f"\nA node that runs on {prepared.home.directory} takes it up by itself. Else:")
+        console.say(f"  {run}")
+    else:
+        console.say(f"\nRun the first node:\n  {run}")
     if node_ticket is not None:
         console.say(f"\nThen on {genesis.founders - 1} more machine(s), with this node ticket:")
         flag = "--allow-simulated " if prepared.policy.is_simulated else ""

@@ -148,6 +148,8 @@ async def _prepare(ticket: "Ticket", options: dict[str, Any]) -> None:
     for key in offer.governors:
         console.say(f"  {key.hex()}")
     console.say(f"{wanted.directory} is prepared; next: {run_command(options['data'])}")
+    if prepared.home.networks():
+        console.say("(a node that runs there already takes it up by itself)")
 
 
 def _short(section: dict[str, Any]) -> str:

@@ -15,8 +15,10 @@ from ccp2p.model import limits
 
 if TYPE_CHECKING:
     from ccp2p.cli.meshes import Mesh
+    from ccp2p.model.errors import Fault
     from ccp2p.node.floor import Floor
-    from ccp2p.node.node import Node
+    from ccp2p.node.node import Node, Reports
+    from ccp2p.node.premises import Premises
     from ccp2p.node.setup import NodeSetup, Wanted
 
 _MIB = 1024 * 1024
@@ -45,6 +47,13 @@ _MIB = 1024 * 1024
     help="Join this mesh, and no other; beyond the local network by its whole ID.",
 )
 @node_options.bootstrap_option
+@click.option(
+    "--network",
+    "chosen",
+    multiple=True,
+    metavar="NAME|ID",
+    help="Run only this network of the folder; repeat it for several. [default: all]",
+)
 @click.option("--new", is_flag=True, help="Found a mesh at once, whatever is there.")
 @click.option(
     "--no-discovery",
@@ -67,9 +76,10 @@ _MIB = 1024 * 1024
 @click.option("--json", "as_json", is_flag=True, help="Events as JSON, one object a line.")
 @click.option("-v", "--verbose", is_flag=True, help="Log what peers do.")
 def node(**options: Any) -> None:
-    """Run a node: go on with the folder's network, join a mesh, or begin one.
+    """Run a node: go on with the folder's networks, join a mesh, or begin one.
 
-    `ccp2p net create` and `ccp2p net join` prepare a folder. Without either, on a new machine,
+    `ccp2p net create` and `ccp2p net join` prepare a folder, also while its node runs: one process
+    runs all of its networks, and one that fails stops alone. Without either, on a new machine,
     this looks for a mesh on the local network for three seconds, and by --bootstrap beyond it, and
     joins it, or founds one when there is none. A mesh is open: any node whose evidence satisfies
     its policy, and any member.
@@ -85,6 +95,8 @@ def node(**options: Any) -> None:
 # for the interpreter lock at each of a round's many steps.
 _SWITCH_INTERVAL_S = 0.0005
 
+
+_MIN_ID_CHARS = 8
 
 _OPEN_FILES = 8192  # every connection is one; many systems start a process with 1,024
 
@@ -102,27 +114,39 @@ def _allow_files() -> None:
 async def _run(options: dict[str, Any], output: "_Output") -> None:
     import trio
 
-    from ccp2p.node.node import Node, Reports
+    from ccp2p.node.household import Household
+    from ccp2p.node.node import Node
 
     sys.setswitchinterval(_SWITCH_INTERVAL_S)
     _allow_files()
-    setup = await _settle(options)
-    output.start(setup)
-    reports = Reports(output.listening, output.progress, output.ready, output.floor, output.epoch)
-    announced = not options["no_discovery"]
-    running = Node(setup, reports, is_announced=announced, bootstrap=options["bootstrap"])
-    if options["leave"]:
-        running.leave()
+    wanted = node_options.wanted(options)
+    found = await _settle(wanted, options, output)
+    if options["leave"] and len(found) > 1:
+        raise click.UsageError("--leave goes with --network here: the folder holds several")
+
+    def build(setup: "NodeSetup", premises: "Premises") -> Node:
+        reports = output.begin(setup)
+        node = Node(setup, reports, is_announced=not options["no_discovery"], premises=premises)
+        if options["leave"]:
+            node.leave()
+        return node
+
+    looks_around = not (options["chosen"] or options["leave"])
+    household = Household(
+        wanted, build, output.ended, bootstrap=options["bootstrap"], looks_around=looks_around
+    )
     async with trio.open_nursery() as nursery:
         nursery.start_soon(_stop_on_signal, nursery.cancel_scope)
         if options["as_json"] and stat.S_ISFIFO(os.fstat(sys.stdout.fileno()).st_mode):
             nursery.start_soon(_stop_unheard, nursery.cancel_scope)
-        await running.run()
+        await household.run(found)
         nursery.cancel_scope.cancel()
-    output.stopped(running)
+    output.stopped([*household.ended, *household.nodes.values()])
 
 
-async def _settle(options: dict[str, Any]) -> "NodeSetup":
+async def _settle(
+    wanted: "Wanted", options: dict[str, Any], output: "_Output"
+) -> "list[NodeSetup]":
     from dataclasses import replace
 
     import trio
@@ -132,23 +156,53 @@ async def _settle(options: dict[str, Any]) -> "NodeSetup":
     from ccp2p.model.ticket import parse_ticket
     from ccp2p.node import setup
     from ccp2p.node.home import NodeHome
+    from ccp2p.node.household import open_all
 
-    wanted = node_options.wanted(options)
+    home = NodeHome(wanted.directory)
+    is_new = not (home.networks() or home.prepared())
     if options["join_ticket"]:
         ticket = parse_ticket(console.read_secret(options["join_ticket"]))
         offer = await fetch(ticket, allow_simulated=True)
-        return setup.join(wanted, ticket, offer.welcome)
-    home = NodeHome(wanted.directory)
-    is_new = not (home.networks() or home.is_prepared)
-    if not is_new and not options["mesh"]:
-        return await trio.to_thread.run_sync(setup.reopen, wanted)
-    mesh = None if _founds_at_once(options) else await _find(wanted, options)
-    if mesh is not None:
-        return setup.join(wanted, mesh.ticket, mesh.welcome, by_chance=is_new)
-    governor = Profile(default_folder()).member(None).public
-    kind = "group" if options["no_discovery"] else "mesh"
-    founding = node_options.founding(options["name"], options, (governor,), 1, standing=True)
-    return setup.found(wanted, replace(founding, kind=kind), time.time_ns() // 1_000_000)
+        joined = setup.join(wanted, ticket, offer.welcome)
+        if is_new:
+            return [joined]
+    elif options["mesh"] or is_new:
+        mesh = None if _founds_at_once(options) else await _find(wanted, options)
+        if mesh is not None:
+            joined = setup.join(wanted, mesh.ticket, mesh.welcome, by_chance=is_new)
+            if is_new:
+                return [joined]
+        else:
+            governor = Profile(default_folder()).member(None).public
+            kind = "group" if options["no_discovery"] else "mesh"
+            founding = node_options.founding(
+                options["name"], options, (governor,), 1, standing=True
+            )
+            return [setup.found(wanted, replace(founding, kind=kind), time.time_ns() // 1_000_000)]
+    found = await trio.to_thread.run_sync(open_all, wanted, output.ended)
+    return _chosen(found, options["chosen"])
+
+
+def _chosen(found: "list[NodeSetup]", names: tuple[str, ...]) -> "list[NodeSetup]":
+    """Those that are named, by name or by the beginning of their id; all, when none is."""
+    from ccp2p.model.errors import MemberFault
+
+    kept = []
+    for name in names:
+        matching = [setup for setup in found if _is_called(setup, name)]
+        if len(matching) != 1:
+            there = ", ".join(setup.genesis.name for setup in found)
+            raise MemberFault("network", f"{name!r} names none or several of: {there}")
+        kept += [setup for setup in matching if setup not in kept]
+    for setup in found:
+        if names and setup not in kept and setup.store is not None:
+            setup.store.close()
+    return kept if names else found
+
+
+def _is_called(setup: "NodeSetup", name: str) -> bool:
+    by_id = len(name) >= _MIN_ID_CHARS and setup.network.hex().startswith(name.lower())
+    return by_id or setup.genesis.name == name
 
 
 def _founds_at_once(options: dict[str, Any]) -> bool:
@@ -210,16 +264,14 @@ class _Output:
 
     def __init__(self, as_json: bool) -> None:
         self._json = as_json
-        self._resumes = False
-        self._alone = False
+        self.begun = 0
 
-    def start(self, setup: "NodeSetup") -> None:
-        from ccp2p.model.epoch import parse_record
+    def begin(self, setup: "NodeSetup") -> "Reports":
+        """A network begins; what it reports goes out in its name."""
         from ccp2p.node.home import keeps_keys
+        from ccp2p.node.node import Reports
 
-        if setup.record is not None:
-            self._resumes = True
-            self._alone = len(parse_record(setup.record.signed.record).seats) == 1
+        self.begun += 1
         if setup.policy.is_simulated:
             console.warn_simulated(setup.genesis.kind)
         if not keeps_keys(setup.platform):
@@ -228,9 +280,49 @@ class _Output:
                 "memory, and once it stops its folder cannot be opened again"
             )
         console.say(f"network {setup.genesis.name} ({setup.network.hex()[:16]}...)")
+        told = _Told(self, setup)
+        return Reports(told.listening, told.say, told.ready, told.floor, told.epoch)
 
-    def progress(self, text: str) -> None:
-        console.say(text)
+    def ended(self, network: bytes, fault: "Fault | None") -> None:
+        """One network is over, or cannot be opened, while others go on."""
+        reason = str(fault) if fault is not None else ""
+        if reason:
+            console.say(f"network {network.hex()[:16]}... stopped, the others go on: {reason}")
+        self.emit("ended", network=network.hex(), code=fault.code if fault else "", reason=reason)
+
+    def stopped(self, nodes: "list[Node]") -> None:
+        """The end, and where the CPU time went."""
+        console.say("stopped")
+        stages: dict[str, int] = {}
+        for node in nodes:
+            for name, spent_ns in node.meter.cpu_ns.items():
+                stages[name] = stages.get(name, 0) + spent_ns // 1000
+        total = int(time.process_time() * 1_000_000)
+        sent = sum(node.meter.sent_bytes for node in nodes)
+        self.emit("stopped", cpu_us=stages, cpu_us_total=total, sent_bytes=sent)
+
+    def emit(self, event: str, **fields: Any) -> None:
+        """One event for programs."""
+        if self._json:
+            console.emit({"schema": "node/1", "event": event, **fields})
+
+
+class _Told:
+    """What one network tells; lines for people begin with its name where there are several."""
+
+    def __init__(self, output: _Output, setup: "NodeSetup") -> None:
+        from ccp2p.model.epoch import parse_record
+
+        self._output = output
+        self._name = setup.genesis.name
+        self._network = setup.network.hex()
+        self._resumes = setup.record is not None
+        seats = parse_record(setup.record.signed.record).seats if setup.record else ()
+        self._alone = len(seats) == 1
+
+    def say(self, text: str) -> None:
+        """A line for people."""
+        console.say(f"{self._name}: {text}" if self._output.begun > 1 else text)
 
     def listening(self, node: "Node") -> None:
         _, ticket = node.tickets()
@@ -247,17 +339,16 @@ class _Output:
     def ready(self, node: "Node") -> None:
         setup = node.setup
         member, _ = node.tickets()
-        console.say(f"listening for nodes on {node.peers.addresses[0]}")
-        console.say(f"listening for members on {node.listener.addresses[0]}")
+        self.say(f"listening for nodes on {node.peers.addresses[0]}")
+        self.say(f"listening for members on {node.listener.addresses[0]}")
         if member is not None:
-            console.say("\nJoin as a member from another terminal:")
+            console.say(f"\nJoin {self._name} as a member from another terminal:")
             flag = " --allow-simulated" if setup.policy.is_simulated else ""
             console.say(f"  {console.program()} net join{flag} {_format(member)}\n")
         elif setup.is_first:
             console.say(f"\nInvite from another terminal: {console.program()} invite create\n")
         self._emit(
             "ready",
-            network=setup.network.hex(),
             name=setup.genesis.name,
             node=setup.identity.node.hex(),
             tee=setup.platform.tee,
@@ -269,28 +360,19 @@ class _Output:
 
     def floor(self, floor: "Floor") -> None:
         if self._resumes and floor.by == "peers":
-            console.say(f"found the restart floor: this node votes from round {floor.round}")
+            self.say(f"found the restart floor: this node votes from round {floor.round}")
         elif self._resumes and floor.by == "disks":
-            console.say(f"resumed from its disk at round {floor.round}")
+            self.say(f"resumed from its disk at round {floor.round}")
             if self._alone:
-                console.say("a network of one has nobody to ask whether its disk is the newest")
+                self.say("a network of one has nobody to ask whether its disk is the newest")
         self._emit("floor", round=floor.round, by=floor.by)
 
     def epoch(self, number: int, seats: int) -> None:
-        console.say(f"epoch {number} begins with {seats} node(s)")
+        self.say(f"epoch {number} begins with {seats} node(s)")
         self._emit("epoch", epoch=number, seats=seats)
 
-    def stopped(self, node: "Node") -> None:
-        """The end, and where the CPU time went."""
-        console.say("stopped")
-        stages = {name: spent_ns // 1000 for name, spent_ns in node.meter.cpu_ns.items()}
-        total = int(time.process_time() * 1_000_000)
-        sent = node.meter.sent_bytes
-        self._emit("stopped", cpu_us=stages, cpu_us_total=total, sent_bytes=sent)
-
     def _emit(self, event: str, **fields: Any) -> None:
-        if self._json:
-            console.emit({"schema": "node/1", "event": event, **fields})
+        self._output.emit(event, network=self._network, **fields)
 
 
 def _format(ticket: Any) -> str:

@@ -140,7 +140,8 @@ class NodeConnection:
             if self.node.record.epoch > epoch:
                 return self.node
             nonce = os.urandom(32)
-            welcome = await whole_welcome(self._greet_again, nonce, self.node.record_digest)
+            hello = Hello(nonce, self.node.record_digest, self.node.network)
+            welcome = await whole_welcome(self._greet_again, hello)
             expected = Expectation(
                 self.node.network,
                 self.node.record_digest,
@@ -325,27 +326,27 @@ async def _greet(
     async def greet(hello: Hello) -> Welcome:
         await stream.send(encode_message(hello))
         message = decode_node_message(await stream.receive(), PeerFault)
+        if isinstance(message, Refused) and message.refusals:
+            raise Unreachable(message.refusals[0].message[:512])
         if not isinstance(message, Welcome):
             raise PeerFault("protocol", "the node did not introduce itself")
         return message
 
     with trio.move_on_after(timeout_ms / 1000):
         pinned = b"" if whole_chain else record
-        return await whole_welcome(greet, nonce, pinned), expected
+        return await whole_welcome(greet, Hello(nonce, pinned, network)), expected
     raise Unreachable("the node did not introduce itself in time")
 
 
-async def whole_welcome(
-    greet: Callable[[Hello], Awaitable[Welcome]], nonce: bytes, pinned: bytes
-) -> Welcome:
+async def whole_welcome(greet: Callable[[Hello], Awaitable[Welcome]], hello: Hello) -> Welcome:
     """A node's welcome with all its records, however many pages they fill; nothing is checked."""
-    welcome = await greet(Hello(nonce, pinned))
+    welcome = await greet(hello)
     records = page = welcome.records
     for _ in range(limits.MAX_RECORD_PAGES):
         if not is_full_page(page):
             break
         last = codec.decode(page[-1], SignedEpochRecord, limits.MAX_SIGNED_RECORD_BYTES)
-        welcome = await greet(Hello(nonce, record_digest(last.record)))
+        welcome = await greet(msgspec.structs.replace(hello, pinned=record_digest(last.record)))
         page = welcome.records
         records += page[1:]
     return msgspec.structs.replace(welcome, records=records)

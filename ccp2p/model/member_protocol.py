@@ -22,12 +22,14 @@ Number = Annotated[int, Meta(ge=0, lt=1 << 62)]
 class Hello(Wire, frozen=True):
     """Client: who are you? `nonce` (32 bytes) must come back inside fresh evidence.
 
-    `pinned` is the digest of an epoch record that the client trusts already, or empty.
+    `pinned` is the digest of an epoch record that the client trusts already, or empty. `network` is
+    the id of the network that is meant, the same all along a stream; empty: the node's only one.
     """
 
     kind: ClassVar[str] = "hello"
     nonce: bytes
     pinned: bytes = b""
+    network: bytes = b""
 
 
 class Welcome(Wire, frozen=True):

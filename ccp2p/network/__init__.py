@@ -16,6 +16,7 @@ from ccp2p.network.inbox import Inbox
 from ccp2p.network.members import ClientListener, EndOfStream, FrameStream, connect
 from ccp2p.network.peer import Timing
 from ccp2p.network.peers import PeerNetwork
+from ccp2p.network.reception import Reception
 
 __all__ = [
     "Attestor",
@@ -29,6 +30,7 @@ __all__ = [
     "Inbox",
     "PeerNetwork",
     "PeerStatus",
+    "Reception",
     "Timing",
     "connect",
 ]

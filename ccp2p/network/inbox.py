@@ -22,7 +22,8 @@ class _Share:
 class Inbox:
     """The events of a network, in order of arrival; one consumer."""
 
-    def __init__(self) -> None:
+    def __init__(self, limit_bytes: int = limits.INBOX_BYTES) -> None:
+        self._limit_bytes = limit_bytes
         self._events: deque[Event] = deque()
         self._shares: dict[bytes, _Share] = {}
         self._frames = 0
@@ -37,7 +38,7 @@ class Inbox:
             share = self._shares[node] = _Share()
         if (
             self._frames >= limits.INBOX_FRAMES
-            or self._bytes >= limits.INBOX_BYTES
+            or self._bytes >= self._limit_bytes
             or share.frames >= limits.PEER_INBOX_FRAMES
             or share.bytes >= limits.PEER_INBOX_BYTES
         ):

@@ -21,22 +21,19 @@ from ccp2p.model.errors import Fault, LocalFault, PeerFault, Unreachable
 from ccp2p.network.addresses import Address, parse_address
 from ccp2p.network.circuits import NODES, dial
 from ccp2p.network.contract import Attestor, Connected, Disconnected, PeerStatus
-from ccp2p.network.door import Door, host_of
 from ccp2p.network.inbox import Inbox
 from ccp2p.network.peer import Peer, Timing
 from ccp2p.network.proof import Exchange
+from ccp2p.network.reception import MAX_STREAMS, WINDOW_BYTES, Reception
 from ccp2p.network.session import ConnectionLost
-from ccp2p.network.sockets import addresses_of, listen_tcp
 
 if TYPE_CHECKING:
-    from ccp2p.network.link import Identity, Link
+    from ccp2p.network.link import Link
     from ccp2p.network.yamux import YamuxStream
 
 _log = structlog.get_logger()
 
 FRAMES_PROTOCOL: Final = "/ccp2p/frames/1"
-_WINDOW_BYTES: Final = 1024 * 1024  # in flight to us from one peer
-_MAX_STREAMS: Final = 1  # at once on one link: the frames
 _FIRST_RETRY_MS: Final = 250
 _LAST_RETRY_MS: Final = 10_000
 _ALIVE_HEARTBEATS: Final = 2.5  # a link heard of in this time is not replaced
@@ -52,7 +49,7 @@ class _Kept:
 
 
 class PeerNetwork:
-    """Our node among others: `run` it in a nursery, read `events`, `send`."""
+    """Our node among others of one network: `run` it in a nursery, read `events`, `send`."""
 
     def __init__(
         self,
@@ -63,56 +60,76 @@ class PeerNetwork:
         network_id: bytes,
         timing: Timing | None = None,
         randomness: random.Random | None = None,
+        reception: Reception | None = None,
+        inbox: Inbox | None = None,
     ) -> None:
-        """`key_seed` is the Ed25519 seed of `attestor.node`; `listen` a multiaddress of ours."""
+        """`key_seed` is the Ed25519 seed of `attestor.node`; `listen` a multiaddress of ours.
+
+        With a `reception`, which somebody else runs, nodes come in there.
+        """
         self.node = attestor.node
-        self.addresses: tuple[str, ...] = ()
-        self.relayed: tuple[str, ...] = ()  # where relays take connections for us
-        self.events = Inbox()
-        self.refusals: Counter[str] = Counter()  # inbound, by code
-        self._listen = parse_address(listen)
-        self._key_seed = key_seed
+        self.events = inbox or Inbox()
+        self.refused: Counter[str] = Counter()  # who asked for this network, by code
+        self._own_reception = None
+        if reception is None:
+            reception = Reception(key_seed=key_seed, listen=listen, timing=timing)
+            self._own_reception = reception
+        self.reception = reception
         self._attestor = attestor
         self._network_id = network_id
         self._timing = timing or Timing()
         self._random = randomness or random.Random()
-        self._identity: Identity | None = None
         self._nursery: trio.Nursery | None = None
         self._peers: dict[bytes, Peer] = {}
         self._pending: set[bytes] = set()
         self._barred: dict[bytes, float] = {}  # until when, by trio's clock; attested nodes only
-        self._handshaking = Door(limits.MAX_HANDSHAKES, limits.HANDSHAKES_OF_HOST)
         self._kept: dict[bytes, _Kept] = {}
         self._connected = trio.Event()
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
-        """Listen, keep up the kept peers and serve, until cancelled."""
-        from ccp2p.network.link import Identity
-
-        self._identity = Identity(self._key_seed)
-        if self._identity.node != self.node:
+        """Take in who comes, keep up the kept peers and serve, until cancelled."""
+        if self.reception.identity.node != self.node:
             raise LocalFault("key", "the key seed is not the attestor's node key")
-        listeners = await listen_tcp(self._listen)
-        self.addresses = addresses_of(listeners, self.node)
+        self.reception.open(self._network_id, self)
         try:
             async with trio.open_nursery() as nursery:
                 self._nursery = nursery
+                if self._own_reception is not None:
+                    await nursery.start(self._own_reception.run)
                 for node, kept in self._kept.items():
                     nursery.start_soon(self._keep_up, node, kept)
                 task_status.started()
-                await trio.serve_listeners(self._accept, listeners, handler_nursery=nursery)
+                await trio.sleep_forever()
         finally:
             self._nursery = None
+            self.reception.shut(self._network_id)
+            for peer in self._peers.values():
+                peer.end("stopped")
+
+    @property
+    def addresses(self) -> tuple[str, ...]:
+        """Where nodes reach us."""
+        return self.reception.addresses
+
+    @property
+    def refusals(self) -> Counter[str]:
+        """Inbound connections that got no further, by code; also those that reached no network."""
+        return self.reception.refusals + self.refused
 
     @property
     def announced(self) -> tuple[str, ...]:
         """Where others reach us, best first: who needs a relay is not reached otherwise."""
-        return (*self.relayed, *self.addresses)
+        return self.reception.announced
 
     @property
     def handshakes(self) -> int:
         """Inbound connections that have not finished their handshake."""
-        return self._handshaking.inside
+        return self.reception.handshakes
+
+    @property
+    def has_room(self) -> bool:
+        """Whether one more peer may connect."""
+        return len(self._peers) < limits.MAX_PEER_CONNECTIONS
 
     async def dial(self, address: str) -> bytes:
         """Connect to the node at `address`, unless we are; returns its key.
@@ -168,6 +185,10 @@ class PeerNetwork:
             raise LocalFault("oversized", f"a frame of {len(frame)} bytes is too large to send")
         peer = self._peers.get(node)
         return peer is not None and peer.send(frame)
+
+    def is_connected(self, node: bytes) -> bool:
+        """Whether there is a connection with this attested node."""
+        return node in self._peers
 
     def peers(self) -> dict[bytes, PeerStatus]:
         """Connected peers, and those that `keep` is still trying to reach."""
@@ -241,7 +262,7 @@ class PeerNetwork:
 
         try:
             async with dial(target, NODES, self._timing.handshake_timeout_ms) as stream:
-                await self._run_link(stream, address, target.node, True, start)
+                await self._run_link(stream, address, target.node, start)
         except Fault:
             if not started:
                 raise
@@ -250,66 +271,52 @@ class PeerNetwork:
                 raise
             _log.error("connection failed", error=type(error).__name__)
 
-    async def _accept(self, stream: trio.SocketStream) -> None:
-        await self.take(stream, host_of(stream))
-
-    async def take(self, stream: trio.abc.Stream, host: str) -> None:
-        """Let somebody in who comes from `host`, and serve the connection to its end.
-
-        One that came through a relay is taken as one that came by itself.
-        """
-        is_full = len(self._peers) >= limits.MAX_PEER_CONNECTIONS
-        entering = None if is_full else self._handshaking.take(host)
-        if entering is None:
-            self.refusals["full"] += 1
-            await trio.aclose_forcefully(stream)
-            return
-        try:
-            await self._run_link(stream, "", None, False, lambda _node: entering.give_back())
-        except Fault as fault:
-            self.refusals[fault.code] += 1
-            _log.debug("inbound connection refused", code=fault.code)
-        except Exception as error:
-            self.refusals["error"] += 1
-            _log.error("inbound connection failed", error=type(error).__name__)
-        finally:
-            entering.give_back()
-
     async def _run_link(
         self,
         stream: trio.abc.Stream,
         address: str,
         node: bytes | None,
-        is_initiator: bool,
         start: Callable[[bytes], None],
     ) -> None:
-        """One connection from its handshake to its end; `start` is called once it is up."""
+        """A connection that we dialled, to its end; `start` is called once it is up."""
         from ccp2p.network.link import link
 
-        if self._identity is None:
-            raise LocalFault("stopped", "the network is not running")
         held: list[bytes] = []
-        exchange = Exchange(self._attestor, self._network_id, partial(self._admit, held))
-        timeout_ms = self._timing.handshake_timeout_ms
         try:
             async with link(
                 stream,
-                self._identity,
-                exchange.run,
-                is_initiator=is_initiator,
+                self.reception.identity,
+                self.exchange(held).run,
+                is_initiator=True,
                 node=node,
-                timeout_ms=timeout_ms,
-                window_bytes=_WINDOW_BYTES,
-                max_streams=_MAX_STREAMS,
+                timeout_ms=self._timing.handshake_timeout_ms,
+                window_bytes=WINDOW_BYTES,
+                max_streams=MAX_STREAMS,
             ) as established:
-                frames = await _frame_stream(established, timeout_ms)
-                peer = Peer(established.node, address, frames, established.connection)
-                await self._make_place(peer.node)
-                self._peers[peer.node] = peer
-                self._pending.difference_update(held)
-                await self._run_peer(peer, established, start)
+                await self.take_in(established, address, held, start)
         finally:
-            self._pending.difference_update(held)
+            self.release(held)
+
+    def exchange(self, held: list[bytes]) -> Exchange:
+        """This network's part in a handshake; `release` what it put into `held` at the end."""
+        return Exchange(self._attestor, self._network_id, partial(self._admit, held))
+
+    def release(self, held: list[bytes]) -> None:
+        """Let others connect as these nodes."""
+        self._pending.difference_update(held)
+
+    async def take_in(
+        self, established: "Link", address: str, held: list[bytes], start: Callable[[bytes], None]
+    ) -> None:
+        """Serve an attested link to its end; `start` is called once it is up."""
+        frames = await _frame_stream(established, self._timing.handshake_timeout_ms)
+        peer = Peer(established.node, address, frames, established.connection)
+        await self._make_place(peer.node)
+        if self._nursery is None:
+            raise LocalFault("stopped", "the network is not running")
+        self._peers[peer.node] = peer
+        self.release(held)
+        await self._run_peer(peer, established, start)
 
     async def _run_peer(self, peer: Peer, link: "Link", start: Callable[[bytes], None]) -> None:
         reason = "stopped"

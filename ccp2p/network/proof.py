@@ -1,6 +1,6 @@
 """The attestation that follows Noise, over the fresh session, before anything else.
 
-    dialer -> listener   evidence, signature
+    dialer -> listener   route, evidence, signature
     listener -> dialer   refusal, or evidence, signature
     dialer -> listener   refusal, or nothing
 
@@ -8,6 +8,9 @@ Evidence is bound to (role, handshake hash, node key) and the node key signs (ne
 handshake hash): what one session proved is worthless in another (relay), for another node (theft)
 and in the other direction (reflection). The dialer proves first, so a prober learns nothing and
 costs no quote. Whoever refuses says why before it closes.
+
+A listener may be of several networks. The route, a digest of the network id and of this handshake,
+says which is meant to those who know the id, and nothing to others.
 """
 
 from collections.abc import Callable
@@ -39,10 +42,14 @@ class _Turn(Wire, frozen=True):
     reasons: tuple[str, ...] = ()
     evidence: bytes = b""
     signature: bytes = b""
+    route: bytes = b""
+
+
+_STRANGE = "the signature over this handshake is wrong, or made for another network"
 
 
 class Exchange:
-    """Our side of the exchange in one session."""
+    """Our side of the exchange in one session, for one network."""
 
     def __init__(
         self, attestor: Attestor, network_id: bytes, admit: Callable[[bytes], str]
@@ -54,14 +61,23 @@ class Exchange:
 
     async def run(self, session: Session) -> Any:
         """The verdict on the peer; AttestationFault or PeerFault when either side refuses."""
+        if not session.is_initiator:
+            return await answer(session, self._find)
         if session.node == self._attestor.node:
             raise PeerFault("self", "this address leads back to this node")
-        if session.is_initiator:
-            await _send(session, await self._prove(session, _DIALER))
-            verdict = await self._judge(session, await _receive(session), _LISTENER)
-            await self._accept(session, _Turn())
-            return verdict
-        verdict = await self._judge(session, await _receive(session), _DIALER)
+        await _send(session, await self._prove(session, _DIALER))
+        verdict = await self._judge(session, await _receive(session), _LISTENER)
+        await self._accept(session, _Turn())
+        return verdict
+
+    def _find(self, handshake_hash: bytes, route: bytes) -> "Exchange | None":
+        return self if route == route_of(self._network_id, handshake_hash) else None
+
+    async def answer(self, session: Session, turn: _Turn) -> Any:
+        """The listener's side, once the dialer's first turn is read."""
+        if session.node == self._attestor.node:
+            raise PeerFault("self", "this address leads back to this node")
+        verdict = await self._judge(session, turn, _DIALER)
         await self._accept(session, await self._prove(session, _LISTENER))
         await _receive(session)
         return verdict
@@ -77,14 +93,14 @@ class Exchange:
         except Exception as error:
             raise LocalFault("evidence", f"no evidence: {type(error).__name__}") from error
         message = signed_bytes(self._network_id, role, session.handshake_hash)
-        return _Turn(evidence=evidence, signature=self._attestor.sign(message))
+        route = route_of(self._network_id, session.handshake_hash) if role == _DIALER else b""
+        return _Turn(evidence=evidence, signature=self._attestor.sign(message), route=route)
 
     async def _judge(self, session: Session, turn: _Turn, role: bytes) -> Any:
         message = signed_bytes(self._network_id, role, session.handshake_hash)
         if not signatures.verify(session.node, turn.signature, message):
-            reason = "the signature over this handshake is wrong, or made for another network"
-            await _refuse(session, "attestation", (reason,))
-            raise AttestationFault(reason, (reason,))
+            await _refuse(session, "attestation", (_STRANGE,))
+            raise AttestationFault(_STRANGE, (_STRANGE,))
         bound = binding(role, session.handshake_hash, session.node)
         try:
             return await trio.to_thread.run_sync(
@@ -108,6 +124,24 @@ class Exchange:
             await _refuse(session, code, ())
             raise PeerFault(code, f"this connection is not wanted: {code}")
         await _send(session, turn)
+
+
+async def answer(session: Session, find: Callable[[bytes, bytes], Exchange | None]) -> Any:
+    """The listener's side, in the network that the dialer means: `find(handshake hash, route)`.
+
+    The verdict; AttestationFault or PeerFault when either side refuses.
+    """
+    turn = await _receive(session)
+    exchange = find(session.handshake_hash, turn.route)
+    if exchange is None:
+        await _refuse(session, "attestation", (_STRANGE,))
+        raise AttestationFault(_STRANGE, (_STRANGE,))
+    return await exchange.answer(session, turn)
+
+
+def route_of(network_id: bytes, handshake_hash: bytes) -> bytes:
+    """What leads to one network in one session: 32 bytes."""
+    return hashing.digest(hashing.ROUTE, handshake_hash, network_id)
 
 
 def binding(role: bytes, handshake_hash: bytes, node: bytes) -> bytes:

@@ -7,6 +7,7 @@ next block. Answers go to whoever submitted the envelope, and only the member ca
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Protocol
 
 import structlog
@@ -21,6 +22,7 @@ from ccp2p.model.member_protocol import (
     GetPeers,
     GetStatus,
     GiveShare,
+    Hello,
     NodeMessage,
     Outcomes,
     Peers,
@@ -37,6 +39,7 @@ from ccp2p.model.member_protocol import (
     decode_client_message,
     encode_message,
 )
+from ccp2p.node.turns import Share
 
 _log = structlog.get_logger()
 
@@ -61,7 +64,7 @@ class Backend(Protocol):
 
     epoch: int | None
 
-    def welcome(self, nonce: bytes, pinned: bytes) -> Welcome:
+    def welcome(self, hello: Hello) -> Welcome:
         """Fresh evidence, and the epoch records from the pinned one."""
 
     def submit(self, envelopes: list[bytes]) -> int:
@@ -86,6 +89,7 @@ class Backend(Protocol):
 @dataclass(slots=True, eq=False)
 class _Client:
     outbox: trio.MemorySendChannel[NodeMessage]
+    network: bytes
     waiting: set[bytes] = field(default_factory=set)
     greeted_at: float = -math.inf
 
@@ -93,22 +97,31 @@ class _Client:
 class ClientApi:
     """Serves every client connection of a node."""
 
-    def __init__(self, backend: Backend) -> None:
+    def __init__(self, backend: Backend, share: Share) -> None:
         self._backend = backend
+        self._share = share
         self._waiting: dict[bytes, list[_Client]] = {}
+        self._serving: dict[trio.CancelScope, None] = {}
 
     def waits_for(self, tag: bytes) -> bool:
         """Whether a client of this node waits for the outcome of `tag`."""
         return tag in self._waiting
 
-    async def serve(self, stream: FrameStream) -> None:
-        """Run one client's connection to its end. A member's fault ends only this connection."""
+    async def serve(self, stream: FrameStream, network: bytes, first: ClientMessage) -> None:
+        """Run one client's connection to its end. A member's fault ends only this connection.
+
+        `first` is what it began with, `network` what that named.
+        """
         send, receive = trio.open_memory_channel[NodeMessage](_OUTBOX_FRAMES)
-        client = _Client(send)
+        client = _Client(send, network)
         try:
             async with trio.open_nursery() as nursery:
-                nursery.start_soon(self._write, stream, receive)
-                await self._read(stream, client)
+                self._serving[nursery.cancel_scope] = None
+                try:
+                    nursery.start_soon(self._write, stream, receive)
+                    await self._read(stream, client, first)
+                finally:
+                    del self._serving[nursery.cancel_scope]
                 nursery.cancel_scope.cancel()
         except* Fault as group:
             fault = fault_in(group)
@@ -137,17 +150,23 @@ class ClientApi:
         waiting = list(self._waiting)
         self.deliver([], [(tag, "wrong-epoch") for tag in waiting])
 
-    async def _read(self, stream: FrameStream, client: _Client) -> None:
+    def close(self) -> None:
+        """End every connection."""
+        for scope in self._serving:
+            scope.cancel()
+
+    async def _read(self, stream: FrameStream, client: _Client, first: ClientMessage) -> None:
+        message = first
         while True:
-            frame = await stream.receive()
-            message = decode_client_message(frame, MemberFault)
             answer = await self._answer(message, client)
             if answer is not None:
                 self._put(client, answer)
+            frame = await stream.receive()
+            message = decode_client_message(frame, MemberFault)
 
     async def _answer(self, message: ClientMessage, client: _Client) -> NodeMessage | None:
         if isinstance(message, Submit):
-            return self._submit(message, client)
+            return await self._share.run("member", partial(self._submit, message, client))
         if isinstance(message, Query):
             return await self._backend.query(message)
         if isinstance(message, GetStatus):
@@ -160,10 +179,12 @@ class ClientApi:
             return self._backend.shown_peers(message)
         if len(message.nonce) != 32:
             raise MemberFault("nonce", "a nonce has 32 bytes")
+        if message.network != client.network:
+            raise MemberFault("network", "a stream is of one network")
         # Evidence is dear, and a client needs it once a connection and epoch.
         await trio.sleep_until(client.greeted_at + limits.HELLO_INTERVAL_MS / 1000)
         client.greeted_at = trio.current_time()
-        return self._backend.welcome(message.nonce, message.pinned)
+        return self._backend.welcome(message)
 
     def _submit(self, message: Submit, client: _Client) -> Refused | None:
         refusals: list[Refusal] = []

@@ -16,12 +16,12 @@ from ccp2p.node.drawing import sampling_of
 from ccp2p.node.epoch import Surroundings, link_of, resume_epoch
 from ccp2p.node.floor import Floor
 from ccp2p.node.means import means_of
-from ccp2p.node.meter import Meter
 from ccp2p.node.network_record import NetworkRecord
 from ccp2p.node.replica import Replica
 from ccp2p.node.setup import NodeSetup
 from ccp2p.node.steward import META, Steward
 from ccp2p.node.survivor import kept_pledge
+from ccp2p.node.turns import Share
 from ccp2p.sealing.secrets import EpochSecrets
 
 
@@ -36,7 +36,7 @@ def build_replica(
     waits_for: Callable[[bytes], bool],
     clock: Callable[[], int],
     found_floor: Callable[[Floor], None],
-    meter: Meter,
+    share: Share,
     blamed: Callable[[bytes, str, int], bool],
     join_request: Callable[[bytes], JoinRequest],
 ) -> Replica:
@@ -59,7 +59,8 @@ def build_replica(
             partial(means_of, setup.network, setup.policy, sampling_of(setup.genesis), attestor),
             partial(check_amended, setup.policy),
             waits_for,
-            meter,
+            share.meter,
+            setup.quota.cache_bytes,
         ),
         saw_begin=saw_begin,
     )
@@ -78,7 +79,7 @@ def build_replica(
         deliver=deliver,
         clock=clock,
         found_floor=found_floor,
-        meter=meter,
+        share=share,
         blamed=blamed,
     )
     replica.seat.queue_votes(epoch.votes)

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from ccp2p.execution.machine import StateMachine
 from ccp2p.membership.means import Means
 from ccp2p.membership.records import Link
+from ccp2p.model import limits
 from ccp2p.model.epoch import SignedEpochRecord, parse_record, record_digest
 from ccp2p.model.errors import LocalFault
 from ccp2p.model.genesis import Genesis
@@ -35,6 +36,7 @@ class Surroundings:
     check_policy: Callable[[str], object]
     waits_for: Callable[[bytes], bool]
     meter: Meter
+    cache_bytes: int = limits.STATE_CACHE_BYTES
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +84,13 @@ def resume_epoch(
         ledger_time_ms=link.record.ledger_time_ms if committee.epoch else 0,
     )
     machine, table = recovered_state(
-        network, genesis, secrets, store, link.record, around.check_policy
+        network,
+        genesis,
+        secrets,
+        store,
+        link.record,
+        around.check_policy,
+        around.cache_bytes,
     )
     roster = begun_roster(link.record, machine.roster)
     if roster.epoch != committee.epoch:

@@ -1,6 +1,7 @@
-"""A node's folder: its sealed identity, where it listens, and its network, to be or founded.
+"""A node's folder: its sealed identity, where it listens, and its networks, to be or founded.
 
-Everything that names people or keys is sealed by the TEE; what is readable names neither.
+Everything that names people or keys is sealed by the TEE; what is readable names neither. What is
+of one network lies in a file or folder that is called by its id.
 """
 
 import os
@@ -11,12 +12,14 @@ from ccp2p.attestation.platforms.interface import Platform
 from ccp2p.model import codec, hashing
 from ccp2p.model.codec import Wire
 from ccp2p.model.errors import LocalFault
+from ccp2p.node.quota import Quota
 from ccp2p.sealing.identity import Identity
 
 _IDENTITY = "identity.sealed"
 _LISTEN = "listen"
-_SIGNED = "founding-signed"
-_PREPARATION = "founding.sealed"
+_SIGNED = "signed"
+_PREPARED = "prepared"
+_HOSTED = "hosted"
 _NETWORKS = "networks"
 LOOPBACK = "127.0.0.1"
 
@@ -81,8 +84,19 @@ class NodeHome:
 
     def networks(self) -> list[bytes]:
         """Ids of the networks that this folder holds."""
-        folder = self.directory / _NETWORKS
-        return sorted(bytes.fromhex(path.name) for path in folder.glob("[0-9a-f]*"))
+        return self._named(_NETWORKS)
+
+    def prepared(self) -> list[bytes]:
+        """Ids of the networks that the node here is about to found or to enter."""
+        held = self.networks()
+        return [network for network in self._named(_PREPARED) if network not in held]
+
+    def _named(self, folder: str) -> list[bytes]:
+        paths = (self.directory / folder).glob("[0-9a-f]*")
+        return sorted(bytes.fromhex(path.name) for path in paths if not path.suffix)
+
+    def _path(self, folder: str, network: bytes) -> Path:
+        return self.directory / folder / network.hex()
 
     def identity(self, platform: Platform) -> Identity:
         """The node's keys: unsealed, or made on first use.
@@ -117,34 +131,44 @@ class NodeHome:
         """Remember the ports, so that peers find this node where it was."""
         _write(self.directory / _LISTEN, codec.encode(listen))
 
-    @property
-    def is_prepared(self) -> bool:
-        """Whether the node here is about to found a network."""
-        return (self.directory / _PREPARATION).exists() and not self.networks()
-
-    def preparation(self) -> bytes | None:
+    def preparation(self, network: bytes) -> bytes | None:
         """What `keep_preparation` kept, or None."""
-        path = self.directory / _PREPARATION
-        return path.read_bytes() if path.exists() else None
+        return _read(self._path(_PREPARED, network))
 
-    def keep_preparation(self, sealed: bytes) -> None:
-        """Remember a network to be founded."""
-        _write(self.directory / _PREPARATION, sealed)
+    def keep_preparation(self, network: bytes, sealed: bytes) -> None:
+        """Remember a network to be founded or entered."""
+        _write(self._path(_PREPARED, network), sealed)
 
-    def drop_preparation(self) -> None:
-        """Forget it; the network is founded."""
-        (self.directory / _PREPARATION).unlink(missing_ok=True)
+    def drop_preparation(self, network: bytes) -> None:
+        """Forget it; the network is founded, or never will be."""
+        self._path(_PREPARED, network).unlink(missing_ok=True)
+
+    def quota(self, network: bytes) -> Quota | None:
+        """The bounds of a network that this node runs for others; None for its operator's own."""
+        data = _read(self._path(_HOSTED, network))
+        return None if data is None else codec.decode(data, Quota, 1024, LocalFault)
+
+    def keep_quota(self, network: bytes, quota: Quota) -> None:
+        """Remember that a network is run for others, and within which bounds."""
+        _write(self._path(_HOSTED, network), codec.encode(quota))
+
+    def drop_quota(self, network: bytes) -> None:
+        """Run that network for others no more."""
+        self._path(_HOSTED, network).unlink(missing_ok=True)
+
+    def hosted(self) -> list[bytes]:
+        """Ids of the networks that this node runs for others."""
+        return self._named(_HOSTED)
 
     def mark_signed(self, network: bytes, digest: bytes) -> None:
-        """Remember which record 0 this node signed; LocalFault when it signed another one."""
-        path = self.directory / _SIGNED
-        mark = network + digest
-        if path.exists() and path.read_bytes() != mark:
+        """Remember which record 0 of a network this node signed; LocalFault for another one."""
+        path = self._path(_SIGNED, network)
+        if path.exists() and path.read_bytes() != digest:
             raise LocalFault(
                 "founding",
                 f"this node already signed another founding; give it an empty folder ({path})",
             )
-        _write(path, mark)
+        _write(path, digest)
 
 
 def keeps_keys(platform: Platform) -> bool:
@@ -158,8 +182,13 @@ def sealing_key(platform: Platform, context: bytes) -> bytes:
     return hashing.keyed(hashing.SEALING, _IN_MEMORY, context) if key is None else key
 
 
+def _read(path: Path) -> bytes | None:
+    return path.read_bytes() if path.exists() else None
+
+
 def _write(path: Path, data: bytes) -> None:
     """Replace a small file so that a crash leaves the old one or the new one."""
+    path.parent.mkdir(mode=0o700, exist_ok=True)
     draft = path.with_name(path.name + ".new")
     descriptor = os.open(draft, os.O_CREAT | os.O_TRUNC | os.O_WRONLY, 0o600)
     with os.fdopen(descriptor, "wb") as file:

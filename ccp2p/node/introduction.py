@@ -2,7 +2,7 @@
 
 from ccp2p.model import codec, limits
 from ccp2p.model.epoch import first_page, record_digest
-from ccp2p.model.member_protocol import GetStatus, SeatStatus, Status, Welcome
+from ccp2p.model.member_protocol import GetStatus, Hello, SeatStatus, Status, Welcome
 from ccp2p.model.ticket import Ticket
 from ccp2p.node.attestor import NodeAttestor
 from ccp2p.node.executor import CommitRecord
@@ -34,23 +34,21 @@ def tickets_of(setup: NodeSetup, clients: tuple[str, ...]) -> tuple[Ticket | Non
 def welcome_of(
     setup: NodeSetup,
     attestor: NodeAttestor,
-    nonce: bytes,
-    pinned: bytes,
+    hello: Hello,
     peers: tuple[str, ...],
     clients: tuple[str, ...],
 ) -> Welcome:
     """Fresh evidence over a client's nonce, and what it is checked against.
 
-    `pinned` is the digest of the newest record that the client knows, or empty; `peers` and
-    `clients` are addresses of this network's nodes.
+    `peers` and `clients` are addresses of this network's nodes.
     """
-    records = first_page(setup.record.since(pinned)) if setup.record else ()
+    records = first_page(setup.record.since(hello.pinned)) if setup.record else ()
     return Welcome(
         genesis=setup.genesis_bytes,
         records=tuple(codec.encode(signed) for signed in records),
         node=setup.identity.node,
         sealing=setup.identity.sealing.public,
-        evidence=attestor.bundle(nonce),
+        evidence=attestor.bundle(hello.nonce),
         node_addresses=peers,
         client_addresses=clients,
         policy=setup.amended_policy,

@@ -22,6 +22,7 @@ from ccp2p.model.member_protocol import (
     GetPeers,
     GetStatus,
     GiveShare,
+    Hello,
     Peers,
     Query,
     Recover,
@@ -32,8 +33,7 @@ from ccp2p.model.member_protocol import (
     Welcome,
 )
 from ccp2p.model.ticket import Ticket
-from ccp2p.network import ClientListener, FrameReceived, PeerNetwork
-from ccp2p.network.addresses import listen_address
+from ccp2p.network import FrameReceived, Inbox, PeerNetwork
 from ccp2p.node import founding
 from ccp2p.node.acquaintances import Acquaintances
 from ccp2p.node.api import ClientApi
@@ -42,13 +42,14 @@ from ccp2p.node.correspondence import Correspondence, FrameFeed
 from ccp2p.node.crossing import Crossing
 from ccp2p.node.epoch import link_of
 from ccp2p.node.floor import Floor
-from ccp2p.node.home import Listen
 from ccp2p.node.introduction import status_of, tickets_of, welcome_of
 from ccp2p.node.joining import Entrance, enter, install
 from ccp2p.node.meter import Meter
 from ccp2p.node.network_record import NetworkRecord, NodeAddresses, known_addresses
 from ccp2p.node.passage import Crossed, Passage
+from ccp2p.node.premises import Premises
 from ccp2p.node.presence import Presence
+from ccp2p.node.quota import Allowance
 from ccp2p.node.reader import Reader
 from ccp2p.node.receipts import Prover
 from ccp2p.node.replica import Replica
@@ -84,7 +85,7 @@ def unix_ms() -> int:
 
 
 class Node:
-    """One node of one network."""
+    """One node in one network."""
 
     def __init__(
         self,
@@ -92,29 +93,30 @@ class Node:
         reports: Reports,
         *,
         is_announced: bool = False,
-        bootstrap: tuple[str, ...] = (),
+        premises: Premises | None = None,
     ) -> None:
         """`is_announced`: a mesh's node tells the local network of itself.
 
-        `bootstrap` are addresses of nodes that know others beyond it.
+        `premises` run already, and are shared with other networks; without, it has its own.
         """
         self.setup = setup
         self._reports = reports
         self.meter = Meter()
         self._attestor = setup.attestor(unix_ms)
-        self._api = ClientApi(self)
+        self._is_alone = premises is None
+        self._premises = premises or Premises(setup.identity, setup.listen)
+        self._share = self._premises.share(self.meter)
+        self._api = ClientApi(self, self._share)
         self.peers = PeerNetwork(
             key_seed=setup.identity.signing_seed,
             attestor=self._attestor,
-            listen=listen_address(setup.listen.host, setup.listen.node_port),
             network_id=setup.network,
+            reception=self._premises.reception,
+            inbox=Inbox(setup.quota.inbox_bytes),
         )
-        self.listener = ClientListener(
-            key_seed=setup.identity.signing_seed,
-            listen=listen_address(setup.listen.host, setup.listen.client_port),
-            handler=self._api.serve,
-        )
-        self._presence = Presence(setup, self.peers, self.listener, bootstrap, is_announced)
+        self.listener = self._premises.listener
+        self._allowance = Allowance(setup.quota.events_per_s, 0.0)
+        self._presence = Presence(setup, self.peers, self._premises, is_announced)
         self._around = Acquaintances(setup.identity.node, self.peers, random.Random())
         if setup.store is not None:
             self._around.recall(setup.store)
@@ -134,9 +136,11 @@ class Node:
         """Serve until cancelled. LocalFault when this node has to stop, and why."""
         try:
             async with trio.open_nursery() as nursery:
+                if self._is_alone:
+                    await nursery.start(self._premises.run)
+                    self.setup.home.keep_listen(self._premises.ports)
                 await nursery.start(self.peers.run)
-                await nursery.start(self.listener.run)
-                self.setup.home.keep_listen(self._ports())
+                self._premises.open(self.setup.network, self._api)
                 self._reports.listening(self)
                 nursery.start_soon(
                     self._presence.run,
@@ -149,6 +153,8 @@ class Node:
                 await self._live()
                 nursery.cancel_scope.cancel()
         finally:
+            self._premises.shut(self.setup.network)
+            self._share.end()
             if self.setup.store is not None:
                 self.setup.store.close()
 
@@ -253,14 +259,18 @@ class Node:
         """(member, node) tickets, where this node holds the genesis's invites, or needs none."""
         return tickets_of(self.setup, self._client_addresses())
 
-    def welcome(self, nonce: bytes, pinned: bytes = b"") -> Welcome:
+    def welcome(self, hello: Hello) -> Welcome:
         """Fresh evidence over a client's nonce, and what it is checked against."""
         peers, clients = self.peers.announced, self._client_addresses()
-        return welcome_of(self.setup, self._attestor, nonce, pinned, peers, clients)
+        return welcome_of(self.setup, self._attestor, hello, peers, clients)
 
     def submit(self, envelopes: list[bytes]) -> int:
-        """Queue a client's envelopes for the next blocks."""
-        return self._replica.submit(envelopes) if self._replica else 0
+        """Queue a client's envelopes for the next blocks, as far as the quota goes."""
+        replica = self._replica
+        if replica is None or replica.seat.queued_bytes >= self.setup.quota.queue_bytes:
+            return 0
+        allowed = self._allowance.take(len(envelopes), trio.current_time())
+        return replica.submit(envelopes[:allowed])
 
     async def query(self, query: Query) -> Reply:
         """Answer a member's question."""
@@ -308,13 +318,6 @@ class Node:
     def _addresses(self) -> tuple[NodeAddresses, ...]:
         return self.setup.record.addresses if self.setup.record else ()
 
-    def _ports(self) -> Listen:
-        return Listen(
-            self.setup.listen.host,
-            _port(self.peers.addresses[0]),
-            _port(self.listener.addresses[0]),
-        )
-
     async def _next_frame(self) -> tuple[bytes, bytes]:
         async for event in self.peers.events:
             if isinstance(event, FrameReceived):
@@ -327,7 +330,7 @@ class Node:
         leads = setup.ticket is None or not setup.first_addresses
         if not leads:
             await self._around.reach(setup.first_addresses)
-            await self._presence.reach.settle(())
+            await self._presence.settle(())
         founder = founding.Founder(
             genesis=setup.genesis,
             network=setup.network,
@@ -397,7 +400,7 @@ class Node:
                 waits_for=self._api.waits_for,
                 clock=unix_ms,
                 found_floor=self._reports.floor,
-                meter=self.meter,
+                share=self._share,
                 blamed=self._around.scoreboard.blame,
                 join_request=self._join_request,
             )
@@ -417,7 +420,7 @@ class Node:
             pinned=pinned,
             request=self._join_request,
             connect=self._around.connect,
-            settle=self._presence.reach.settle,
+            settle=self._presence.settle,
             connected=self._connected,
             witnesses=self._around.witnesses,
             report=self._reports.progress,
@@ -469,8 +472,3 @@ class Node:
         else:
             self._reports.epoch(closing.record.epoch, len(closing.record.seats))
         return crossed
-
-
-def _port(address: str) -> int:
-    parts = address.split("/")
-    return int(parts[parts.index("tcp") + 1])

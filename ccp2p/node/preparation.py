@@ -1,4 +1,4 @@
-"""What a folder keeps of a network that its node is about to found or to enter.
+"""What a folder keeps of each network that its node is about to found or to enter.
 
 Written before the node says a word, so that tickets outlive a restart; gone once the node is in.
 It holds invite secrets, so the TEE seals it.
@@ -9,6 +9,7 @@ from ccp2p.crypto import aead
 from ccp2p.model import codec, limits
 from ccp2p.model.codec import Wire
 from ccp2p.model.errors import LocalFault
+from ccp2p.model.genesis import network_id
 from ccp2p.model.ticket import Ticket
 from ccp2p.node.home import NodeHome, sealing_key
 
@@ -34,12 +35,13 @@ class Preparation(Wire, frozen=True):
     def save(self, home: NodeHome, platform: Platform) -> None:
         """Keep it, in place of an earlier one."""
         key = sealing_key(platform, b"founding")
-        home.keep_preparation(aead.seal(_ALGORITHM, key, codec.encode(self), _ASSOCIATED))
+        sealed = aead.seal(_ALGORITHM, key, codec.encode(self), _ASSOCIATED)
+        home.keep_preparation(network_id(self.genesis), sealed)
 
     @classmethod
-    def load(cls, home: NodeHome, platform: Platform) -> "Preparation":
+    def load(cls, home: NodeHome, platform: Platform, network: bytes) -> "Preparation":
         """Read it again; LocalFault when there is none, or when another TEE sealed it."""
-        sealed = home.preparation()
+        sealed = home.preparation(network)
         if sealed is None:
             raise LocalFault("data-folder", f"{home.directory} holds no network")
         key = sealing_key(platform, b"founding")

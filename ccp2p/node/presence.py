@@ -1,6 +1,7 @@
-"""How a node is found and reached, and finds others again: local network, Kademlia, relays.
+"""How a network's node is found, and finds others again: local network, Kademlia, relays.
 
-In Kademlia a mesh's node takes part always, and publishes itself under its network and among the
+The overlay and the relays are the process's (`premises`); what is said there is each network's. In
+Kademlia a mesh's node takes part always, and publishes itself under its network and among the
 meshes of its policy and app; a group's node only where its operator named a bootstrap address, and
 under its network alone: whoever has no ticket can neither ask for that nor read it (decision 24).
 What is found is hearsay as on the local network: it is dialled if we look for that node, and counts
@@ -9,7 +10,7 @@ once its evidence was accepted.
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from random import Random
 from typing import Final
@@ -19,8 +20,7 @@ import trio
 
 from ccp2p.model import codec, limits
 from ccp2p.model.errors import LocalFault, PeerFault
-from ccp2p.network import ClientListener, PeerNetwork
-from ccp2p.network.addresses import parse_address
+from ccp2p.network import PeerNetwork
 from ccp2p.network.kademlia.contacts import Contact
 from ccp2p.network.kademlia.records import (
     Record,
@@ -30,10 +30,9 @@ from ccp2p.network.kademlia.records import (
     network_topic,
     open_record,
 )
-from ccp2p.network.kademlia.service import PROTOCOL, KademliaService
 from ccp2p.node.address_book import OVERLAY_META
 from ccp2p.node.neighbourhood import announcement_of, live_among
-from ccp2p.node.reachability import Reachability
+from ccp2p.node.premises import Premises
 from ccp2p.node.setup import NodeSetup
 from ccp2p.storage.store import Batch, Store
 
@@ -52,15 +51,10 @@ def topics_of(setup: NodeSetup) -> tuple[Topic, ...]:
 
 
 class Presence:
-    """How one node of one network is found: on the local network, in the overlay, by relays."""
+    """How one network's node is found: on the local network, in the overlay, by relays."""
 
     def __init__(
-        self,
-        setup: NodeSetup,
-        peers: PeerNetwork,
-        listener: ClientListener,
-        bootstrap: tuple[str, ...],
-        is_announced: bool,
+        self, setup: NodeSetup, peers: PeerNetwork, premises: Premises, is_announced: bool
     ) -> None:
         """`is_announced`: nodes on the local network may hear of a mesh's node, and ask it."""
         identity = setup.identity
@@ -68,22 +62,16 @@ class Presence:
         self._own = identity.node
         self._random = Random()
         self._peers = peers
-        self._listener = listener
+        self._premises = premises
+        self._overlay = premises.overlay
+        self._listener = premises.listener
         self._is_announced = is_announced and setup.genesis.is_open
-        self._takes_part = self._is_announced or bool(bootstrap)
+        self._takes_part = self._is_announced or premises.is_bootstrapped
         self._tickets = setup.ticket.addresses if setup.ticket else ()
-        self.reach = Reachability(identity.signing_seed, peers, listener, self._random)
-        tickets = self._tickets if setup.genesis.is_open else ()
-        seeds = dict.fromkeys((*bootstrap, *_recalled(setup.store), *tickets))
-        self._service = KademliaService(
-            identity.signing_seed,
-            identity.node,
-            [text for text in seeds if parse_address(text).node not in (None, identity.node)],
-            _unix_ms,
-            self._random,
-        )
+        self._met: tuple[str, ...] = ()
         if self._takes_part:
-            listener.services[PROTOCOL] = self._service.serve
+            tickets = self._tickets if setup.genesis.is_open else ()
+            premises.take_part((*_recalled(setup.store), *tickets))
 
     async def run(
         self,
@@ -92,20 +80,29 @@ class Presence:
         known: Callable[[], tuple[str, ...]],
         hint: Callable[[bytes, tuple[str, ...]], None],
     ) -> None:
-        """Be found until cancelled; announced once `ready`, reached before that.
+        """Be found until cancelled, beside the premises' run; announced once `ready`.
 
         `setup()` is the network as it is now, `known()` are its nodes' listeners for members, and
         `hint(node, addresses)` gets what others say of its nodes.
         """
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(self.reach.run, lambda: (*known(), *self._tickets))
+        reach = self._premises.reach
+        with reach.among(self._peers, lambda: (*known(), *self._tickets, *self._met)):
             await ready.wait()
-            if self._is_announced:
-                said = announcement_of(setup(), self._listener.addresses, self._peers.addresses)
-                nursery.start_soon(live_among, said, hint)
-            if self._takes_part:
-                nursery.start_soon(self._service.run)
-                nursery.start_soon(self._publish_again, setup, hint)
+            async with trio.open_nursery() as nursery:
+                if self._is_announced:
+                    said = announcement_of(setup(), self._listener.addresses, self._peers.addresses)
+                    nursery.start_soon(live_among, said, hint)
+                if self._takes_part:
+                    nursery.start_soon(self._publish_again, setup, hint)
+                await trio.sleep_forever()
+
+    async def settle(self, met: Iterable[str]) -> None:
+        """Wait until it is known whether we are reached, and a relay stands where we are not.
+
+        `met` are listeners for members of nodes that we are about to meet.
+        """
+        self._met = tuple(met)
+        await self._premises.reach.settle()
 
     async def _publish_again(
         self, setup: Callable[[], NodeSetup], hint: Callable[[bytes, tuple[str, ...]], None]
@@ -128,14 +125,12 @@ class Presence:
             delay_s = min(2 * delay_s, _LAST_RETRY_S)
 
     async def _publish(self, setup: NodeSetup) -> int:
-        is_asked = self.reach.state in ("unknown", "direct")
-        port = parse_address(self._listener.addresses[0]).port
-        self._service.port = port if is_asked else 0
+        self._overlay.port = self._premises.asked_at
         said = announcement_of(setup, self._listener.announced, self._peers.announced)
         kept = 0
         for topic in topics_of(setup):
             record = make_record(topic, said, self._sign, _unix_ms())
-            kept += await self._service.publish(record, topic.key)
+            kept += await self._overlay.publish(record, topic.key)
         if kept and setup.store is not None:
             await trio.to_thread.run_sync(setup.store.write, self._remembered())
         return kept
@@ -152,10 +147,10 @@ class Presence:
                 if other.network == setup.network and other.node != self._own:
                     hint(other.node, other.peers)
 
-        await self._service.search(topic.key, found)
+        await self._overlay.search(topic.key, found)
 
     def _remembered(self) -> Batch:
-        contacts = tuple(self._service.core.table)[: limits.BOOK_NODES]
+        contacts = tuple(self._overlay.core.table)[: limits.BOOK_NODES]
         return Batch(epoch=0, meta={OVERLAY_META: codec.encode(contacts)})
 
 

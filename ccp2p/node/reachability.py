@@ -3,9 +3,13 @@
 Attested peers are asked to dial back, as different ones as there are. One that saw us come from
 somewhere and reached nobody there shows that a NAT box or a firewall is between: then that peer,
 and a second one, are asked to relay. What a peer says here costs a detour at worst.
+
+All networks of a process are reached at the same two ports, so whoever is a peer in one of them may
+be asked, and what it relays may be of any.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from random import Random
 from typing import Final, Literal
@@ -15,7 +19,7 @@ import trio
 
 from ccp2p.model import limits
 from ccp2p.model.errors import Fault
-from ccp2p.network import ClientListener, PeerNetwork
+from ccp2p.network import ClientListener, PeerNetwork, Reception
 from ccp2p.network.addresses import (
     format_address,
     ip_of,
@@ -45,42 +49,50 @@ class _Said:
 
 
 class Reachability:
-    """Keeps `peers` and `listener` reachable, and relays for others. `run` it in a nursery."""
+    """Keeps a process's two listeners reachable, and relays for others. `run` it in a nursery."""
 
     def __init__(
-        self, key_seed: bytes, peers: PeerNetwork, listener: ClientListener, randomness: Random
+        self, key_seed: bytes, reception: Reception, listener: ClientListener, randomness: Random
     ) -> None:
         self.state: Literal["unknown", "direct", "relayed", "unreachable"] = "unknown"
         self.relay = Relay(self._is_peer)
         self._key_seed = key_seed
-        self._peers = peers
+        self._reception = reception
         self._listener = listener
         self._random = randomness
         self._settled = trio.Event()
         self._look = trio.Event()
-        self._also: tuple[str, ...] = ()
+        self._known: dict[PeerNetwork, Callable[[], Iterable[str]]] = {}
         self._held: dict[str, trio.CancelScope] = {}
         self._standing: set[str] = set()
         self._outside: str = ""  # where a NAT box or router passes our ports on
         listener.services[PROTOCOL] = self.relay.serve
 
-    async def settle(self, also: Iterable[str]) -> None:
-        """Wait until it is known whether we are reached, and a relay stands where we are not.
+    @contextmanager
+    def among(self, peers: PeerNetwork, known: Callable[[], Iterable[str]]) -> Iterator[None]:
+        """One more network, whose peers are asked and relayed for meanwhile.
 
-        `also` are listeners for members of nodes that we are about to meet.
+        `known()` are its nodes' listeners for members, as far as they are known.
         """
-        self._also = tuple(also)
+        self._known[peers] = known
+        try:
+            yield
+        finally:
+            del self._known[peers]
+
+    async def settle(self) -> None:
+        """Wait until it is known whether we are reached, and a relay stands where we are not."""
         with trio.move_on_after(_PATIENCE_S):
             await self._settled.wait()
 
-    async def run(self, known: Callable[[], Iterable[str]]) -> None:
-        """Look now and then, until cancelled. `known()` are listeners for members that exist."""
+    async def run(self) -> None:
+        """Look now and then, until cancelled."""
         if not any(_may_be_reached(text) for text in self._listener.addresses):
             self._settled.set()
             return
         async with trio.open_nursery() as nursery:
             while True:
-                asked = self._peers_to_ask((*known(), *self._also))
+                asked = self._peers_to_ask()
                 if not asked:
                     await trio.sleep(_GLANCE_S if not self._settled.is_set() else _RETRY_S)
                     continue
@@ -90,8 +102,9 @@ class Reachability:
                 with trio.move_on_after(_AGAIN_S if said else _FIRST_AGAIN_S):
                     await self._look.wait()
 
-    def _peers_to_ask(self, known: Iterable[str]) -> list[str]:
+    def _peers_to_ask(self) -> list[str]:
         """Members' listeners of attested peers, one of each subnet first."""
+        known = dict.fromkeys(text for told in self._known.values() for text in told())
         found = [text for text in known if self._is_direct_peer(text)]
         self._random.shuffle(found)
         by_origin = {origin_of(text): text for text in found}
@@ -100,7 +113,7 @@ class Reachability:
 
     async def _ask(self, relays: list[str]) -> list[_Said]:
         said: list[_Said] = []
-        node_port = parse_address(self._peers.addresses[0]).port
+        node_port = parse_address(self._reception.addresses[0]).port
         client_port = parse_address(self._listener.addresses[0]).port
 
         async def ask(relay: str) -> None:
@@ -162,16 +175,17 @@ class Reachability:
         if door == MEMBERS:
             await self._listener.take(stream, "relay")
         else:
-            await self._peers.take(stream, "relay")
+            await self._reception.take(stream, "relay")
 
     def _tell(self) -> None:
         """What others are told from now on of where we are."""
-        for target in (self._peers, self._listener):
+        own = self._reception.identity.node
+        for target in (self._reception, self._listener):
             outside = []
             if self._outside:
                 port = parse_address(target.addresses[0]).port
-                outside = [format_address(self._outside, port, self._peers.node)]
-            through = [relayed_address(one, self._peers.node) for one in sorted(self._standing)]
+                outside = [format_address(self._outside, port, own)]
+            through = [relayed_address(one, own) for one in sorted(self._standing)]
             target.relayed = (*outside, *through)
         if self._standing:
             self.state = "relayed"
@@ -181,17 +195,11 @@ class Reachability:
             self._settled.set()
 
     def _is_peer(self, node: bytes) -> bool:
-        peer = self._peers.peers().get(node)
-        return peer is not None and peer.connected
+        return any(peers.is_connected(node) for peers in self._known)
 
     def _is_direct_peer(self, text: str) -> bool:
         address = parse_address(text)
-        return (
-            address.relay is None
-            and address.node is not None
-            and address.node != self._peers.node
-            and self._is_peer(address.node)
-        )
+        return address.relay is None and address.node is not None and self._is_peer(address.node)
 
 
 def _may_be_reached(text: str) -> bool:

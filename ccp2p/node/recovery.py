@@ -27,6 +27,7 @@ def recovered_state(
     store: Store,
     record: EpochRecord,
     check_policy: Callable[[str], object],
+    cache_bytes: int,
 ) -> tuple[StateMachine, SessionTable]:
     """The state and the sessions after the newest stored commit of the record's epoch.
 
@@ -47,6 +48,7 @@ def recovered_state(
         member_invite=genesis.member_invite,
         node_invite=genesis.node_invite,
         is_open=genesis.is_open,
+        cache_bytes=cache_bytes,
     )
     if last is not None or epoch > 0:
         machine.restore(store.buckets(), last.state_root if last else record.state_root)

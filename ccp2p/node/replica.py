@@ -9,6 +9,7 @@ import math
 import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
+from functools import partial
 from typing import Final
 
 import structlog
@@ -27,7 +28,7 @@ from ccp2p.node.desk import Desk
 from ccp2p.node.ending import Ended, Ending
 from ccp2p.node.executor import Executed, Executor
 from ccp2p.node.floor import Floor
-from ccp2p.node.intake import BlockIntake, Delivery, Intake
+from ccp2p.node.intake import BlockIntake, Delivery
 from ccp2p.node.messages import (
     Blocks,
     FetchBlocks,
@@ -47,7 +48,6 @@ from ccp2p.node.messages import (
     decode_message,
     encode_message,
 )
-from ccp2p.node.meter import Meter
 from ccp2p.node.network_record import NetworkRecord
 from ccp2p.node.patience import WAITING, Patience
 from ccp2p.node.registry import Registry
@@ -55,6 +55,7 @@ from ccp2p.node.roster_keeper import CLOSING
 from ccp2p.node.seat import Input, Seat
 from ccp2p.node.steward import Steward
 from ccp2p.node.survivor import Survivor
+from ccp2p.node.turns import Share
 from ccp2p.node.writer import GroupWriter
 from ccp2p.sealing.identity import Identity
 from ccp2p.storage.store import Batch, Store
@@ -94,7 +95,7 @@ class Replica:
         deliver: Callable[[list[tuple[bytes, bytes]], list[tuple[bytes, str]]], None],
         clock: Callable[[], int],
         found_floor: Callable[[Floor], None],
-        meter: Meter,
+        share: Share,
         blamed: Callable[[bytes, str, int], bool],
     ) -> None:
         self.core = core
@@ -127,7 +128,8 @@ class Replica:
         self._deliver = deliver
         self._clock = clock
         self._found_floor = found_floor
-        self._meter = meter
+        self._share = share
+        self._meter = share.meter
         self._blamed = blamed
         self._intake = BlockIntake(rules, core.committee, core.consensus.is_admitted)
         self._epoch = core.committee.epoch
@@ -272,10 +274,11 @@ class Replica:
             self._answering.discard(node)
 
     async def _take_in(self, deliveries: list[Delivery]) -> None:
+        verify = partial(self._intake.verify, deliveries)
         if sum(len(delivery.blocks) for delivery in deliveries) < _VERIFY_IN_THREAD:
-            intakes = self._verify(deliveries)
+            intakes = await self._share.run("verify", verify)
         else:
-            intakes = await trio.to_thread.run_sync(self._verify, deliveries)
+            intakes = await self._share.run_in_thread(verify, "verify")
         for delivery, intake in zip(deliveries, intakes, strict=True):
             node = self.core.committee.seats[intake.sender].node
             told, faults = self._boundary.sort_out(node, delivery.blocks, intake.faults, _now_ms())
@@ -285,10 +288,6 @@ class Replica:
                 self._blame(node, fault)
             if intake.is_news:
                 await self._inputs.send(intake)
-
-    def _verify(self, deliveries: list[Delivery]) -> list[Intake]:
-        with self._meter.stage("verify"):
-            return self._intake.verify(deliveries)
 
     def _write(self, batch: Batch) -> None:
         with self._meter.stage("persist"):
@@ -365,10 +364,12 @@ class Replica:
         wake_ms: int | None = 0
         while True:
             inputs = await self._next_inputs(wake_ms)
-            with self._meter.stage("order"):
-                steps = self.seat.advance(inputs, self._clock())
+            steps = await self._share.run("order", partial(self._advance, inputs))
             await self._perform(steps)
             wake_ms = steps[-1].wake_ms
+
+    def _advance(self, inputs: list[Input]) -> list[Step]:
+        return self.seat.advance(inputs, self._clock())
 
     async def _next_inputs(self, wake_ms: int | None) -> list[Input]:
         inputs: list[Input] = []
@@ -417,7 +418,7 @@ class Replica:
                 if self.survivor.is_bound:
                     continue  # it promised to go no further
                 self._is_settled = False
-                executed = await trio.to_thread.run_sync(self.executor.execute, commits)
+                executed = await self._share.run_in_thread(partial(self.executor.execute, commits))
             await self._store(executed)
             self._deliver(executed.outcomes, executed.dropped)
             for seat, fault in executed.faults:

@@ -95,6 +95,11 @@ class Seat:
         """Whether this start is over: a block of it is on disk."""
         return self._has_proposed
 
+    @property
+    def queued_bytes(self) -> int:
+        """Bytes of the envelopes that wait for our next blocks."""
+        return self._envelope_bytes
+
     def submit(self, envelopes: Sequence[bytes]) -> int:
         """Queue envelopes for our next blocks; how many of them, from the front, fitted."""
         room = max(0, limits.ENVELOPE_QUEUE - len(self._envelopes))

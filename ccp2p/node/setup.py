@@ -1,6 +1,7 @@
 """The three ways for a node to have a network: found one, join a founding, open what it holds.
 
 The first two only prepare the folder; whether the node runs at once or later makes no difference.
+A folder holds any number of networks; its node has the same keys in all of them.
 """
 
 import os
@@ -28,6 +29,7 @@ from ccp2p.node.attestor import NodeAttestor
 from ccp2p.node.home import LOOPBACK, Listen, NodeHome, holds_node, keeps_keys, sealing_key
 from ccp2p.node.network_record import NetworkRecord
 from ccp2p.node.preparation import Preparation
+from ccp2p.node.quota import OWN, Quota
 from ccp2p.sealing.identity import Identity, storage_key
 from ccp2p.storage.lmdb_store import LmdbStore
 
@@ -86,6 +88,7 @@ class NodeSetup:
     policy: Policy
     listen: Listen
     map_bytes: int
+    quota: Quota = OWN
     record: NetworkRecord | None = None
     store: LmdbStore | None = None
     ticket: Ticket | None = None
@@ -121,7 +124,7 @@ class NodeSetup:
 
     def founded(self, record: NetworkRecord, store: LmdbStore) -> "NodeSetup":
         """This setup once the founding is over."""
-        self.home.drop_preparation()
+        self.home.drop_preparation(self.network)
         policy = _policy_of(self.genesis, policy_in_force(self.genesis, record.records))
         return replace(self, record=record, store=store, policy=policy)
 
@@ -156,7 +159,6 @@ def found(wanted: Wanted, founding: Founding, now_ms: int) -> NodeSetup:
 
     parse_genesis(genesis(bytes(32)))  # refused before anything is on disk
     home = NodeHome(wanted.directory)
-    _require_empty(home)
     platform = _platform(wanted, home, is_simulated)
     preparation = Preparation(genesis(home.identity(platform).node), member_invite, node_invite)
     return _prepare(wanted, home, platform, preparation)
@@ -175,11 +177,8 @@ def join(wanted: Wanted, ticket: Ticket, welcome: Welcome, *, by_chance: bool = 
     genesis = parse_genesis(welcome.genesis)
     policy = check_amended(parse_policy(genesis.policy), welcome.policy or genesis.policy)
     home = NodeHome(wanted.directory)
-    if not home.is_prepared:
-        _require_empty(home)
     platform = _platform(wanted, home, policy.is_simulated)
-    if home.is_prepared and not _is_joining(home, platform, ticket.network):
-        _require_empty(home)
+    _require_new(home, platform, ticket.network)
     addresses = welcome.node_addresses[: limits.MAX_ADDRESSES]
     preparation = Preparation(
         welcome.genesis,
@@ -217,20 +216,28 @@ def require_kept(setup: NodeSetup) -> None:
         )
 
 
-def reopen(wanted: Wanted) -> NodeSetup:
-    """The network that the folder holds or is prepared for, on the kind of TEE that sealed it."""
+def reopen(wanted: Wanted, network: bytes | None = None) -> NodeSetup:
+    """A network that the folder holds or is prepared for, on the kind of TEE that sealed it.
+
+    None is the only one, or the first of several.
+    """
     home = NodeHome(wanted.directory)
     platform = _platform(wanted, home, home.has_simulated_chip)
-    networks = home.networks()
     if not keeps_keys(platform):
         raise LocalFault(
             "no-sealing-key",
             f"{platform.tee} keeps no key over a restart, so what {home.directory} holds cannot be "
             "opened again: start the node in an empty folder, as a new node",
         )
-    if not networks:
-        return _of_preparation(wanted, home, platform, Preparation.load(home, platform))
-    store = _store(home, platform, networks[0], wanted.map_bytes, False)
+    held = home.networks()
+    known = [*held, *home.prepared()]
+    if not known or (network and network not in known):
+        raise LocalFault("data-folder", f"{home.directory} holds no such network")
+    network = network or known[0]
+    if network not in held:
+        return _of_preparation(wanted, home, platform, Preparation.load(home, platform, network))
+    map_bytes = min(wanted.map_bytes, (home.quota(network) or OWN).storage_bytes)
+    store = _store(home, platform, network, map_bytes, False)
     record = NetworkRecord.load(store)
     text = policy_in_force(parse_genesis(record.genesis), record.records)
     setup = _setup(wanted, home, platform, record.genesis, text)
@@ -290,8 +297,9 @@ def _policy_of(genesis: Genesis, text: str) -> Policy:
 def _setup(
     wanted: Wanted, home: NodeHome, platform: Platform, genesis_bytes: bytes, policy_text: str = ""
 ) -> NodeSetup:
-    genesis = parse_genesis(genesis_bytes)
+    genesis, network = parse_genesis(genesis_bytes), network_id(genesis_bytes)
     policy = _policy_of(genesis, policy_text)
+    quota = home.quota(network) or OWN
     if platform.tee not in policy.sections():
         raise LocalFault(
             "platform",
@@ -304,29 +312,20 @@ def _setup(
         identity=home.identity(platform),
         genesis=genesis,
         genesis_bytes=genesis_bytes,
-        network=network_id(genesis_bytes),
+        network=network,
         policy=policy,
         listen=home.listen(wanted.listen, EVERYWHERE if genesis.is_open else LOOPBACK),
-        map_bytes=wanted.map_bytes,
+        map_bytes=min(wanted.map_bytes, quota.storage_bytes),
+        quota=quota,
     )
 
 
-def _is_joining(home: NodeHome, platform: Platform, network: bytes) -> bool:
-    preparation = Preparation.load(home, platform)
-    return preparation.ticket is not None and network_id(preparation.genesis) == network
-
-
-def _require_empty(home: NodeHome) -> None:
-    if home.networks():
-        raise LocalFault(
-            "data-folder", f"{home.directory} holds a network already: choose another with --data"
-        )
-    if home.is_prepared:
-        raise LocalFault(
-            "data-folder",
-            f"{home.directory} is prepared for a network already: run it with `ccp2p node --data "
-            f"{home.directory}`, or choose another folder with --data",
-        )
+def _require_new(home: NodeHome, platform: Platform, network: bytes) -> None:
+    """Another ticket of a network that this node is to enter may come; it is in no other way."""
+    if network in home.networks():
+        raise LocalFault("data-folder", f"{home.directory} holds that network already")
+    if network in home.prepared() and Preparation.load(home, platform, network).ticket is None:
+        raise LocalFault("data-folder", f"the node of {home.directory} is that network's first")
 
 
 def _platform(wanted: Wanted, home: NodeHome, simulated: bool) -> Platform:

@@ -23,6 +23,7 @@ class NodeProcess:
     folder: Path
     ticket: str
     log: Path
+    network: str = ""
 
     def wait_for(self, event: str) -> dict[str, object]:
         """The node's next report of `event`."""
@@ -51,7 +52,8 @@ def start_node(folder: Path, *arguments: str, event: str = "ready") -> NodeProce
             stderr=stderr,
         )
     node = NodeProcess(process, folder, "", log)
-    node.ticket = str(node.wait_for(event).get("ticket") or "")
+    report = node.wait_for(event)
+    node.ticket, node.network = str(report.get("ticket") or ""), str(report["network"])
     return node
 
 

@@ -365,7 +365,7 @@ def _rooms() -> dict[str, str]:
 def _frames() -> dict[str, str]:
     """Whole frames as they cross the stream, each with its length in front."""
     messages = {
-        "hello": Hello(NONCE),
+        "hello": Hello(NONCE, network=NETWORK),
         "submit": Submit((b"an envelope",)),
         "query": Query(QUERY_NUMBER, bytes(16), b"sealed"),
         "status": GetStatus(1, 0),

@@ -1,6 +1,7 @@
 """Nodes find each other, stay connected, and move frames whatever the other side does."""
 
 import ipaddress
+import os
 import random
 from itertools import pairwise
 
@@ -9,11 +10,12 @@ import trio
 
 from ccp2p.model import limits
 from ccp2p.model.errors import LocalFault, PeerFault, Unreachable
-from ccp2p.network import Connected, Disconnected, FrameReceived
+from ccp2p.network import Connected, Disconnected, FrameReceived, PeerNetwork
 from ccp2p.network.addresses import format_address, parse_address, peer_id_of_node
 
 from .stage import (
     CLOSED,
+    NETWORK_ID,
     ToyAttestor,
     connected_pair,
     eventually,
@@ -255,8 +257,8 @@ async def test_stopping_ends_the_connections_and_says_so(nursery):
 
 
 async def test_a_key_that_is_not_the_attestors_is_refused_at_start():
-    one = network()
-    one._key_seed = b"z" * 32
+    attestor = ToyAttestor(os.urandom(32))
+    one = PeerNetwork(key_seed=b"z" * 32, attestor=attestor, network_id=NETWORK_ID)
     with pytest.raises(LocalFault, match="key seed"):
         await one.run()
 

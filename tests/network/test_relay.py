@@ -57,7 +57,7 @@ class Site:
             if door == MEMBERS:
                 await listener.take(stream, "relay")
             else:
-                await peers.take(stream, "relay")
+                await peers.reception.take(stream, "relay")
 
         async def hold():
             with suppress(Fault):
@@ -139,7 +139,7 @@ async def test_a_relay_that_answers_itself_is_found_out(nursery):
         await stream.send(encode_message(Granted()))
         from ccp2p.network.circuits import CircuitStream
 
-        await impostor.take(CircuitStream(stream), "relay")
+        await impostor.reception.take(CircuitStream(stream), "relay")
 
     site.relay._connect = steal
     [dialler] = await start(nursery, 1)

@@ -7,7 +7,7 @@ import trio
 
 from ccp2p.model import codec, limits
 from ccp2p.model.envelope import Envelope
-from ccp2p.model.errors import Fault, PeerFault
+from ccp2p.model.errors import Fault, MemberFault, PeerFault
 from ccp2p.model.member_protocol import (
     GetStatus,
     Hello,
@@ -19,11 +19,14 @@ from ccp2p.model.member_protocol import (
     Status,
     Submit,
     Welcome,
+    decode_client_message,
     decode_node_message,
     encode_message,
 )
 from ccp2p.network import ClientListener, FrameStream, connect
 from ccp2p.node.api import ClientApi
+from ccp2p.node.meter import Meter
+from ccp2p.node.turns import Share
 from tests.node.stage import eventually
 
 
@@ -35,8 +38,8 @@ class Queue:
     room: int = 1 << 30
     taken: list[bytes] = field(default_factory=list)
 
-    def welcome(self, nonce: bytes, pinned: bytes) -> Welcome:
-        return Welcome(nonce, (), b"", b"", b"", (), ())
+    def welcome(self, hello: Hello) -> Welcome:
+        return Welcome(hello.nonce, (), b"", b"", b"", (), ())
 
     def submit(self, envelopes: list[bytes]) -> int:
         fitting = envelopes[: self.room]
@@ -63,8 +66,13 @@ class Served:
 @asynccontextmanager
 async def served(queue: Queue | None = None) -> AsyncIterator[Served]:
     queue = queue or Queue()
-    api = ClientApi(queue)
-    listener = ClientListener(key_seed=b"k" * 32, handler=api.serve, write_timeout_ms=500)
+    api = ClientApi(queue, Share(Meter()))
+
+    async def serve(stream: FrameStream) -> None:
+        first = decode_client_message(await stream.receive(), MemberFault)
+        await api.serve(stream, b"", first)
+
+    listener = ClientListener(key_seed=b"k" * 32, handler=serve, write_timeout_ms=500)
     async with trio.open_nursery() as nursery:
         await nursery.start(listener.run)
         yield Served(api, queue, listener.addresses[0])

@@ -301,11 +301,13 @@ async def test_a_ticket_for_members_or_of_another_network_founds_nothing(tmp_pat
                 setups.join(built.wanted(1), msgspec.structs.replace(ticket, **changes), welcome)
 
 
-async def test_a_folder_that_signed_another_founding_takes_part_in_none(tmp_path: Path):
+async def test_a_folder_that_signed_another_founding_of_a_network_takes_part_in_none(
+    tmp_path: Path,
+):
     async with honest_first(tmp_path) as (built, ticket):
         welcome = await welcome_of(ticket)
         setup = setups.join(built.wanted(1), ticket, welcome)
-        setup.home.mark_signed(b"another network".ljust(32), b"d" * 32)
+        setup.home.mark_signed(setup.network, b"d" * 32)
         host = await built.launch(setup)
         await host.ended.wait()
         assert isinstance(host.fault, LocalFault)
@@ -314,8 +316,11 @@ async def test_a_folder_that_signed_another_founding_takes_part_in_none(tmp_path
         assert not built.hosts[0].ready.is_set()
 
 
-async def test_a_folder_with_a_network_founds_and_joins_no_other(tmp_path: Path):
+async def test_a_folder_joins_no_network_that_it_holds(tmp_path: Path):
     async with stage(tmp_path) as built:
-        await built.found(1)
-        with pytest.raises(LocalFault, match="holds a network already"):
-            setups.found(built.wanted(0), Founding("other", "kv", 1, PARAMETERS), unix_ms())
+        await built.found(2)
+        ticket = built.hosts[0].node.tickets()[1]
+        assert ticket is not None
+        welcome = await welcome_of(ticket)
+        with pytest.raises(LocalFault, match="holds that network already"):
+            setups.join(built.wanted(1), ticket, welcome)

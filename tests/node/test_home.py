@@ -15,10 +15,10 @@ def home(tmp_path: Path) -> NodeHome:
 def test_a_founder_that_signed_one_record_signs_no_other(home: NodeHome):
     home.mark_signed(b"n" * 32, b"d" * 32)
     home.mark_signed(b"n" * 32, b"d" * 32)
-    for network, digest in ((b"n" * 32, b"e" * 32), (b"m" * 32, b"d" * 32)):
-        with pytest.raises(LocalFault, match="already signed another founding") as caught:
-            NodeHome(home.directory).mark_signed(network, digest)
-        assert caught.value.code == "founding"
+    with pytest.raises(LocalFault, match="already signed another founding") as caught:
+        NodeHome(home.directory).mark_signed(b"n" * 32, b"e" * 32)
+    assert caught.value.code == "founding"
+    NodeHome(home.directory).mark_signed(b"m" * 32, b"e" * 32)
 
 
 def test_an_identity_is_made_once_and_found_again(home: NodeHome):

@@ -72,20 +72,25 @@ def test_a_founder_goes_on_with_its_ticket_and_takes_a_newer_one(tmp_path: Path)
         assert (again.ticket, again.first_addresses, again.is_first) == (shown, ("/b",), False)
 
 
-def test_a_prepared_folder_is_given_to_no_other_network(tmp_path: Path):
+def test_a_folder_is_prepared_for_several_networks_of_one_node(tmp_path: Path):
     ticket, welcome = offer(created(tmp_path / "a"))
     other_ticket, other_welcome = offer(created(tmp_path / "c"))
-    setups.join(wanted(tmp_path / "b"), ticket, welcome)
-    with pytest.raises(LocalFault, match="prepared for a network already"):
-        setups.join(wanted(tmp_path / "b"), other_ticket, other_welcome)
-    with pytest.raises(LocalFault, match="prepared for a network already"):
-        created(tmp_path / "b")
-    assert setups.reopen(wanted(tmp_path / "b")).network == ticket.network
+    joined = setups.join(wanted(tmp_path / "b"), ticket, welcome)
+    setups.join(wanted(tmp_path / "b"), other_ticket, other_welcome)
+    own = created(tmp_path / "b")
+    known = {ticket.network, other_ticket.network, own.network}
+    assert set(NodeHome(tmp_path / "b").prepared()) == known
+    for network in known:
+        again = setups.reopen(wanted(tmp_path / "b"), network)
+        assert (again.network, again.identity.node) == (network, joined.identity.node)
+    assert setups.reopen(wanted(tmp_path / "b"), own.network).is_first
+    with pytest.raises(LocalFault, match="no such network"):
+        setups.reopen(wanted(tmp_path / "b"), b"x" * 32)
 
 
 def test_the_first_node_does_not_become_its_own_follower(tmp_path: Path):
     ticket, welcome = offer(created(tmp_path / "a"))
-    with pytest.raises(LocalFault, match="prepared for a network already"):
+    with pytest.raises(LocalFault, match="network's first"):
         setups.join(wanted(tmp_path / "a"), ticket, welcome)
     assert setups.reopen(wanted(tmp_path / "a")).ticket is None
 
@@ -100,15 +105,16 @@ def test_a_newcomer_goes_on_as_one_after_a_restart(tmp_path: Path):
 def test_secrets_are_sealed_by_the_chip(tmp_path: Path):
     first = created(tmp_path / "a")
     home = NodeHome(tmp_path / "a")
-    sealed = home.preparation()
+    sealed = home.preparation(first.network)
     assert sealed is not None
     assert first.node_invite not in sealed
     assert first.member_invite not in sealed
     with pytest.raises(LocalFault) as caught:
-        Preparation.load(home, SimulatedPlatform(tmp_path / "another chip"))
+        Preparation.load(home, SimulatedPlatform(tmp_path / "another chip"), first.network)
     assert caught.value.code == "wrong-key"
-    assert home.directory.joinpath("founding.sealed").stat().st_mode & 0o077 == 0
-    home.keep_preparation(sealed[:-1])
+    (path,) = home.directory.joinpath("prepared").iterdir()
+    assert path.stat().st_mode & 0o077 == 0
+    home.keep_preparation(first.network, sealed[:-1])
     with pytest.raises(LocalFault):
         setups.reopen(wanted(tmp_path / "a"))
 
@@ -125,7 +131,8 @@ async def test_the_preparation_goes_when_the_network_is_founded(tmp_path: Path):
         await built.found(2)
         for number in (0, 1):
             home = NodeHome(built.wanted(number).directory)
-            assert (home.preparation(), home.is_prepared) == (None, False)
+            assert home.prepared() == []
+            assert home.preparation(built.hosts[0].node.setup.network) is None
 
 
 def test_open_ports_are_settled_beforehand_and_taken_ones_named():

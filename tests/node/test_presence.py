@@ -12,7 +12,7 @@ from ccp2p.model.errors import PeerFault
 from ccp2p.network import ClientListener, connect
 from ccp2p.network.kademlia.records import network_topic, open_record
 from ccp2p.network.kademlia.service import PROTOCOL, KademliaService
-from ccp2p.node.node import Node
+from ccp2p.node.premises import Premises
 from ccp2p.node.presence import topics_of
 from tests.network.stage import echo
 from tests.node.stage import Host, eventually, network, unix_ms
@@ -34,10 +34,10 @@ async def test_a_group_is_published_sealed_and_only_where_a_bootstrap_was_named(
                 pass
         await stage.hosts[0].stop()
 
-        def with_bootstrap(setup, reports, **_):
-            return Node(setup, reports, bootstrap=(entrance.addresses[0],))
+        def with_bootstrap(identity, listen):
+            return Premises(identity, listen, (entrance.addresses[0],))
 
-        monkeypatch.setattr("tests.node.stage.Node", with_bootstrap)
+        monkeypatch.setattr("ccp2p.node.node.Premises", with_bootstrap)
         host: Host = await stage.reopen(0)
         setup = host.node.setup
         topic = network_topic(setup.network)

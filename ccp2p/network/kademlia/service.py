@@ -56,9 +56,13 @@ class KademliaService:
         self.core = Kademlia(own)
         self.port = 0  # where others may ask us; 0 while they cannot
         self._key_seed = key_seed
-        self._bootstrap = tuple(_contact(address) for address in bootstrap)
+        self._bootstrap = {address: _contact(address) for address in bootstrap}
         self._clock = clock
         self._random = randomness
+
+    def know(self, addresses: Iterable[str]) -> None:
+        """Ask there, too, of now on; LocalFault for one that does not name its node."""
+        self._bootstrap |= {address: _contact(address) for address in addresses}
 
     async def serve(self, stream: FrameStream) -> None:
         """Answer the requests of one stream."""
@@ -90,7 +94,7 @@ class KademliaService:
 
         `is_shown`: under our own key, so that others may take us up as a contact.
         """
-        lookup = self.core.lookup(target, self._bootstrap)
+        lookup = self.core.lookup(target, self._bootstrap.values())
         search = _Search(lookup, found, is_shown)
         for record in self.core.kept(target, self._clock()):
             search.tell(record)

@@ -103,8 +103,8 @@ func (c *connection) receive(kinds ...string) (string, []byte, error) {
 	}
 }
 
-func (c *connection) hello(nonce, pinned []byte) (*welcome, error) {
-	if err := c.send(wrap("hello", nonce, pinned)); err != nil {
+func (c *connection) hello(nonce, pinned, network []byte) (*welcome, error) {
+	if err := c.send(wrap("hello", nonce, pinned, network)); err != nil {
 		return nil, err
 	}
 	_, body, err := c.receive("welcome")

@@ -101,7 +101,7 @@ func talk() (any, error) {
 // Verify the node, then open a session as a new member.
 func enterNetwork(to *connection, invited *ticket) (*member, *trusted, error) {
 	nonce := random(32)
-	shown, err := to.hello(nonce, invited.Record)
+	shown, err := to.hello(nonce, invited.Record, invited.Network)
 	if err != nil {
 		return nil, nil, err
 	}

@@ -137,7 +137,8 @@ func (c *checker) basics(file *vectorFile) {
 		c.same("record", digest("ccp2p.epoch", one.Bytes), one.Digest)
 	}
 	c.same("post", pack([]any{[]any{"post", "lobby", "Hello"}}), file.Rooms.Post)
-	c.same("hello", frame(wrap("hello", []byte(file.Welcome.Nonce), []byte{})), file.Frames.Hello)
+	hello := wrap("hello", []byte(file.Welcome.Nonce), []byte{}, []byte(file.Genesis.Network))
+	c.same("hello", frame(hello), file.Frames.Hello)
 	c.same("submit", frame(wrap("submit", [][]byte{[]byte("an envelope")})), file.Frames.Submit)
 }
 

@@ -40,8 +40,8 @@ class Connection {
     return new Connection(connection.remotePeer.publicKey.raw, stream)
   }
 
-  async hello (nonce, pinned) {
-    return this.#ask('welcome', p.wrap('hello', [nonce, pinned]))
+  async hello (nonce, pinned, network) {
+    return this.#ask('welcome', p.wrap('hello', [nonce, pinned, network]))
   }
 
   // The session's answer to an event, from its number on: an outcome, or an error.
@@ -160,7 +160,7 @@ async function main () {
     : ticket.addresses[0]
   const connection = await Connection.dial(node, address)
   const nonce = p.random(32)
-  const welcome = await connection.hello(nonce, ticket.record)
+  const welcome = await connection.hello(nonce, ticket.record, ticket.network)
   const network = verifyWelcome(welcome, {
     network: ticket.network, remote: connection.remote, nonce, pinned: ticket.record,
     allowSimulated: true

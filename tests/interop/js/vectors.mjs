@@ -112,7 +112,8 @@ for (const { aead, ...vector } of vectors.envelopes) {
 }
 
 same('post', p.encode([['post', 'lobby', 'Hello']]), vectors.rooms.post)
-same('hello', p.frame(p.wrap('hello', [truth.nonce, p.EMPTY])), vectors.frames.hello)
+const hello = p.wrap('hello', [truth.nonce, p.EMPTY, ticket.network])
+same('hello', p.frame(hello), vectors.frames.hello)
 same('submit', p.frame(p.wrap('submit', [[p.ascii('an envelope')]])), vectors.frames.submit)
 
 console.log(JSON.stringify({ checked, skipped: [] }))
