@@ -140,7 +140,11 @@ class _Look:
                 if not self.search.fits(verified):
                     return
                 await trio.to_thread.run_sync(
-                    setup.require_accepted, self.search.wanted, welcome, _now_ms()
+                    setup.require_accepted,
+                    self.search.wanted,
+                    welcome.genesis,
+                    welcome.policy,
+                    _now_ms(),
                 )
                 self.found[announcement.network] = _mesh(verified, welcome, address)
                 return

@@ -7,6 +7,7 @@ import click
 
 from ccp2p.cli import console, node_options
 from ccp2p.cli.net_join import run_command
+from ccp2p.cli.net_place import create_on_mesh, placing_options, refuse_placing_options
 from ccp2p.model import limits
 
 if TYPE_CHECKING:
@@ -50,15 +51,22 @@ class MemberKey(click.ParamType):
     type=click.IntRange(1),
     help="How many governors must agree on policy and recovery. [default: more than half]",
 )
+@placing_options
 @node_options.folder_options
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
 def net_create(name: str, **options: Any) -> None:
     """Prepare a new network NAME: its genesis, this machine's node, and your own entry.
 
-    `ccp2p node` runs the node then. Each governor may invite (`ccp2p invite create`).
+    `ccp2p node` runs the node then. Each governor may invite (`ccp2p invite create`). With --on
+    the network is founded at once, on nodes of a mesh whose operators host groups; this machine
+    needs no node.
     """
     from ccp2p.model.errors import Fault
 
+    if options["mesh"] is not None:
+        console.run(lambda: create_on_mesh(name, options))
+        return
+    refuse_placing_options()
     try:
         _create(name, options)
     except Fault as fault:
@@ -73,11 +81,7 @@ def _create(name: str, options: dict[str, Any]) -> None:
     from ccp2p.node.home import NodeHome, holds_node
 
     profile = Profile(default_folder())
-    own = None
-    if not options["governors"] or profile.has_member(options["member"]):
-        own = profile.member(options["member"]).public
-    governors = options["governors"] or (own,)
-    needed = options["governors_needed"] or len(governors) // 2 + 1
+    own, governors, needed = governors_of(profile, options)
     founding = node_options.founding(name, options, governors, needed, standing=False)
     wanted = node_options.wanted(options)
     if holds_node(wanted.directory):  # which may be running, where it listens already
@@ -110,6 +114,17 @@ def _create(name: str, options: dict[str, Any]) -> None:
         )
         return
     _print(prepared, own, node_ticket, run_command(options["data"]))
+
+
+def governors_of(
+    profile: "Profile", options: dict[str, Any]
+) -> tuple[bytes | None, tuple[bytes, ...], int]:
+    """The creator's own key, if any, all governors', and how many of them must agree."""
+    own = None
+    if not options["governors"] or profile.has_member(options["member"]):
+        own = profile.member(options["member"]).public
+    governors = options["governors"] or (own,)
+    return own, governors, options["governors_needed"] or len(governors) // 2 + 1
 
 
 def _enter(profile: "Profile", prepared: "NodeSetup") -> str:

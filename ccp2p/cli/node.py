@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ccp2p.cli import console, node_options
+from ccp2p.cli.configuration import read_config
 from ccp2p.model import limits
 
 if TYPE_CHECKING:
@@ -115,10 +116,12 @@ async def _run(options: dict[str, Any], output: "_Output") -> None:
     import trio
 
     from ccp2p.node.household import Household
-    from ccp2p.node.node import Node
+    from ccp2p.node.landlord import Landlord
+    from ccp2p.node.node import Node, unix_ms
 
     sys.setswitchinterval(_SWITCH_INTERVAL_S)
     _allow_files()
+    config = read_config()
     wanted = node_options.wanted(options)
     found = await _settle(wanted, options, output)
     if options["leave"] and len(found) > 1:
@@ -127,6 +130,15 @@ async def _run(options: dict[str, Any], output: "_Output") -> None:
     def build(setup: "NodeSetup", premises: "Premises") -> Node:
         reports = output.begin(setup)
         node = Node(setup, reports, is_announced=not options["no_discovery"], premises=premises)
+        if setup.genesis.is_open:
+            node.landlord = Landlord(
+                config.hosting,
+                wanted,
+                setup,
+                lambda: node.peers.announced,
+                unix_ms,
+                time.monotonic,
+            )
         if options["leave"]:
             node.leave()
         return node
@@ -272,6 +284,7 @@ class _Output:
         from ccp2p.node.node import Reports
 
         self.begun += 1
+        is_hosted = setup.home.quota(setup.network) is not None
         if setup.policy.is_simulated:
             console.warn_simulated(setup.genesis.kind)
         if not keeps_keys(setup.platform):
@@ -279,8 +292,8 @@ class _Output:
                 f"{setup.platform.tee} keeps no key over a restart: this node's keys live in "
                 "memory, and once it stops its folder cannot be opened again"
             )
-        console.say(f"network {setup.genesis.name} ({setup.network.hex()[:16]}...)")
-        told = _Told(self, setup)
+        told = _Told(self, setup, is_hosted)
+        console.say(f"network {told.name} ({setup.network.hex()[:16]}...)")
         return Reports(told.listening, told.say, told.ready, told.floor, told.epoch)
 
     def ended(self, network: bytes, fault: "Fault | None") -> None:
@@ -308,13 +321,17 @@ class _Output:
 
 
 class _Told:
-    """What one network tells; lines for people begin with its name where there are several."""
+    """What one network tells; lines for people begin with its name where there are several.
 
-    def __init__(self, output: _Output, setup: "NodeSetup") -> None:
+    A group that is hosted for others has no name here, and tickets of it are not this operator's.
+    """
+
+    def __init__(self, output: _Output, setup: "NodeSetup", is_hosted: bool) -> None:
         from ccp2p.model.epoch import parse_record
 
         self._output = output
-        self._name = setup.genesis.name
+        self.name = f"hosted-{setup.network.hex()[:8]}" if is_hosted else setup.genesis.name
+        self._is_hosted = is_hosted
         self._network = setup.network.hex()
         self._resumes = setup.record is not None
         seats = parse_record(setup.record.signed.record).seats if setup.record else ()
@@ -322,11 +339,11 @@ class _Told:
 
     def say(self, text: str) -> None:
         """A line for people."""
-        console.say(f"{self._name}: {text}" if self._output.begun > 1 else text)
+        console.say(f"{self.name}: {text}" if self._output.begun > 1 else text)
 
     def listening(self, node: "Node") -> None:
         _, ticket = node.tickets()
-        if node.setup.record is not None:
+        if node.setup.record is not None or self._is_hosted:
             return
         if ticket is not None and node.setup.node_invite and node.setup.genesis.founders > 1:
             text = _format(ticket)
@@ -342,18 +359,19 @@ class _Told:
         self.say(f"listening for nodes on {node.peers.addresses[0]}")
         self.say(f"listening for members on {node.listener.addresses[0]}")
         if member is not None:
-            console.say(f"\nJoin {self._name} as a member from another terminal:")
+            console.say(f"\nJoin {self.name} as a member from another terminal:")
             flag = " --allow-simulated" if setup.policy.is_simulated else ""
             console.say(f"  {console.program()} net join{flag} {_format(member)}\n")
-        elif setup.is_first:
+        elif setup.is_first and not self._is_hosted:
             console.say(f"\nInvite from another terminal: {console.program()} invite create\n")
         self._emit(
             "ready",
-            name=setup.genesis.name,
+            name=self.name,
             node=setup.identity.node.hex(),
             tee=setup.platform.tee,
             simulated=setup.policy.is_simulated,
             kind=setup.genesis.kind,
+            hosted=self._is_hosted,
             client_addresses=list(node.listener.addresses),
             ticket=_format(member) if member else None,
         )

@@ -23,10 +23,12 @@ from ccp2p.model import codec, limits
 from ccp2p.model.epoch import SignedEpochRecord, is_full_page, record_digest
 from ccp2p.model.errors import Denied, Fault, LocalFault, PeerFault, Unreachable, fault_in
 from ccp2p.model.member_protocol import (
+    AskHosting,
     GetPeers,
     GetStatus,
     GiveShare,
     Hello,
+    Hosting,
     NodeMessage,
     Outcomes,
     Peers,
@@ -47,6 +49,9 @@ from ccp2p.network import FrameStream, connect
 _FRAME_BYTES = 256 * 1024  # envelopes in one frame; far below the limit, so that others get turns
 _ANSWER_TIMEOUT_S = 15.0
 _RECOVERY_TIMEOUT_S = 90.0  # all who go on walk a coin chain and sign meanwhile
+
+Answered = Reply | Status | Recovered | ShareTaken | Peers | Hosting
+"""What answers a numbered question."""
 
 Answer = bytes | Fault
 """What an envelope came to at this node: a sealed outcome, or why there is none."""
@@ -131,6 +136,16 @@ class NodeConnection:
             raise Denied(f"the node refuses: {answer.reason[:600]}", answer.code[:64])
         return answer
 
+    async def hosting(self, sealed: bytes) -> bytes:
+        """The sealed answer to a sealed question about hosting; Denied when there is none."""
+        number = self._next_number()
+        answer = await self._ask(number, AskHosting(number, sealed))
+        if not isinstance(answer, Hosting):
+            raise PeerFault("protocol", "the node answered about hosting with something else")
+        if answer.refusal:
+            raise Denied(answer.refusal[:512])
+        return answer.sealed
+
     async def refresh(self, epoch: int) -> VerifiedNode:
         """The node as verified in an epoch after `epoch`; unchanged while it is not there yet.
 
@@ -184,9 +199,9 @@ class NodeConnection:
     async def _ask(
         self,
         number: int,
-        message: Query | GetStatus | Recover | GiveShare | GetPeers,
+        message: Query | GetStatus | Recover | GiveShare | GetPeers | AskHosting,
         timeout_s: float = _ANSWER_TIMEOUT_S,
-    ) -> Reply | Status | Recovered | ShareTaken | Peers:
+    ) -> Answered:
         if self.lost is not None:
             raise Unreachable(str(self.lost))
         slot = self._replies[number] = _Slot()
@@ -198,7 +213,7 @@ class NodeConnection:
             self._replies.pop(number, None)
         if isinstance(slot.value, Fault):
             raise slot.value
-        if not isinstance(slot.value, Reply | Status | Recovered | ShareTaken | Peers):
+        if not isinstance(slot.value, Answered):
             raise Unreachable("the node did not answer in time")
         return slot.value
 
@@ -222,7 +237,7 @@ class NodeConnection:
             for refusal in message.refusals:
                 fault = LocalFault(refusal.code[:64], refusal.message[:512])
                 self._answer(refusal.tag, fault)
-        elif isinstance(message, Reply | Status | Recovered | ShareTaken | Peers):
+        elif isinstance(message, Answered):
             slot = self._replies.get(message.number)
             if slot is not None:
                 slot.fill(message)
@@ -252,11 +267,9 @@ class _Slot:
 
     def __init__(self) -> None:
         self.filled = trio.Event()
-        self.value: Reply | Status | Recovered | ShareTaken | Peers | Welcome | Fault | None = None
+        self.value: Answered | Welcome | Fault | None = None
 
-    def fill(
-        self, value: Reply | Status | Recovered | ShareTaken | Peers | Welcome | Fault
-    ) -> None:
+    def fill(self, value: Answered | Welcome | Fault) -> None:
         self.value = value
         self.filled.set()
 

@@ -96,6 +96,11 @@ MESH_NODES_ASKED: Final = 32  # by one look around; lies must not make us dial w
 MESH_ORIGIN_ASKED: Final = 4  # of them in one subnet, of what is published beyond
 ANNOUNCEMENTS_ASKED: Final = 16  # at once, of those that did not say everything by themselves
 MAX_NAME_CHARS: Final = 64
+HOSTED_NETWORKS: Final = 64  # of others on one node; each has stores, queues and caches
+CONSENT_MS: Final = 60_000  # for a group to be placed after a node agreed to host it
+PLACEMENT_MS: Final = 300_000  # for a placed group to be founded; then its place is given up
+HOSTING_INTERVAL_MS: Final = 200  # on one client connection: each request costs two key agreements
+MAX_HOSTING_BYTES: Final = MAX_GENESIS_BYTES + 16 * 1024  # a genesis, an invite and addresses
 
 # Relays
 RESERVATIONS: Final = 64  # nodes that one relay takes connections for
@@ -132,7 +137,7 @@ RECORDS_KEPT: Final = 4096  # for others; at most 10 MB
 RECORDS_OF_KEY: Final = 32
 RECORDS_OF_ORIGIN: Final = 256  # kept for one subnet
 RECORDS_OF_KEY_AND_ORIGIN: Final = 4  # so that nobody drives a network's other nodes out
-RECORDS_OF_NODE: Final = 8
+RECORDS_OF_NODE: Final = HOSTED_NETWORKS + 16  # where few nodes keep all records; a mesh has two
 RECORDS_FOUND: Final = 256  # by one lookup
 MAX_KADEMLIA_BYTES: Final = 128 * 1024  # one message: twenty contacts and all records of a key
 KADEMLIA_REQUESTS: Final = 32  # on one stream, then it is closed: lookups need one or two

@@ -295,15 +295,32 @@ class Peers(Wire, frozen=True):
     addresses: tuple[str, ...]
 
 
-ClientMessage = Hello | Submit | Query | GetStatus | Recover | GiveShare | GetPeers
-NodeMessage = Welcome | Refused | Outcomes | Reply | Status | Recovered | ShareTaken | Peers
+class AskHosting(Wire, frozen=True):
+    """Client: `sealed` is a question of `sealing.hosting` to this node of a mesh."""
+
+    kind: ClassVar[str] = "hosting?"
+    number: Number
+    sealed: bytes
+
+
+class Hosting(Wire, frozen=True):
+    """Node: the sealed answer, or why there is none (`refusal`, else empty)."""
+
+    kind: ClassVar[str] = "hosting"
+    number: Number
+    sealed: bytes
+    refusal: str
+
+
+ClientMessage = Hello | Submit | Query | GetStatus | Recover | GiveShare | GetPeers | AskHosting
+NodeMessage = (
+    Welcome | Refused | Outcomes | Reply | Status | Recovered | ShareTaken | Peers | Hosting
+)
 
 _CLIENT_KINDS: dict[str, type[Wire]] = {
-    k.kind: k for k in (Hello, Submit, Query, GetStatus, Recover, GiveShare, GetPeers)
+    k.kind: k for k in (Hello, Submit, Query, GetStatus, Recover, GiveShare, GetPeers, AskHosting)
 }
-_NODE_KINDS: dict[str, type[Wire]] = {
-    k.kind: k for k in (Welcome, Refused, Outcomes, Reply, Status, Recovered, ShareTaken, Peers)
-}
+_NODE_KINDS: dict[str, type[Wire]] = {kind.kind: kind for kind in NodeMessage.__args__}
 
 
 def encode_message(message: ClientMessage | NodeMessage) -> bytes:

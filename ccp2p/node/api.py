@@ -18,11 +18,13 @@ from ccp2p.model import hashing, limits
 from ccp2p.model.envelope import parse_envelope
 from ccp2p.model.errors import Fault, MemberFault, fault_in
 from ccp2p.model.member_protocol import (
+    AskHosting,
     ClientMessage,
     GetPeers,
     GetStatus,
     GiveShare,
     Hello,
+    Hosting,
     NodeMessage,
     Outcomes,
     Peers,
@@ -85,6 +87,9 @@ class Backend(Protocol):
     def take_share(self, given: GiveShare) -> ShareTaken:
         """Take a governor's recovery share, or say why not."""
 
+    async def host(self, asked: AskHosting) -> Hosting:
+        """Answer whoever wants to place a group here."""
+
 
 @dataclass(slots=True, eq=False)
 class _Client:
@@ -92,6 +97,7 @@ class _Client:
     network: bytes
     waiting: set[bytes] = field(default_factory=set)
     greeted_at: float = -math.inf
+    asked_at: float = -math.inf
 
 
 class ClientApi:
@@ -177,6 +183,10 @@ class ClientApi:
             return self._backend.take_share(message)
         if isinstance(message, GetPeers):
             return self._backend.shown_peers(message)
+        if isinstance(message, AskHosting):
+            await trio.sleep_until(client.asked_at + limits.HOSTING_INTERVAL_MS / 1000)
+            client.asked_at = trio.current_time()
+            return await self._backend.host(message)
         if len(message.nonce) != 32:
             raise MemberFault("nonce", "a nonce has 32 bytes")
         if message.network != client.network:

@@ -11,6 +11,7 @@ from typing import Final
 import structlog
 import trio
 
+from ccp2p.model import limits
 from ccp2p.model.errors import Fault, LocalFault, fault_in
 from ccp2p.node import setup as setups
 from ccp2p.node.home import NodeHome
@@ -111,12 +112,30 @@ class Household:
             except Fault as fault:
                 self._stopped(network, fault)
 
+    async def _run(self, node: Node) -> None:
+        """The node's whole life; a group of others that is not founded in time is given up."""
+        network = node.setup.network
+        if self._home.quota(network) is None:
+            await node.run()
+            return
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._expect_founding, node)
+            await node.run()
+            nursery.cancel_scope.cancel()
+
+    async def _expect_founding(self, node: Node) -> None:
+        await trio.sleep(limits.PLACEMENT_MS / 1000)
+        if node.setup.record is None:
+            self._home.drop_preparation(node.setup.network)
+            self._home.drop_quota(node.setup.network)
+            raise LocalFault("not-founded", "the other nodes of this group did not come in time")
+
     async def _live(self, node: Node) -> None:
         network = node.setup.network
         last: Exception | None = None
         fault: Fault | None = None
         try:
-            await node.run()
+            await self._run(node)
         except Exception as error:
             last, fault = error, fault_in(error)
             if fault is None:

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from dataclasses import replace as replaced
+from functools import partial
 
 import structlog
 import trio
@@ -19,10 +20,12 @@ from ccp2p.model.amendment import parse_amendment
 from ccp2p.model.epoch import SignedEpochRecord, parse_record, record_digest
 from ccp2p.model.errors import Fault, LocalFault
 from ccp2p.model.member_protocol import (
+    AskHosting,
     GetPeers,
     GetStatus,
     GiveShare,
     Hello,
+    Hosting,
     Peers,
     Query,
     Recover,
@@ -44,6 +47,7 @@ from ccp2p.node.epoch import link_of
 from ccp2p.node.floor import Floor
 from ccp2p.node.introduction import status_of, tickets_of, welcome_of
 from ccp2p.node.joining import Entrance, enter, install
+from ccp2p.node.landlord import Landlord
 from ccp2p.node.meter import Meter
 from ccp2p.node.network_record import NetworkRecord, NodeAddresses, known_addresses
 from ccp2p.node.passage import Crossed, Passage
@@ -126,6 +130,7 @@ class Node:
         self._reader: Reader | None = None
         self._unlocking: Unlocking | None = None
         self.is_leaving = False
+        self.landlord: Landlord | None = None
 
     @property
     def epoch(self) -> int | None:
@@ -289,6 +294,14 @@ class Node:
     def shown_peers(self, query: GetPeers) -> Peers:
         """Whom this node is connected to, and how that goes."""
         return self._around.shown(query, self.listener)
+
+    async def host(self, asked: AskHosting) -> Hosting:
+        """Answer whoever wants to place a group here."""
+        if self.landlord is None:
+            return Hosting(asked.number, b"", "groups are placed on a mesh's nodes")
+        async with self.landlord.turn:
+            answer = await self._share.run_in_thread(partial(self.landlord.answer, asked.sealed))
+        return Hosting(asked.number, answer, "")
 
     async def recover(self, asked: Recover) -> Recovered:
         """Lead the network out of a lost epoch, as governors approved; or why that may not be."""

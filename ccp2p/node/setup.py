@@ -129,10 +129,23 @@ class NodeSetup:
         return replace(self, record=record, store=store, policy=policy)
 
 
-def found(wanted: Wanted, founding: Founding, now_ms: int) -> NodeSetup:
-    """A new network whose first node this is; simulated, unless a hardware policy is given."""
-    text = founding.policy or simulated_policy(wanted.measurement or measurement())
-    is_simulated = parse_policy(text).is_simulated
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """A network to be, but for its first node; `policy` is its text, invites are secrets."""
+
+    policy: str
+    member_invite: bytes
+    node_invite: bytes
+    genesis: Callable[[bytes], bytes]
+
+
+def draft(founding: Founding, measured: bytes, now_ms: int) -> Draft:
+    """Draw its invites; MemberFault when such a network cannot be.
+
+    Without a policy it accepts simulated TEEs that measure `measured`.
+    """
+    text = founding.policy or simulated_policy(measured or measurement())
+    parse_policy(text)
     stands = founding.standing_invite and founding.kind == "group"
     member_invite = os.urandom(limits.INVITE_BYTES) if stands else b""
     node_invite = os.urandom(limits.INVITE_BYTES) if stands or founding.founders > 1 else b""
@@ -157,10 +170,32 @@ def found(wanted: Wanted, founding: Founding, now_ms: int) -> NodeSetup:
             )
         )
 
-    parse_genesis(genesis(bytes(32)))  # refused before anything is on disk
+    parse_genesis(genesis(bytes(32)))
+    return Draft(text, member_invite, node_invite, genesis)
+
+
+def found(wanted: Wanted, founding: Founding, now_ms: int) -> NodeSetup:
+    """A new network whose first node this is; simulated, unless a hardware policy is given."""
+    drawn = draft(founding, wanted.measurement, now_ms)  # refused before anything is on disk
     home = NodeHome(wanted.directory)
+    platform = _platform(wanted, home, parse_policy(drawn.policy).is_simulated)
+    genesis = drawn.genesis(home.identity(platform).node)
+    preparation = Preparation(genesis, drawn.member_invite, drawn.node_invite)
+    return _prepare(wanted, home, platform, preparation)
+
+
+def host(
+    wanted: Wanted, genesis_bytes: bytes, founder_invite: bytes, ticket: Ticket | None
+) -> NodeSetup:
+    """A group of others', as its first node or, by a founder's ticket, as another."""
+    home = NodeHome(wanted.directory)
+    is_simulated = parse_policy(parse_genesis(genesis_bytes).policy).is_simulated
     platform = _platform(wanted, home, is_simulated)
-    preparation = Preparation(genesis(home.identity(platform).node), member_invite, node_invite)
+    if ticket is None:
+        preparation = Preparation(genesis_bytes, node_invite=founder_invite)
+    else:
+        addresses = ticket.addresses
+        preparation = Preparation(genesis_bytes, ticket=ticket, first_addresses=addresses)
     return _prepare(wanted, home, platform, preparation)
 
 
@@ -192,12 +227,15 @@ def join(wanted: Wanted, ticket: Ticket, welcome: Welcome, *, by_chance: bool = 
     return _prepare(wanted, home, platform, preparation)
 
 
-def require_accepted(wanted: Wanted, welcome: Welcome, now_ms: int) -> None:
-    """LocalFault or AttestationFault when the policy in force would refuse this node's evidence."""
+def require_accepted(wanted: Wanted, genesis_bytes: bytes, policy: str, now_ms: int) -> None:
+    """LocalFault or AttestationFault when the policy in force would refuse this node's evidence.
+
+    `policy` is its text, empty while it is the genesis's.
+    """
     home = NodeHome(wanted.directory)
-    is_simulated = parse_policy(parse_genesis(welcome.genesis).policy).is_simulated
+    is_simulated = parse_policy(parse_genesis(genesis_bytes).policy).is_simulated
     platform = _platform(wanted, home, is_simulated)
-    own = _setup(wanted, home, platform, welcome.genesis, welcome.policy)
+    own = _setup(wanted, home, platform, genesis_bytes, policy)
     attestor = own.attestor(lambda: now_ms)
     identity, nonce = own.identity, bytes(32)
     attestor.judge(identity.node, identity.sealing.public, nonce, attestor.bundle(nonce))

@@ -5,10 +5,12 @@ from hypothesis import strategies as st
 from ccp2p.model import codec, limits
 from ccp2p.model.errors import MemberFault, PeerFault
 from ccp2p.model.member_protocol import (
+    AskHosting,
     GetPeers,
     GetStatus,
     GiveShare,
     Hello,
+    Hosting,
     Outcomes,
     Peers,
     PeerShown,
@@ -36,12 +38,14 @@ FROM_CLIENT = [
     Recover(3, b"plan", ((0, b"signature"),)),
     GiveShare(3, b"e" * 32, 1, b"sealed"),
     GetPeers(4),
+    AskHosting(5, b"sealed"),
 ]
 FROM_NODE = [
     Welcome(b"g", (b"r",), b"n", b"s", b"e", ("a",), ("b",)),
     Refused((Refusal(b"t", "code", "message"),)),
     Outcomes(((b"t", b"o"),)),
     Reply(1, b"s", ""),
+    Hosting(5, b"sealed", ""),
     Recovered(3, "alive", "a quorum lives", b""),
     ShareTaken(3, "", "", 1, 2),
     Peers(

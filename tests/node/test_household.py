@@ -6,15 +6,17 @@ from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
 
+import pytest
 import trio
 
 from ccp2p.client import kv
 from ccp2p.client.network import open_network
 from ccp2p.client.session import MemberSession
 from ccp2p.crypto.signatures import SigningKey
-from ccp2p.model import codec
+from ccp2p.model import codec, limits
 from ccp2p.model.envelope import Envelope
 from ccp2p.model.errors import Fault, PeerFault
+from ccp2p.model.genesis import network_id
 from ccp2p.model.member_protocol import Hello, Refused, Submit, decode_node_message, encode_message
 from ccp2p.network import FrameStream, connect
 from ccp2p.node import setup as setups
@@ -22,7 +24,7 @@ from ccp2p.node.home import Listen, NodeHome
 from ccp2p.node.household import Household, open_all
 from ccp2p.node.node import Node, Reports, unix_ms
 from ccp2p.node.premises import Premises
-from ccp2p.node.quota import Quota
+from ccp2p.node.quota import Quota, hosted_quota
 from ccp2p.node.setup import Founding, NodeSetup, Wanted
 from ccp2p.node.turns import Claim, Turns
 from tests.node.stage import MIB, PARAMETERS, PATIENCE_S, TIMEOUT_MS, eventually
@@ -72,6 +74,7 @@ class Home:
             floor=lambda _: None,
             epoch=lambda _epoch, _seats: None,
         )
+        self.ready.setdefault(name, trio.Event())
         self.nodes[name] = Node(setup, reports, premises=premises)
         return self.nodes[name]
 
@@ -208,3 +211,25 @@ async def test_nobody_learns_of_a_network_whose_id_he_does_not_know(tmp_path: Pa
                 answer = decode_node_message(await stream.receive(), PeerFault)
             assert isinstance(answer, Refused)
             assert answer.refusals[0].tag == asked
+
+
+async def test_a_placed_group_whose_other_nodes_do_not_come_is_given_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(limits, "PLACEMENT_MS", 300)
+    built = home(tmp_path)
+    built.found("own")
+    folder = NodeHome(built.wanted.directory)
+    async with built.running():
+        group = Founding("placed", "kv", 2, PARAMETERS, standing_invite=False)
+        drawn = setups.draft(group, b"", unix_ms())
+        genesis = drawn.genesis(built.nodes["own"].setup.identity.node)
+        network = network_id(genesis)
+        folder.keep_quota(network, hosted_quota(16, 10))
+        setups.host(built.wanted, genesis, drawn.node_invite, None)  # taken up while it runs
+        await eventually(lambda: network in built.ended)
+        fault = built.ended[network]
+        assert fault is not None
+        assert fault.code == "not-founded"
+        assert (folder.hosted(), folder.prepared()) == ([], [])
+        await built.put("own", 1)

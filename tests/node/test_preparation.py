@@ -147,9 +147,10 @@ def test_open_ports_are_settled_beforehand_and_taken_ones_named():
 
 
 def test_a_mesh_is_joined_by_the_policy_that_is_in_force_in_it(tmp_path: Path):
-    first = created(tmp_path / "a", founders=1, kind="mesh")
-    _, welcome = offer(first)
-    setups.require_accepted(wanted(tmp_path / "b"), welcome, 1_750_000_000_000)
-    amended = msgspec.structs.replace(welcome, policy=simulated_policy(b"x" * 32))
+    genesis = created(tmp_path / "a", founders=1, kind="mesh").genesis_bytes
+    now_ms = 1_750_000_000_000
+    setups.require_accepted(wanted(tmp_path / "b"), genesis, "", now_ms)
     with pytest.raises(AttestationFault):
-        setups.require_accepted(wanted(tmp_path / "b"), amended, 1_750_000_000_000)
+        setups.require_accepted(
+            wanted(tmp_path / "b"), genesis, simulated_policy(b"x" * 32), now_ms
+        )

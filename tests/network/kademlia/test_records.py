@@ -142,6 +142,7 @@ def test_a_subnet_has_its_share_of_a_key_and_a_key_its_share_of_all():
 def test_an_author_a_subnet_and_all_together_are_bounded(monkeypatch):
     monkeypatch.setattr(limits, "RECORDS_KEPT", 12)
     monkeypatch.setattr(limits, "RECORDS_OF_ORIGIN", 5)
+    monkeypatch.setattr(limits, "RECORDS_OF_NODE", 8)
     store = RecordStore(place_of(key(1)))
     topics = [network_topic(bytes([number]) * 32) for number in range(40)]
     of_one = [put(store, 1, "", topic) for topic in topics]
