@@ -57,12 +57,12 @@ async def measure(load: Load, advance: Advance) -> dict[str, Any]:
             run_network(plan, lambda _: None) as network,
             open_network(network.ticket, allow_simulated=True, every_node=True) as client,
         ):
-            sessions = await _open(client, advance)
-            events = _seal(sessions, load, advance)
+            sessions = await open_members(client, advance)
+            events = seal_load(sessions, load, advance)
             gc.freeze()  # the load was made beforehand, and is not looked through while it is sent
             gc.set_threshold(_OBJECTS_PER_COLLECTION)
             before = [node.cpu_s() for node in network.nodes]
-            run = _Run(load, events)
+            run = Run(load, events)
             own_ns = time.process_time_ns()
             elapsed_s = await run.measure(client, advance)
             client_us = (time.process_time_ns() - own_ns) / 1000 / load.events
@@ -71,7 +71,8 @@ async def measure(load: Load, advance: Advance) -> dict[str, Any]:
             return report | {"client_us_per_event": round(client_us, 2)}
 
 
-async def _open(client: NetworkClient, advance: Advance) -> list[MemberSession]:
+async def open_members(client: NetworkClient, advance: Advance) -> list[MemberSession]:
+    """Sessions of many members, spread over the nodes."""
     sessions = [client.session(SigningKey.generate(), prefer=i) for i in range(_MEMBERS)]
     async with trio.open_nursery() as nursery:
         for session in sessions:
@@ -80,9 +81,10 @@ async def _open(client: NetworkClient, advance: Advance) -> list[MemberSession]:
     return sessions
 
 
-def _seal(
+def seal_load(
     sessions: list[MemberSession], load: Load, advance: Advance
 ) -> list[tuple[MemberSession, SealedEvent]]:
+    """The load's events, sealed and signed."""
     value = bytes(_value_bytes(load.size))
     events = []
     for number in range(load.events):
@@ -103,7 +105,9 @@ def _value_bytes(size: int) -> int:
     return room
 
 
-class _Run:
+class Run:
+    """Sends a load and waits for its end; what came of it."""
+
     def __init__(self, load: Load, events: list[tuple[MemberSession, SealedEvent]]) -> None:
         self._load = load
         self._events = events
@@ -144,7 +148,7 @@ class _Run:
 
 async def _report(
     load: Load,
-    run: _Run,
+    run: Run,
     elapsed_s: float,
     network: LocalNetwork,
     before: list[float],
