@@ -14,7 +14,7 @@ from ccp2p.crypto.signatures import SigningKey
 from ccp2p.model import codec
 from ccp2p.model.epoch import SignedEpochRecord, record_digest
 from ccp2p.model.errors import Behind, Fault
-from ccp2p.model.member_protocol import Welcome
+from ccp2p.model.member_protocol import Hello, Welcome
 from ccp2p.model.outcome import Outcome
 from ccp2p.node.node import Node
 from tests.client.test_receipts import QUICK
@@ -59,7 +59,7 @@ async def test_who_talks_to_one_node_turns_to_another_when_that_is_gone(tmp_path
 
 def newest_digest(host: Host) -> bytes:
     """Of the newest record that a node shows."""
-    data = host.node.welcome(bytes(32)).records[-1]
+    data = host.node.welcome(Hello(bytes(32))).records[-1]
     return record_digest(codec.decode(data, SignedEpochRecord, len(data)).record)
 
 
@@ -69,8 +69,8 @@ async def test_a_node_that_fell_behind_what_is_known_is_asked_again(tmp_path: Pa
         lagging, real = stage.hosts[0].node, stage.hosts[0].node.welcome
         ticket = replace(stage.ticket(), record=newest_digest(stage.hosts[0]))
 
-        def behind(nonce: bytes, pinned: bytes = b"") -> Welcome:
-            welcome = real(nonce)
+        def behind(hello: Hello) -> Welcome:
+            welcome = real(Hello(hello.nonce))
             return replace(welcome, records=welcome.records[:1])
 
         async def catch_up() -> None:

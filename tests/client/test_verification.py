@@ -26,7 +26,7 @@ from ccp2p.crypto.signatures import SigningKey
 from ccp2p.model import codec, hashing
 from ccp2p.model.epoch import SignedEpochRecord
 from ccp2p.model.errors import AttestationFault, MemberFault, PeerFault
-from ccp2p.model.member_protocol import Welcome
+from ccp2p.model.member_protocol import Hello, Welcome
 from ccp2p.node.attestor import NodeAttestor
 from tests.node.stage import network
 
@@ -68,7 +68,7 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Scene:
     async def collect() -> Scene:
         async with network(directory, 2) as stage:
             first, second = (host.node for host in stage.hosts)
-            welcome = first.welcome(NONCE)
+            welcome = first.welcome(Hello(NONCE))
             expected = Expectation(
                 stage.ticket().network,
                 stage.ticket().record,
@@ -78,7 +78,7 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Scene:
                 True,
             )
             attestors = (first._attestor, second._attestor)
-            return Scene(welcome, second.welcome(NONCE), expected, attestors)
+            return Scene(welcome, second.welcome(Hello(NONCE)), expected, attestors)
 
     return trio.run(collect)
 
