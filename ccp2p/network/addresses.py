@@ -84,12 +84,17 @@ def _ip(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
         return None
 
 
+def node_at(text: str) -> bytes | None:
+    """The node that an address names which somebody told; None for none, or for what is none."""
+    try:
+        return parse_address(text).node
+    except MemberFault:
+        return None
+
+
 def leads_to(text: str, node: bytes) -> bool:
     """Whether an address that somebody told can be dialled, and names this node."""
-    try:
-        return parse_address(text).node == node
-    except MemberFault:
-        return False
+    return node_at(text) == node
 
 
 def subnet_of(address: str) -> str:

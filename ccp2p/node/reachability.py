@@ -23,6 +23,7 @@ from ccp2p.network import ClientListener, PeerNetwork, Reception
 from ccp2p.network.addresses import (
     format_address,
     ip_of,
+    node_at,
     origin_of,
     parse_address,
     relayed_address,
@@ -198,8 +199,8 @@ class Reachability:
         return any(peers.is_connected(node) for peers in self._known)
 
     def _is_direct_peer(self, text: str) -> bool:
-        address = parse_address(text)
-        return address.relay is None and address.node is not None and self._is_peer(address.node)
+        node = node_at(text)
+        return node is not None and parse_address(text).relay is None and self._is_peer(node)
 
 
 def _may_be_reached(text: str) -> bool:
