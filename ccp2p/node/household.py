@@ -77,7 +77,7 @@ class Household:
 
     async def run(self, found: list[NodeSetup]) -> None:
         """Serve until cancelled, or until the last network has ended: then with its fault."""
-        first = found[0]
+        first = max(found, key=lambda setup: setup.genesis.is_open)  # it listens everywhere
         premises = Premises(first.identity, first.listen, self._bootstrap)
         async with trio.open_nursery() as nursery:
             await nursery.start(premises.run)

@@ -25,7 +25,7 @@ from ccp2p.model.member_protocol import (
     encode_message,
 )
 from ccp2p.network import ClientListener, FrameStream, Reception
-from ccp2p.network.addresses import listen_address, parse_address
+from ccp2p.network.addresses import listen_address, node_at, parse_address
 from ccp2p.network.kademlia.service import PROTOCOL, KademliaService
 from ccp2p.node.api import ClientApi
 from ccp2p.node.home import Listen
@@ -133,7 +133,7 @@ class Premises:
 
 def _of_others(addresses: Iterable[str], own: bytes) -> list[str]:
     """Those that name their node, and another one than us."""
-    return [text for text in addresses if parse_address(text).node not in (None, own)]
+    return [text for text in addresses if node_at(text) not in (None, own)]
 
 
 def _unix_ms() -> int:

@@ -5,6 +5,7 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
+from typing import Literal
 
 import pytest
 import trio
@@ -17,7 +18,15 @@ from ccp2p.model import codec, limits
 from ccp2p.model.envelope import Envelope
 from ccp2p.model.errors import Fault, PeerFault
 from ccp2p.model.genesis import network_id
-from ccp2p.model.member_protocol import Hello, Refused, Submit, decode_node_message, encode_message
+from ccp2p.model.member_protocol import (
+    GetStatus,
+    Hello,
+    Refused,
+    Submit,
+    Welcome,
+    decode_node_message,
+    encode_message,
+)
 from ccp2p.network import FrameStream, connect
 from ccp2p.node import setup as setups
 from ccp2p.node.home import Listen, NodeHome
@@ -27,7 +36,8 @@ from ccp2p.node.premises import Premises
 from ccp2p.node.quota import Quota, hosted_quota
 from ccp2p.node.setup import Founding, NodeSetup, Wanted
 from ccp2p.node.turns import Claim, Turns
-from tests.node.stage import MIB, PARAMETERS, PATIENCE_S, TIMEOUT_MS, eventually
+from tests.node.stage import MIB, PARAMETERS, PATIENCE_S, TIMEOUT_MS, eventually, network
+from tests.node.test_at_rest import GROUP
 
 FLOODERS = 12
 
@@ -58,9 +68,10 @@ class Home:
     nodes: dict[str, Node] = field(default_factory=dict)
     ready: dict[str, trio.Event] = field(default_factory=dict)
     ended: dict[bytes, Fault | None] = field(default_factory=dict)
+    is_announced: bool = False
 
-    def found(self, name: str) -> NodeSetup:
-        founding = Founding(name, "kv", 1, PARAMETERS)
+    def found(self, name: str, kind: Literal["group", "mesh"] = "group") -> NodeSetup:
+        founding = Founding(name, "kv", 1, PARAMETERS, kind=kind)
         self.ready[name] = trio.Event()
         return setups.found(self.wanted, founding, unix_ms())
 
@@ -75,17 +86,23 @@ class Home:
             epoch=lambda _epoch, _seats: None,
         )
         self.ready.setdefault(name, trio.Event())
-        self.nodes[name] = Node(setup, reports, premises=premises)
+        self.nodes[name] = Node(setup, reports, is_announced=self.is_announced, premises=premises)
         return self.nodes[name]
 
     @asynccontextmanager
-    async def running(self) -> AsyncIterator[None]:
-        """The process, with all networks of the folder ready."""
-        household = Household(self.wanted, self.build, self.ended.__setitem__, looks_around=True)
+    async def running(self, *bootstrap: str) -> AsyncIterator[None]:
+        """The process, with all networks ready that were founded here."""
+        household = Household(
+            self.wanted,
+            self.build,
+            self.ended.__setitem__,
+            bootstrap=bootstrap,
+            looks_around=True,
+        )
         async with trio.open_nursery() as nursery:
             nursery.start_soon(household.run, open_all(self.wanted, self.ended.__setitem__))
             with trio.fail_after(PATIENCE_S):
-                for event in self.ready.values():
+                for event in tuple(self.ready.values()):
                     await event.wait()
             yield
             nursery.cancel_scope.cancel()
@@ -175,6 +192,26 @@ async def test_a_network_that_fills_its_share_of_the_disk_stops_alone(tmp_path: 
             answer = decode_node_message(await stream.receive(), PeerFault)
         assert isinstance(answer, Refused)
         assert answer.refusals[0].code == "no-network"
+
+
+async def test_a_disk_that_waits_for_its_secret_holds_up_no_other_network(tmp_path: Path):
+    async with network(tmp_path, 2, **GROUP) as stage:
+        group = stage.hosts[0].node.setup.network
+        for host in stage.hosts:
+            await host.stop()
+        built = Home(stage.wanted(0))
+        built.found("own")
+        async with built.running():
+            await built.put("own", 2)
+            waiting = built.nodes["stage"]
+            assert waiting.status(GetStatus(1, 0)).waits == "secret"
+            async with connect(built.address(), timeout_ms=15_000) as stream:
+                await stream.send(encode_message(Hello(b"n" * 32, b"", group)))
+                welcome = decode_node_message(await stream.receive(), PeerFault)
+            assert isinstance(welcome, Welcome), "governors have to reach it with their shares"
+            await stage.reopen(1)
+            assert not built.ready["stage"].is_set()
+        assert not built.ended
 
 
 async def fill(session: MemberSession) -> None:
