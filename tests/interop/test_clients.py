@@ -117,7 +117,7 @@ async def _greet(client: NetworkClient, room: str) -> MemberSession:
 async def _refuse(command: list[str], ticket: Ticket) -> None:
     """A node of another network, one without the record that is known, a ticket for nobody."""
     lies = (
-        ({"network": b"x" * 32}, "another network"),
+        ({"network": b"x" * 32}, "no-network"),
         ({"record": b"x" * 32}, "another history"),
         ({"secret": b"x" * 16}, "not-invited"),
     )

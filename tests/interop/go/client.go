@@ -107,9 +107,12 @@ func (c *connection) hello(nonce, pinned, network []byte) (*welcome, error) {
 	if err := c.send(wrap("hello", nonce, pinned, network)); err != nil {
 		return nil, err
 	}
-	_, body, err := c.receive("welcome")
+	kind, body, err := c.receive("welcome", "refused")
 	if err != nil {
 		return nil, err
+	}
+	if kind == "refused" {
+		return nil, refusal(body)
 	}
 	var shown welcome
 	return &shown, msgpack.Unmarshal(body, &shown)
@@ -134,6 +137,17 @@ type refused struct {
 	}
 }
 
+func refusal(body []byte) error {
+	var why refused
+	if err := msgpack.Unmarshal(body, &why); err != nil {
+		return err
+	}
+	if len(why.Refusals) == 0 {
+		return errors.New("refused without a reason")
+	}
+	return fmt.Errorf("%s: %s", why.Refusals[0].Code, why.Refusals[0].Message)
+}
+
 func (c *connection) submit(s *session, sent *envelope, id []byte) (*outcome, error) {
 	if err := c.send(wrap("submit", [][]byte{pack(sent)})); err != nil {
 		return nil, err
@@ -144,11 +158,7 @@ func (c *connection) submit(s *session, sent *envelope, id []byte) (*outcome, er
 			return nil, err
 		}
 		if kind == "refused" {
-			var why refused
-			if err := msgpack.Unmarshal(body, &why); err != nil {
-				return nil, err
-			}
-			return nil, fmt.Errorf("%s: %s", why.Refusals[0].Code, why.Refusals[0].Message)
+			return nil, refusal(body)
 		}
 		var told outcomes
 		if err := msgpack.Unmarshal(body, &told); err != nil {

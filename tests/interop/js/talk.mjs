@@ -41,7 +41,9 @@ class Connection {
   }
 
   async hello (nonce, pinned, network) {
-    return this.#ask('welcome', p.wrap('hello', [nonce, pinned, network]))
+    const welcome = this.#ask('welcome', p.wrap('hello', [nonce, pinned, network]))
+    this.#waiting.set(p.toHex(network), this.#waiting.get('welcome')) // what a refusal names
+    return welcome
   }
 
   // The session's answer to an event, from its number on: an outcome, or an error.
