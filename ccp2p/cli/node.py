@@ -170,11 +170,13 @@ async def _settle(
     from ccp2p.node.home import NodeHome
     from ccp2p.node.household import open_all
 
-    home = NodeHome(wanted.directory)
-    is_new = not (home.networks() or home.prepared())
+    offer = None
     if options["join_ticket"]:
         ticket = parse_ticket(console.read_secret(options["join_ticket"]))
         offer = await fetch(ticket, allow_simulated=True)
+    home = NodeHome(wanted.directory)  # which makes the folder
+    is_new = not (home.networks() or home.prepared())
+    if offer is not None:
         joined = setup.join(wanted, ticket, offer.welcome)
         if is_new:
             return [joined]
