@@ -286,7 +286,6 @@ class _Output:
         from ccp2p.node.node import Reports
 
         self.begun += 1
-        is_hosted = setup.home.quota(setup.network) is not None
         if setup.policy.is_simulated:
             console.warn_simulated(setup.genesis.kind)
         if not keeps_keys(setup.platform):
@@ -294,7 +293,7 @@ class _Output:
                 f"{setup.platform.tee} keeps no key over a restart: this node's keys live in "
                 "memory, and once it stops its folder cannot be opened again"
             )
-        told = _Told(self, setup, is_hosted)
+        told = _Told(self, setup)
         console.say(f"network {told.name} ({setup.network.hex()[:16]}...)")
         return Reports(told.listening, told.say, told.ready, told.floor, told.epoch)
 
@@ -328,12 +327,12 @@ class _Told:
     A group that is hosted for others has no name here, and tickets of it are not this operator's.
     """
 
-    def __init__(self, output: _Output, setup: "NodeSetup", is_hosted: bool) -> None:
+    def __init__(self, output: _Output, setup: "NodeSetup") -> None:
         from ccp2p.model.epoch import parse_record
 
         self._output = output
-        self.name = f"hosted-{setup.network.hex()[:8]}" if is_hosted else setup.genesis.name
-        self._is_hosted = is_hosted
+        self.name = f"hosted-{setup.network.hex()[:8]}" if setup.is_hosted else setup.genesis.name
+        self._is_hosted = setup.is_hosted
         self._network = setup.network.hex()
         self._resumes = setup.record is not None
         seats = parse_record(setup.record.signed.record).seats if setup.record else ()

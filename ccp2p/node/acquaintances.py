@@ -1,6 +1,7 @@
 """The nodes around this one: whom to stay connected to, where they are, and how they behave."""
 
 from collections.abc import Iterable
+from contextlib import suppress
 from random import Random
 from typing import Final
 
@@ -8,7 +9,7 @@ import structlog
 import trio
 
 from ccp2p.model import limits
-from ccp2p.model.errors import MemberFault, PeerFault, Unreachable
+from ccp2p.model.errors import Fault, MemberFault, PeerFault, Unreachable
 from ccp2p.model.member_protocol import GetPeers, Peers
 from ccp2p.network import ClientListener, Connected, Disconnected, PeerNetwork
 from ccp2p.network.addresses import leads_to
@@ -22,6 +23,7 @@ _log = structlog.get_logger()
 _SAVE_S: Final = 30.0
 _GATHER_S: Final = 2.0  # for a newcomer's witnesses to be connected
 _GLANCE_S: Final = 0.05
+_AGAIN_S: Final = 1.0  # between two tries to reach somebody at last
 
 
 class Acquaintances:
@@ -103,6 +105,14 @@ class Acquaintances:
             except (Unreachable, PeerFault, MemberFault):
                 if last == len(addresses):
                     raise
+
+    async def reach_at_last(self, addresses: tuple[str, ...]) -> None:
+        """The same, again and again until it succeeds, whatever it says meanwhile."""
+        while True:
+            with suppress(Fault):
+                await self.reach(addresses)
+                return
+            await trio.sleep(_AGAIN_S)
 
     async def witnesses(self, but: bytes) -> list[bytes]:
         """Connected nodes to ask the same, as different as can be had; a moment is given to dial.

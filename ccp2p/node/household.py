@@ -114,8 +114,7 @@ class Household:
 
     async def _run(self, node: Node) -> None:
         """The node's whole life; a group of others that is not founded in time is given up."""
-        network = node.setup.network
-        if self._home.quota(network) is None:
+        if not node.setup.is_hosted:
             await node.run()
             return
         async with trio.open_nursery() as nursery:

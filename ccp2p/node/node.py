@@ -342,7 +342,9 @@ class Node:
         setup = self.setup
         leads = setup.ticket is None or not setup.first_addresses
         if not leads:
-            await self._around.reach(setup.first_addresses)
+            # Who placed a group tells its nodes one by one, and nobody starts one again.
+            reach = self._around.reach_at_last if setup.is_hosted else self._around.reach
+            await reach(setup.first_addresses)
             await self._presence.settle(())
         founder = founding.Founder(
             genesis=setup.genesis,

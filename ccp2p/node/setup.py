@@ -103,6 +103,11 @@ class NodeSetup:
         return self.identity.node == self.genesis.first_node
 
     @property
+    def is_hosted(self) -> bool:
+        """Whether this node runs the network for others."""
+        return self.home.quota(self.network) is not None
+
+    @property
     def amended_policy(self) -> str:
         """The text of the policy in force; empty while it is the genesis's."""
         text = policy_in_force(self.genesis, self.record.records) if self.record else ""

@@ -27,6 +27,7 @@ from ccp2p.model.member_protocol import (
     decode_node_message,
     encode_message,
 )
+from ccp2p.model.ticket import Ticket
 from ccp2p.network import FrameStream, connect
 from ccp2p.node import setup as setups
 from ccp2p.node.home import Listen, NodeHome
@@ -248,6 +249,32 @@ async def test_nobody_learns_of_a_network_whose_id_he_does_not_know(tmp_path: Pa
                 answer = decode_node_message(await stream.receive(), PeerFault)
             assert isinstance(answer, Refused)
             assert answer.refusals[0].tag == asked
+
+
+async def test_a_placed_group_is_founded_whichever_of_its_nodes_takes_it_up_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("ccp2p.node.acquaintances._AGAIN_S", 0.1)
+    first = Home(Wanted(tmp_path / "first", Listen(), "sim-a", 64 * MIB))
+    second = Home(Wanted(tmp_path / "second", Listen(), "sim-b", 64 * MIB))
+    for built in (first, second):
+        built.found("own")
+    group = Founding("placed", "kv", 2, PARAMETERS, standing_invite=False)
+    drawn = setups.draft(group, b"", unix_ms())
+    async with first.running(), second.running():
+        genesis = drawn.genesis(first.nodes["own"].setup.identity.node)
+        network = network_id(genesis)
+        reached = first.nodes["own"].peers.addresses
+        ticket = Ticket(network, "placed", "node", True, b"", reached, drawn.node_invite)
+        for built, led_by in ((second, ticket), (first, None)):
+            NodeHome(built.wanted.directory).keep_quota(network, hosted_quota(16, 10))
+            setups.host(built.wanted, genesis, drawn.node_invite, led_by)
+            await eventually(lambda built=built: "placed" in built.nodes)
+            await trio.sleep(0.5)  # the second has asked in vain by now
+        for built in (first, second):
+            with trio.fail_after(PATIENCE_S):
+                await built.ready["placed"].wait()
+            assert built.ended == {}
 
 
 async def test_a_placed_group_whose_other_nodes_do_not_come_is_given_up(
