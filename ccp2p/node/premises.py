@@ -5,7 +5,7 @@ of the overlay, one relay, and one look at whether it needs relays itself.
 
 Nodes and members come in by one port each and say which network they mean: nodes by their route
 (`network.proof`), members in their Hello. Whoever does not know a network's id learns nothing of
-it: not that it is here, nor how many others are.
+it there: not that it is here, nor how many others are.
 """
 
 import os
