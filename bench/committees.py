@@ -28,13 +28,14 @@ def settings() -> Iterator[tuple[str, Setting, int, int]]:
         yield "an hour", Setting(1_000, seats), seeds, epochs
     for seats in (10, 25, 50):
         yield "patient", Setting(1_000, seats, is_patient=True), 40, 60
+    yield "patient", Setting(1_000, 200, is_patient=True), 6, 10
+    for seats, seeds, epochs in ((10, 40, 60), (25, 40, 60), (50, 20, 40), (200, 6, 10)):
+        yield "unnoticed", Setting(1_000, seats, is_noticed=False), seeds, epochs
+        quick = Setting(1_000, seats, churn=0.2 / 6, is_noticed=False)
+        yield "unnoticed, ten minutes", quick, seeds, epochs
     yield "best of 2^k", Setting(1_000, 10, chooses=True), 20, 30
     yield "best of 2^k", Setting(1_000, 25, chooses=True), 10, 20
-    for cap in ("no-fork", "f"):
-        capped = Setting(1_000, 25, vendors="aaaabbbccd", vendor_cap=cap)
-        yield f"cap {cap}", capped, 40, 60
-    for seats in (10, 25, 50):
-        yield "ten minutes", Setting(1_000, seats, churn=0.2 / 6), 40, 60
+    yield "cap f", Setting(1_000, 25, vendors="aaaabbbccd", vendor_cap="f"), 40, 60
     for seats, seeds, epochs in ((10, 40, 40), (25, 40, 20), (200, 10, 5)):
         yield "an hour", Setting(10_000, seats), seeds, epochs
 

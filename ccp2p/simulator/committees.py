@@ -32,8 +32,10 @@ class Setting(NamedTuple):
     """A mesh: its nodes and seats, which share of the nodes is hostile, which goes each epoch.
 
     `vendors` has a letter for each vendor, as often as its share of the nodes wants. With
-    `is_patient` hostile nodes never go. With `chooses` the beacon is one of commit-and-reveal: the
-    hostile seats reveal last and take the best of 2^k draws (at most 16), k their number.
+    `is_patient` hostile nodes never go. Unless `is_noticed`, seats that are gone do not count as
+    silent yet when the next draw comes: that takes `limits.EVICTION_ROUNDS` of one epoch. With
+    `chooses` the beacon is one of commit-and-reveal: the hostile seats reveal last and take the
+    best of 2^k draws (at most 16), k their number.
     """
 
     nodes: int
@@ -43,6 +45,7 @@ class Setting(NamedTuple):
     vendors: str = "a"
     vendor_cap: str = "none"
     is_patient: bool = False
+    is_noticed: bool = True
     chooses: bool = False
 
 
@@ -135,9 +138,10 @@ class Mesh:
         return next_members(made, self.setting.vendor_cap, Sampling(self.setting.seats))
 
     def _roster(self) -> Roster:
-        """As it is at the end of the epoch: whoever is here registered, the gone are silent."""
+        """As it is at the end of the epoch, when whoever is here has registered."""
         newest = limits.EVICTION_ROUNDS + 1
-        rounds = tuple(0 if one.node in self.gone else newest for one in self.members)
+        silent = self.gone if self.setting.is_noticed else ()
+        rounds = tuple(0 if one.node in silent else newest for one in self.members)
         registered = tuple(one.platform_id for one in self.observers)
         return Roster(
             self.epoch,

@@ -81,3 +81,10 @@ def test_patience_and_a_choice_of_beacons_pay() -> None:
     """Hostile nodes then have more seats than their share: decision 23 and docs/mesh.md say so."""
     assert hostile_deviation(hours(FAIR._replace(is_patient=True)), FAIR) > 6
     assert hostile_deviation(hours(FAIR._replace(chooses=True), 20), FAIR) > 6
+
+
+def test_the_dead_pile_up_where_silence_is_not_noticed() -> None:
+    def away(setting: Setting) -> float:
+        return mean(one.away for of_seed in hours(setting, 20) for one in of_seed)
+
+    assert away(FAIR._replace(is_noticed=False)) > away(FAIR) + 1
