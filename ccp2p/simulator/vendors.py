@@ -1,8 +1,9 @@
 """A group of several vendors' chips under a vendor cap, of which one vendor breaks altogether.
 
 All nodes of one vendor, as many as the cap lets in, turn at some time: they equivocate, withhold,
-lie or fall silent together. More of them wait to be let in. Under "f" the others must go on and take
-in who may come; under "no-fork", where a cap allows more than f, they may stop, and never disagree.
+lie or fall silent together. More of them wait to be let in. Under "f" the others must go on and
+take in who may come; under "no-fork", where the cap may allow more than f, they may stop, and never
+disagree.
 """
 
 from collections.abc import Sequence
@@ -25,7 +26,7 @@ _OTHERS: Final = ("sim-b", "sim-c", "sim-d", "sim-e", "sim-f")
 
 @dataclass(frozen=True, slots=True)
 class Cast:
-    """The policy's `cap`, and every machine's vendor: `founders` machines, then who asks to join."""
+    """The policy's `cap`, and each machine's vendor: `founders` machines, then who asks to join."""
 
     cap: str
     founders: int
@@ -90,9 +91,7 @@ class Turned:
                 habit.act(traitor)
 
     def _has_turned(self, traitor: Traitor) -> bool:
-        return (
-            traitor.world.now_us >= self._at_us and traitor.is_in_epoch and traitor.core.me >= 0
-        )
+        return traitor.world.now_us >= self._at_us and traitor.is_in_epoch and traitor.core.me >= 0
 
 
 def hosts(

@@ -16,7 +16,7 @@ from ccp2p.consensus.coin import carried_round
 from ccp2p.consensus.index import History
 from ccp2p.consensus.vertex import Vertex
 from ccp2p.execution import run
-from ccp2p.membership import admission
+from ccp2p.membership import admission, succession
 from ccp2p.membership.records import Link
 from ccp2p.model.block import VerifiedBlock
 from ccp2p.model.epoch import SignedEpochRecord, parse_record, record_digest
@@ -353,6 +353,11 @@ def seat_without_consent() -> list[Patch]:
     return [(admission, "_check_replaced", lambda roster, heir, consent, means: None)]
 
 
+def caps_ignored() -> list[Patch]:
+    """A vendor gets as many seats as it asks for."""
+    return [(succession, "vendors_fit", lambda seats, cap: True)]
+
+
 def rekey_unchecked() -> list[Patch]:
     """A secret that opens is held and acknowledged, whatever the proposal commits to."""
 
@@ -413,6 +418,7 @@ ALL: dict[str, Mutation] = {
     "evidence_of_any_age": Mutation(evidence_of_any_age, "churn", 1, 20),
     "two_of_a_platform": Mutation(two_of_a_platform, "churn", 1, 20),
     "seat_without_consent": Mutation(seat_without_consent, "churn", 2, 20),
+    "caps_ignored": Mutation(caps_ignored, "vendors", 0, 20, 5),
     "rekey_unchecked": Mutation(rekey_unchecked, "churn", 3, 60, 5),
     "anchor_unchecked": Mutation(anchor_unchecked, "churn", 3, 60, 5),
     "no_resend": Mutation(no_resend, "partition", 0, 10),

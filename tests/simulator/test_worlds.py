@@ -67,6 +67,7 @@ FOUND = [
     ("mixed", 4, 3085),  # a client waited long for a node that was gone
     ("mixed", 4, 3126),  # founders looked for a floor, and a traitor led the way to it
     ("mixed", 4, 2451),  # one told a floor by a block that then went with its disk
+    ("vendors", 4, 8),  # a steward looked up a seat of its epoch in the next one's roster
     ("churn", 4, 2133),  # a newcomer without a prekey in looked for a floor, and was waited for
     ("churn", 4, 2054),  # a node set back into an epoch that others had ended spoke as its seat
     ("churn", 4, 1106),  # a node set back two epochs, with a seat in neither, was told in vain
