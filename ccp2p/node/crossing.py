@@ -9,6 +9,7 @@ from typing import Final
 import structlog
 import trio
 
+from ccp2p.model.epoch import SignedEpochRecord
 from ccp2p.model.errors import PeerFault
 from ccp2p.node.correspondence import FrameFeed
 from ccp2p.node.early_frames import EarlyFrames
@@ -32,15 +33,15 @@ class Crossing:
         self._feed = feed
         self._later = EarlyFrames()
 
-    async def run(self) -> Crossed | None:
-        """Return when the next epoch may begin here, or None when it is over already."""
+    async def run(self) -> Crossed | SignedEpochRecord:
+        """Return when the next epoch may begin here; a later one's record when it is over."""
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._speak)
-            while not (self._passage.is_done or self._passage.is_overtaken):
+            while not (self._passage.is_done or self._passage.overtaken_by):
                 await self._next()
             nursery.cancel_scope.cancel()
-        if not self._passage.is_done:
-            return None
+        if not self._passage.is_done and self._passage.overtaken_by:
+            return self._passage.overtaken_by
         self._tell_all()
         self._feed.put_back(self._later.in_order())
         if not self._passage.goes_on:

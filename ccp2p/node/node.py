@@ -187,7 +187,10 @@ class Node:
                 saw_begin, secrets = False, await self._catch_up()
                 continue
             crossed = await self._cross(closing, steward)
-            if crossed is None:
+            if isinstance(crossed, SignedEpochRecord):
+                if self._is_out_of(crossed):
+                    self._report_left()
+                    return
                 saw_begin, secrets = False, await self._catch_up()
             elif crossed.secrets is None:
                 return
@@ -196,7 +199,7 @@ class Node:
             closing = None
 
     def _is_out_of(self, signed: SignedEpochRecord | None) -> bool:
-        """Whether this node asked to leave or was evicted, and the next epoch begins without it."""
+        """Whether this node asked to leave or was evicted, and this later epoch is without it."""
         node = self.setup.identity.node
         if signed is None or any(s.node == node for s in parse_record(signed.record).seats):
             return False
@@ -465,8 +468,10 @@ class Node:
             client_addresses=self.listener.announced,
         )
 
-    async def _cross(self, closing: Closing, steward: Steward | None) -> Crossed | None:
-        """Complete the record of the next epoch and keep it; None when that is over already."""
+    async def _cross(
+        self, closing: Closing, steward: Steward | None
+    ) -> Crossed | SignedEpochRecord:
+        """Complete the record of the next epoch and keep it; a later one when that is over."""
         setup, store = self.setup, self.setup.store
         if store is None:
             raise LocalFault("founding", "the network is not founded yet")
@@ -477,8 +482,8 @@ class Node:
         coin_length = setup.genesis.parameters.coin_length
         passage = Passage(setup.identity, coin_length, self._record, closing, steward, store)
         crossed = await Crossing(passage, self.peers.send, self._feed).run()
-        if crossed is None:
-            return None
+        if isinstance(crossed, SignedEpochRecord):
+            return crossed
         meta = {CLOSING: b"", PLEDGE: b""}
         await trio.to_thread.run_sync(setup.disk_keys.turn, store, crossed.record, meta)
         self._settle(crossed.record, store)

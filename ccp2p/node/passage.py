@@ -66,8 +66,8 @@ class Passage:
         self._store = store
         self._coin_length = coin_length
         self._secret = b""
-        # The epoch after the next has begun: its state is to be fetched.
-        self.is_overtaken = False
+        # The record of an epoch after the next, which has begun: its state is to be fetched.
+        self.overtaken_by: SignedEpochRecord | None = None
         self._previous = previous = link_of(record.signed)
         self._before = [seat.node for seat in previous.record.seats]
         self._after = [one.node for one in (*self._roster.members, *self._roster.observers)]
@@ -139,7 +139,8 @@ class Passage:
             if parse_record(signed.record).epoch > link.record.epoch:
                 self._handover.hear(node, RecordComplete(signed))
                 link = check_successor(signed, link, signatures.verify_batch)
-                self.is_overtaken |= self._is_later(signed)
+                if self._is_later(signed):
+                    self.overtaken_by = signed
 
     def _own_secret(self) -> bytes:
         return self._secret or self._steward.secret_of(self._closing.record.epoch_key) or b""

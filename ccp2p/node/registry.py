@@ -50,7 +50,8 @@ class Registry:
     def relayed(self, node: bytes, relay: Relay, now_ms: int) -> list[bytes]:
         """The events that may go into our next block; PeerFault when they must not be relayed.
 
-        Those of another epoch may not, and are nobody's fault: their node has yet to hear of this.
+        What a node says in another epoch, or without a place here, is dropped and nobody's fault:
+        it has yet to hear of this epoch, or this node has yet to execute its admission.
         """
         if not self._is_due(node, now_ms):
             return []
@@ -60,11 +61,9 @@ class Registry:
             event = parse_event(data)
             if event.node != node:
                 raise PeerFault("relay", "a node hands over its own membership events only")
-            if event.epoch != self.roster.epoch:
-                continue
-            if is_stranger and not isinstance(event.body, JoinRequest):
-                raise PeerFault("relay", "who is not in the network may only ask to join")
-            relayed.append(data)
+            has_a_say = not is_stranger or isinstance(event.body, JoinRequest)
+            if event.epoch == self.roster.epoch and has_a_say:
+                relayed.append(data)
         return relayed
 
     def _is_due(self, node: bytes, now_ms: int) -> bool:

@@ -14,6 +14,7 @@ from ccp2p.consensus.messages import Equivocation
 from ccp2p.membership.events import JoinRequest, encode_event
 from ccp2p.membership.roster import Roster
 from ccp2p.model import codec, limits
+from ccp2p.model.epoch import EpochRecord, parse_record
 from ccp2p.model.errors import LocalFault, PeerFault
 from ccp2p.node.boundary import Boundary
 from ccp2p.node.epoch import link_of
@@ -298,21 +299,21 @@ class Changes:
         """Once others left this epoch, get its last blocks; if that fails, copy the state."""
         host = self.host
         if host.world.now_us >= until_us:
-            if self._is_out:
+            record = self._boundary.successor
+            if record is not None and self._is_left_by(record):
                 self._leave()
                 return
-            source = self._source()
+            source = self._source(host.epoch + 1)
             if source is not None:
                 self._copy(source)
                 return
         host.fetch_all()
         host.later(_LAG_US, self._find_the_end, until_us)
 
-    @property
-    def _is_out(self) -> bool:
-        """Whether this node asked to leave, and the next epoch begins without it."""
-        record, node = self._boundary.successor, self._node_of(self.host.index)
-        return self.is_leaving and record is not None and all(s.node != node for s in record.seats)
+    def _is_left_by(self, record: EpochRecord) -> bool:
+        """Whether this node asked to leave, and a later epoch is without it."""
+        node = self._node_of(self.host.index)
+        return self.is_leaving and all(seat.node != node for seat in record.seats)
 
     def _pass(self, closing: Closing, saw_begin: bool) -> None:
         host = self.host
@@ -348,8 +349,12 @@ class Changes:
         self._reply(sender, reply)
         if passage.is_done and not was_done:
             self._arrive()
-        elif passage.is_overtaken and not passage.is_done:
-            source = self._source()
+        elif passage.overtaken_by is not None and not passage.is_done:
+            record = parse_record(passage.overtaken_by.record)
+            if self._is_left_by(record):
+                self._leave()
+                return
+            source = self._source(record.epoch)
             if source is not None:
                 self.passage = None
                 self._copy(source)
@@ -412,7 +417,7 @@ class Changes:
             if body is not None:
                 host.write_to(sender, Relay((self._request(reply, body),)))
             return
-        source = self._source()
+        source = self._source(0)
         if source is not None and not host.is_silent:
             self._copy(source)
 
@@ -422,8 +427,8 @@ class Changes:
         epoch = link_of(reply.records[-1]).record.epoch
         return encode_event(identity.node, founded.network, epoch, body, identity.signing.sign)
 
-    def _source(self) -> "Host | None":
-        """An honest machine in the newest epoch whose executed roster knows this node."""
+    def _source(self, least: int) -> "Host | None":
+        """An honest machine of the newest epoch, from `least` on, whose roster knows this node."""
         host, node = self.host, self._node_of(self.host.index)
         able = [
             one
@@ -432,7 +437,7 @@ class Changes:
             and one.is_honest
             and one.is_in_epoch
             and one.changes._registry.place_of(node) != "none"
-            and (not self._has_epoch or one.epoch > host.epoch)
+            and one.epoch >= least
         ]
         newest = max((one.epoch for one in able), default=0)
         able = [one for one in able if one.epoch == newest]

@@ -70,6 +70,9 @@ FOUND = [
     ("vendors", 4, 8),  # a steward looked up a seat of its epoch in the next one's roster
     ("churn", 4, 2133),  # a newcomer without a prekey in looked for a floor, and was waited for
     ("churn", 4, 2054),  # a node set back into an epoch that others had ended spoke as its seat
+    ("churn", 4, 4323),  # one let in elsewhere already was blamed as a stranger
+    ("churn", 4, 3125),  # a leaver found that the network was two epochs on without it
+    ("churn", 4, 1860),  # the simulator copied an older state over a newer one
     ("churn", 4, 1106),  # a node set back two epochs, with a seat in neither, was told in vain
     ("churn", 4, 1032),  # one lacked a last block of an epoch that all others had ended
     ("mixed", 10, 2320),  # two found a floor beyond what was left after a power cut
