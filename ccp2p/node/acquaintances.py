@@ -127,6 +127,12 @@ class Acquaintances:
         }
         return self._book.choose(limits.NODES_ASKED, here, self._random)
 
+    def blame(self, node: bytes, fault: PeerFault) -> None:
+        """Who was asked gave what does not hold."""
+        if self.scoreboard.blame(node, fault.code, int(trio.current_time() * 1000)):
+            name = node.hex()[:16]
+            _log.warning("peer at fault", node=name, code=fault.code, reason=str(fault))
+
     def shown(self, query: GetPeers, listener: ClientListener) -> Peers:
         """The scoreboard, for members and operators."""
         return Peers(

@@ -10,8 +10,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-import trio
-
 from ccp2p.attestation.policy import parse_policy
 from ccp2p.consensus.validity import Rules
 from ccp2p.crypto import signatures
@@ -24,9 +22,9 @@ from ccp2p.model.checkpoint import Checkpoint, CheckpointVote
 from ccp2p.model.epoch import SignedEpochRecord, is_full_page, parse_record, record_digest
 from ccp2p.model.errors import PeerFault, Unreachable
 from ccp2p.model.genesis import Genesis
-from ccp2p.node.correspondence import ANSWER_TIMEOUT_S, Correspondence
 from ccp2p.node.executor import CommitRecord
 from ccp2p.node.intake import BlockIntake, Delivery
+from ccp2p.node.letters import ANSWER_TIMEOUT_S, Letters
 from ccp2p.node.messages import (
     FetchBlocks,
     FetchedBlocks,
@@ -40,7 +38,11 @@ from ccp2p.node.messages import (
     VoteReply,
     VoteRequest,
 )
+from ccp2p.node.network_record import NetworkRecord
+from ccp2p.node.receipts import kept_image
+from ccp2p.node.roster_keeper import CLOSING
 from ccp2p.sealing.secrets import SECRET_BYTES, EpochSecrets
+from ccp2p.storage.store import Batch, Store
 
 _VOTE_TRIES = 20
 _VOTE_PAUSE_S = 0.25
@@ -66,14 +68,23 @@ class Image:
     blocks: tuple[VerifiedBlock, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Entered:
+    """The record to go on with, its secrets, and the state to begin from."""
+
+    record: NetworkRecord
+    secrets: EpochSecrets
+    image: Image
+
+
 class CatchUp:
     """One node's way to the present, over attested connections that stand."""
 
-    def __init__(self, genesis: Genesis, network: bytes, correspondence: Correspondence) -> None:
+    def __init__(self, genesis: Genesis, network: bytes, letters: Letters) -> None:
         self._genesis = genesis
         self._network = network
         self._cap = parse_policy(genesis.policy).caps.vendor  # record 0 was under it
-        self._letters = correspondence
+        self._letters = letters
         self._head: SnapshotHead | None = None
         self._parts: dict[tuple[int, bytes], tuple[tuple[int, bytes], ...]] = {}
 
@@ -94,7 +105,7 @@ class CatchUp:
         for _ in range(limits.MAX_RECORD_PAGES):
             request = FollowRequest(link.digest if link else b"")
             reply = await self._letters.ask(peer, request, FollowReply, timeout_s=timeout_s)
-            links = await trio.to_thread.run_sync(self._check_page, reply.records, link)
+            links = await self._letters.work(self._check_page, reply.records, link)
             records.extend(reply.records[len(reply.records) - len(links) :])
             is_trusted = is_trusted or any(one.digest == pinned for one in links)
             link = links[-1] if links else link
@@ -124,7 +135,7 @@ class CatchUp:
                     peer, SecretRequest(wanted), SecretReply, lambda r: r.epoch_key == wanted
                 )
                 if len(reply.secret) == SECRET_BYTES:
-                    return await trio.to_thread.run_sync(self._check_secret, reply.secret, link)
+                    return await self._letters.work(self._check_secret, reply.secret, link)
             except (PeerFault, Unreachable):
                 continue
         raise Unreachable("no peer handed out the secret of this epoch")
@@ -203,7 +214,10 @@ class CatchUp:
         return newest.state_root
 
     async def _certify(self, checkpoint: Checkpoint, link: Link) -> None:
-        """Ask seats for their votes until Q agree; PeerFault when they do not."""
+        """Ask seats for their votes until Q agree; Unreachable when they do not in time.
+
+        Who showed the snapshot may be honest all the same: seats are away, or not as far yet.
+        """
         committee = link.record.committee()
         found: set[int] = set()
         for _ in range(_VOTE_TRIES):
@@ -212,10 +226,8 @@ class CatchUp:
                     found.add(index)
                 if len(found) >= committee.quorum:
                     return
-            await trio.sleep(_VOTE_PAUSE_S)
-        raise PeerFault(
-            "snapshot", f"{len(found)} of {committee.size} seats vouch for a snapshot: too few"
-        )
+            await self._letters.pause(_VOTE_PAUSE_S)
+        raise Unreachable(f"{len(found)} of {committee.size} seats vouch for a snapshot: too few")
 
     async def _votes_for(self, node: bytes, seat: int, checkpoint: Checkpoint) -> bool:
         try:
@@ -246,7 +258,7 @@ class CatchUp:
         )
         if reply.is_gone:
             return None
-        await trio.to_thread.run_sync(parts.check_part, number, reply.buckets, expected)
+        await self._letters.work(parts.check_part, number, reply.buckets, expected)
         return reply.buckets
 
     async def _blocks(
@@ -268,7 +280,7 @@ class CatchUp:
             request = FetchBlocks(missing, tuple(above), link.record.epoch)
             reply = await self._letters.ask(peer, request, FetchedBlocks)
             deliveries = [Delivery(0, reply.blocks, True)]
-            found = (await trio.to_thread.run_sync(intake.verify, deliveries))[0].blocks
+            found = (await self._letters.work(intake.verify, deliveries))[0].blocks
             fresh = [block for block in found if block.reference.digest not in held]
             if not fresh:
                 raise PeerFault("snapshot", "a peer does not have the blocks of its own commits")
@@ -277,6 +289,30 @@ class CatchUp:
                 author = block.reference.author
                 above[author] = max(above[author], block.reference.round)
         return _closed(floor, held)
+
+
+def install(entered: Entered, store: Store) -> None:
+    """Make the store the image of the network's present, whatever it held before.
+
+    Blocks first: they are harmless. State, commits and record are one transaction.
+    """
+    image = entered.image
+    newest = image.commits[-1][0] if image.commits else 0
+    while store.prune(image.epoch, 1 << 62, newest + 1):
+        pass
+    blocks = [(block.reference, block.to_bytes()) for block in image.blocks]
+    for at in range(0, len(blocks), 256):
+        store.write(Batch(epoch=image.epoch, blocks=blocks[at : at + 256]))
+    buckets = {index: b"" for index, _ in store.buckets()} | image.buckets
+    store.write(
+        Batch(
+            epoch=image.epoch,
+            commits=image.commits,
+            buckets=buckets,
+            meta={NetworkRecord.NAME: entered.record.kept(), CLOSING: b""}
+            | kept_image(image.epoch, newest),
+        )
+    )
 
 
 def _commit_records(head: SnapshotHead) -> list[CommitRecord]:

@@ -2,17 +2,13 @@
 
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable
-from typing import TypeVar
+from typing import Any
 
 import trio
 
 from ccp2p.model.errors import PeerFault, Unreachable
+from ccp2p.node.letters import ANSWER_TIMEOUT_S, ASK_AGAIN_S, M, T
 from ccp2p.node.messages import PeerMessage, decode_message, encode_message
-
-M = TypeVar("M")
-
-ANSWER_TIMEOUT_S = 10.0
-_ASK_AGAIN_S = 2.5
 
 
 class FrameFeed:
@@ -37,14 +33,14 @@ class FrameFeed:
 
 
 class Correspondence:
-    """Questions and answers over `feed`. `send(node, frame)` says whether the peer is connected."""
+    """`Letters` over `feed`. `send(node, frame)` says whether the peer is connected."""
 
     def __init__(self, send: Callable[[bytes, bytes], bool], feed: FrameFeed) -> None:
         self._send = send
         self._feed = feed
 
     def tell(self, node: bytes, message: PeerMessage) -> bool:
-        """Send without waiting for an answer."""
+        """See `Letters`."""
         return self._send(node, encode_message(message))
 
     async def ask(
@@ -55,18 +51,22 @@ class Correspondence:
         matches: Callable[[M], bool] = lambda _: True,
         timeout_s: float = ANSWER_TIMEOUT_S,
     ) -> M:
-        """The answer of this kind from this node; Unreachable when none comes in time.
-
-        What others send meanwhile is dropped: they send it again. The question is asked again after
-        a while: a peer that just went from one epoch to the next dropped what it was answering.
-        """
+        """See `Letters`."""
         with trio.move_on_after(timeout_s):
             while True:
                 if not self.tell(node, message):
                     raise Unreachable("the peer is not connected")
-                with trio.move_on_after(_ASK_AGAIN_S):
+                with trio.move_on_after(ASK_AGAIN_S):
                     return await self._answer(node, kind, matches)
         raise Unreachable("a peer did not answer in time")
+
+    async def work(self, function: Callable[..., T], *arguments: Any) -> T:
+        """See `Letters`."""
+        return await trio.to_thread.run_sync(function, *arguments)
+
+    async def pause(self, seconds: float) -> None:
+        """See `Letters`."""
+        await trio.sleep(seconds)
 
     async def _answer(self, node: bytes, kind: type[M], matches: Callable[[M], bool]) -> M:
         while True:

@@ -41,12 +41,13 @@ from ccp2p.node import founding
 from ccp2p.node.acquaintances import Acquaintances
 from ccp2p.node.api import ClientApi
 from ccp2p.node.assembly import build_replica, steward_of
+from ccp2p.node.catch_up import install
 from ccp2p.node.correspondence import Correspondence, FrameFeed
 from ccp2p.node.crossing import Crossing
 from ccp2p.node.epoch import link_of
 from ccp2p.node.floor import Floor
 from ccp2p.node.introduction import status_of, tickets_of, welcome_of
-from ccp2p.node.joining import Entrance, enter, install
+from ccp2p.node.joining import Entrance, enter
 from ccp2p.node.landlord import Landlord
 from ccp2p.node.meter import Meter
 from ccp2p.node.network_record import NetworkRecord, NodeAddresses, known_addresses
@@ -433,7 +434,10 @@ class Node:
         pinned = record_digest(known[-1].record) if known else setup.ticket.record  # type: ignore[union-attr]
         await self._around.reach(setup.first_addresses)
         entrance = Entrance(
-            setup=setup,
+            genesis=setup.genesis,
+            genesis_bytes=setup.genesis_bytes,
+            network=setup.network,
+            identity=setup.identity,
             known=known,
             pinned=pinned,
             request=self._join_request,
@@ -441,6 +445,7 @@ class Node:
             settle=self._presence.settle,
             connected=self._connected,
             witnesses=self._around.witnesses,
+            blame=self._around.blame,
             report=self._reports.progress,
         )
         entered = await enter(entrance, Correspondence(self.peers.send, self._feed))

@@ -1,9 +1,7 @@
 """A simulated machine's part in the committee's change, as `node.node` and `crossing` drive it.
 
 It tends the steward, completes the record after CLOSE, begins the next epoch from its disk, finds
-the end of an epoch that others left, and joins. One thing is not simulated: state is not fetched
-part by part (`node.catch_up` does that over trio) but copied, with the secret, from the disk of an
-honest machine.
+the end of an epoch that others left, and joins: see `entering`.
 """
 
 from collections import deque
@@ -17,6 +15,7 @@ from ccp2p.model import codec, limits
 from ccp2p.model.epoch import EpochRecord, parse_record
 from ccp2p.model.errors import LocalFault, PeerFault
 from ccp2p.node.boundary import Boundary
+from ccp2p.node.catch_up import Entered, install
 from ccp2p.node.epoch import link_of
 from ccp2p.node.messages import (
     Blocks,
@@ -30,25 +29,32 @@ from ccp2p.node.messages import (
     Relay,
     SecretReply,
     SecretRequest,
+    SnapshotRequest,
+    VoteRequest,
 )
 from ccp2p.node.network_record import NetworkRecord
 from ccp2p.node.passage import Passage, PassageMessage
 from ccp2p.node.registry import Registry
 from ccp2p.node.roster_keeper import CLOSING, Closing
+from ccp2p.node.shelf import Shelf, is_for_head
 from ccp2p.node.steward import META, Acts, Steward
 from ccp2p.sealing.secrets import EpochSecrets
 from ccp2p.simulator import sealed
+from ccp2p.simulator.entering import Entering
 from ccp2p.storage.store import Batch
 
 if TYPE_CHECKING:
     from ccp2p.simulator.host import Host
 
+_SETTLE_US: Final = 1_000  # between two looks whether the disk has all that was executed
 _SPEAK_US: Final = 500_000
 _LAG_US: Final = 500_000
 _LAG_PATIENCE_US: Final = 15_000_000
 _ASK_US: Final = 1_000_000
 _SERVE_ON_US: Final = 5_000_000
 _LATER_FRAMES: Final = 512
+
+_Asked = FollowRequest | SecretRequest | Relay | VoteRequest | SnapshotRequest
 
 
 class Changes:
@@ -63,6 +69,7 @@ class Changes:
         self._saw_begin = False
         self._later: deque[tuple[int, bytes]] = deque(maxlen=_LATER_FRAMES)
         self._has_epoch = False
+        self._entering: Entering | None = None
         self._steward: Steward | None = None
         self._relays = 0
 
@@ -78,6 +85,11 @@ class Changes:
         return self._has_epoch
 
     @property
+    def is_inside(self) -> bool:
+        """Whether the node is one of the network, if only between two epochs."""
+        return self._has_epoch or self.passage is not None
+
+    @property
     def is_settled(self) -> bool:
         """Whether the start is over: a seat has proposed since, or was there when it began."""
         host = self.host
@@ -89,9 +101,13 @@ class Changes:
         """Go on where the disk says that this node stopped; LocalFault when that is impossible."""
         store = self.host.disk.store
         self.passage, self._has_epoch, self._steward = None, False, None
+        self._entering = None
         self._later.clear()
         if self.has_left or (self.joins and store.meta(NetworkRecord.NAME) is None):
-            self.host.later(0, self._ask)
+            if self.host.is_silent:
+                self.host.later(0, self._ask)
+            else:
+                self._enter(None)
             return
         data = store.meta(CLOSING)
         if data:
@@ -107,7 +123,9 @@ class Changes:
             self._hear_passing(sender, message, frame)
             return True
         if not self._has_epoch:
-            if isinstance(message, FollowReply):
+            if self._entering is not None:
+                self._entering.hear(self._node_of(sender), message)
+            elif isinstance(message, FollowReply) and message.records:
                 self._followed(sender, message)
             return True
         return self._hear_within(sender, message, frame)
@@ -203,6 +221,14 @@ class Changes:
         steward.is_leaving = self.is_leaving
         self._boundary = Boundary(link, record.signed)
         self._registry = Registry(record, host.executor.keeper, steward)
+        self._shelf = Shelf(
+            world.founded.network,
+            link.record.epoch,
+            host.core.me >= 0,
+            host.executor,
+            host.disk.store,
+            world.founded.genesis.parameters.gc_depth,
+        )
         self._lags = False
         host.later(0, self._tend)
 
@@ -217,8 +243,8 @@ class Changes:
         elif isinstance(message, SecretReply):
             if self._steward is not None:
                 self._steward.hear_secret(node, message.epoch_key, message.secret)
-        elif isinstance(message, FollowRequest | SecretRequest | Relay):
-            self._ask_registry(sender, node, message)
+        elif isinstance(message, _Asked):
+            self._answer(sender, node, message)
         elif host.core.committee.index_of(node) is not None:
             return False
         elif isinstance(message, FetchBlocks):
@@ -231,17 +257,31 @@ class Changes:
             self._find_the_end(host.world.now_us + _LAG_PATIENCE_US)
         return True
 
-    def _ask_registry(
-        self, sender: int, node: bytes, message: FollowRequest | SecretRequest | Relay
-    ) -> None:
+    def _answer(self, sender: int, node: bytes, message: _Asked) -> None:
         if isinstance(message, FollowRequest):
             self._reply(sender, self._registry.follow(node, message))
         elif isinstance(message, SecretRequest):
             self._reply(sender, self._registry.secret(node, message))
-        else:
+        elif isinstance(message, Relay):
             events = self._registry.relayed(node, message, self._now_ms)
             self.host.seat.queue_membership(events)
             self.host.wake()
+        else:
+            self._hand_out(sender, node, message)
+
+    def _hand_out(self, sender: int, node: bytes, message: VoteRequest | SnapshotRequest) -> None:
+        """Answer who catches up, as `node.desk` does."""
+        host, now_s = self.host, self.host.world.now_us / 1_000_000
+        if self._registry.place_of(node) == "none":
+            return
+        if isinstance(message, VoteRequest):
+            self._reply(sender, self._shelf.vote(message))
+        elif not is_for_head(message):
+            self._reply(sender, self._shelf.part(message, now_s))
+        elif host.has_stored_all:
+            self._reply(sender, self._shelf.fresh(now_s) or self._shelf.take(now_s))
+        else:
+            host.later(_SETTLE_US, self._hand_out, sender, node, message)
 
     def _reply(self, machine: int, message: PeerMessage | None) -> None:
         if message is not None:
@@ -296,17 +336,15 @@ class Changes:
                     self.host.write_to(machine, SecretRequest(epoch_key))
 
     def _find_the_end(self, until_us: int) -> None:
-        """Once others left this epoch, get its last blocks; if that fails, copy the state."""
+        """Once others left this epoch, get its last blocks; if that fails, fetch the state."""
         host = self.host
         if host.world.now_us >= until_us:
             record = self._boundary.successor
             if record is not None and self._is_left_by(record):
                 self._leave()
                 return
-            source = self._source(host.epoch + 1)
-            if source is not None:
-                self._copy(source)
-                return
+            self._enter(self._record())
+            return
         host.fetch_all()
         host.later(_LAG_US, self._find_the_end, until_us)
 
@@ -350,14 +388,10 @@ class Changes:
         if passage.is_done and not was_done:
             self._arrive()
         elif passage.overtaken_by is not None and not passage.is_done:
-            record = parse_record(passage.overtaken_by.record)
-            if self._is_left_by(record):
+            if self._is_left_by(parse_record(passage.overtaken_by.record)):
                 self._leave()
-                return
-            source = self._source(record.epoch)
-            if source is not None:
-                self.passage = None
-                self._copy(source)
+            else:
+                self._enter(self._record())
 
     def _speak(self) -> None:
         passage = self.passage
@@ -401,7 +435,7 @@ class Changes:
         self.host.crash()
 
     def _ask(self) -> None:
-        """A newcomer asks some seat, again and again, how it stands."""
+        """Who wants no more than a place asks some seat, again and again, how it stands."""
         host = self.host
         if self._has_epoch or self.has_left:
             return
@@ -417,9 +451,6 @@ class Changes:
             if body is not None:
                 host.write_to(sender, Relay((self._request(reply, body),)))
             return
-        source = self._source(0)
-        if source is not None and not host.is_silent:
-            self._copy(source)
 
     def _request(self, reply: FollowReply, body: JoinRequest) -> bytes:
         founded = self.host.world.founded
@@ -427,28 +458,21 @@ class Changes:
         epoch = link_of(reply.records[-1]).record.epoch
         return encode_event(identity.node, founded.network, epoch, body, identity.signing.sign)
 
-    def _source(self, least: int) -> "Host | None":
-        """An honest machine of the newest epoch, from `least` on, whose roster knows this node."""
-        host, node = self.host, self._node_of(self.host.index)
-        able = [
-            one
-            for one in host.world.hosts
-            if one is not host
-            and one.is_honest
-            and one.is_in_epoch
-            and one.changes._registry.place_of(node) != "none"
-            and one.epoch >= least
-        ]
-        newest = max((one.epoch for one in able), default=0)
-        able = [one for one in able if one.epoch == newest]
-        return host.random.choice(able) if able else None
+    def _enter(self, known: NetworkRecord | None) -> None:
+        """Come to the present; the records that are known already need no other's word."""
+        self.host.end()
+        self.passage, self._has_epoch = None, False
+        self._entering = None
+        self.host.later(0, self._set_out, known)
 
-    def _copy(self, source: "Host") -> None:
-        """Begin in the epoch of `source` with what its disk holds."""
+    def _set_out(self, known: NetworkRecord | None) -> None:
+        self._entering = Entering(self.host, known, self._entered)
+
+    def _entered(self, entered: Entered) -> None:
         host = self.host
-        record = source.changes._record()
-        host.end()
-        self._has_epoch = False
-        host.disk.copy(source.disk, record)
-        host.world.trace.note(host.world.now_us, host.index, "copy", b"%d" % source.index)
-        self._begin(record, saw_begin=False)
+        self._entering = None
+        host.reach("before-crossing")
+        install(entered, host.disk.store)
+        host.reach("after-crossing")
+        host.world.trace.note(host.world.now_us, host.index, "enter", b"%d" % entered.image.epoch)
+        self._begin(entered.record, saw_begin=False, secrets=entered.secrets)

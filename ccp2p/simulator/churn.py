@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 from ccp2p.membership.events import Acknowledgement, Body, Rekey
 from ccp2p.membership.means import Moment
-from ccp2p.membership.roster import Change, Roster
+from ccp2p.membership.roster import Change, Roster, faulty_of
 from ccp2p.node.steward import Steward
 from ccp2p.simulator.host import Host
 from ccp2p.simulator.intruders import Intruder, Replayer, Thief, Twin
@@ -60,6 +60,11 @@ def draw_plan(random: Random, size: int) -> Plan:
         hindering += kind == "hindering"
     intruders = tuple(random.sample(_INTRUDERS, random.randrange(len(_INTRUDERS) + 1)))
     return Plan(joiners, hindering, leavers, traitors, dead, intruders)
+
+
+def misled_plan(size: int) -> Plan:
+    """Newcomers who find as many traitors as may be."""
+    return Plan(3, 0, 0, faulty_of(size), 0, ())
 
 
 def newcomer(world: "World", number: int, plan: Plan) -> Host:

@@ -130,6 +130,11 @@ class Host:
         return self.is_up and self.changes.is_in_epoch
 
     @property
+    def has_stored_all(self) -> bool:
+        """Whether the disk has all that was executed."""
+        return not self._is_executing
+
+    @property
     def is_running(self) -> bool:
         """Whether it is past its start and not about to fail."""
         is_doomed = bool(self.doom) or self.disk.is_full
@@ -269,7 +274,8 @@ class Host:
     def emit(self, target: int, message: PeerMessage, frame: bytes) -> None:
         """Let a message out to one other machine."""
         is_sent = self.world.send(self.index, target, frame)
-        if is_sent and isinstance(message, FetchBlocks) and target in self._seats:
+        is_fetch = isinstance(message, FetchBlocks) and self.changes.is_in_epoch
+        if is_sent and is_fetch and target in self._seats:
             self.seat.sent(self._seats[target], message)
 
     def later(self, delay_us: int, action, *arguments) -> None:  # type: ignore[no-untyped-def]

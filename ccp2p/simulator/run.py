@@ -120,7 +120,9 @@ def build(scenario: Scenario, seed: int, setting: Setting, trace: Trace) -> tupl
     random = Random(f"scenario/{seed}")
     size = setting.nodes
     churns = scenario.changes and not (scenario.rotates or scenario.breaks_vendor)
-    plan = churn.draw_plan(random, size) if churns else churn.NONE
+    plan = churn.NONE
+    if churns:
+        plan = churn.misled_plan(size) if scenario.misleads else churn.draw_plan(random, size)
     cast = vendors.draw_cast(random, size) if scenario.breaks_vendor else None
     parameters = _parameters(scenario, setting, random)
     policy = policy_of(cast.cap if cast else "none") if scenario.changes else ""
@@ -188,7 +190,7 @@ def _host(world: World, index: int, scenario: Scenario, is_traitor: bool) -> Hos
         if scenario.rotates:
             kind = rotation.Spoiler if own.randrange(2) else Traitor
             return kind(world, index, own, habits, skew_ms)
-        if scenario.changes and own.randrange(3):
+        if scenario.changes and not scenario.misleads and own.randrange(3):
             return churn.GarbageProposer(world, index, own, habits[own.randrange(2) :], skew_ms)
         return Traitor(world, index, own, habits, skew_ms)
     return Host(world, index, own, own.randrange(-50, 51))

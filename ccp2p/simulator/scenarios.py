@@ -18,6 +18,7 @@ from ccp2p.simulator.links import (
     drawn_latencies,
     measured_latencies,
 )
+from ccp2p.simulator.misguide import Misguide
 from ccp2p.simulator.schedulers import CoinScheduler, TurningScheduler, UnfairScheduler
 from ccp2p.simulator.traitors import (
     Equivocator,
@@ -56,7 +57,8 @@ class Scenario:
 
     `reviews` is how many other orders of the same blocks are tried afterwards. `changes`: nodes
     join and leave, as `churn` draws it. `rotates`: it is a mesh that draws its committee instead.
-    `breaks_vendor`: its chips are of several vendors under a cap, and one vendor breaks instead.
+    `misleads`: only newcomers come, and f traitors mislead them. `breaks_vendor`: its chips are of
+    several vendors under a cap, and one vendor breaks instead.
     """
 
     unfold: Callable[[Stage], None]
@@ -69,6 +71,7 @@ class Scenario:
     is_wide: bool = False
     changes: bool = False
     rotates: bool = False
+    misleads: bool = False
     breaks_vendor: bool = False
     span_us: int = SPAN_US
     settle_us: int = SETTLE_US
@@ -202,6 +205,10 @@ def _any_habits(random: Random) -> list[Habit]:
     return [make(random) for make in random.sample(makers, random.randrange(1, 4))]
 
 
+def _churning_habits(random: Random) -> list[Habit]:
+    return [Misguide(random), *_any_habits(random)]
+
+
 def _unfair(stage: Stage) -> None:
     _lossy(stage)
     if stage.random.randrange(3):
@@ -229,7 +236,7 @@ SCENARIOS: dict[str, Scenario] = {
     "overload": Scenario(_overload, events=3000, members=40),
     "churn": Scenario(
         _churn,
-        habits=_any_habits,
+        habits=_churning_habits,
         events=60,
         changes=True,
         span_us=12_000_000,
@@ -242,6 +249,15 @@ SCENARIOS: dict[str, Scenario] = {
         events=30,
         changes=True,
         rotates=True,
+        span_us=12_000_000,
+        settle_us=600_000_000,
+    ),
+    "catch-up": Scenario(
+        _lossy,
+        habits=lambda random: [Misguide(random)],
+        events=60,
+        changes=True,
+        misleads=True,
         span_us=12_000_000,
         settle_us=600_000_000,
     ),

@@ -24,6 +24,7 @@ from ccp2p.model.errors import PeerFault
 from ccp2p.node import (
     attestor,
     boundary,
+    catch_up,
     epoch,
     executor,
     floor,
@@ -353,6 +354,29 @@ def seat_without_consent() -> list[Patch]:
     return [(admission, "_check_replaced", lambda roster, heir, consent, means: None)]
 
 
+def parts_unchecked() -> list[Patch]:
+    """Parts of a state are taken as they come."""
+    return [(catch_up.parts, "check_part", lambda number, held, expected: None)]
+
+
+def states_unvouched() -> list[Patch]:
+    """The roots of a state need nobody's vote."""
+
+    async def certify(self: catch_up.CatchUp, checkpoint: Any, link: Link) -> None:
+        pass
+
+    return [(catch_up.CatchUp, "_certify", certify)]
+
+
+def any_secret() -> list[Patch]:
+    """Who comes in takes any secret for the epoch's."""
+
+    def check(self: catch_up.CatchUp, secret: bytes, link: Link) -> EpochSecrets:
+        return EpochSecrets(secret, self._genesis.parameters.coin_length)
+
+    return [(catch_up.CatchUp, "_check_secret", check)]
+
+
 def caps_ignored() -> list[Patch]:
     """A vendor gets as many seats as it asks for."""
     return [(succession, "vendors_fit", lambda seats, cap: True)]
@@ -418,6 +442,9 @@ ALL: dict[str, Mutation] = {
     "evidence_of_any_age": Mutation(evidence_of_any_age, "churn", 1, 20),
     "two_of_a_platform": Mutation(two_of_a_platform, "churn", 1, 20),
     "seat_without_consent": Mutation(seat_without_consent, "churn", 2, 20),
+    "parts_unchecked": Mutation(parts_unchecked, "catch-up", 18, 60),
+    "states_unvouched": Mutation(states_unvouched, "catch-up", 8, 40),
+    "any_secret": Mutation(any_secret, "catch-up", 0, 20),
     "caps_ignored": Mutation(caps_ignored, "vendors", 0, 20, 5),
     "rekey_unchecked": Mutation(rekey_unchecked, "churn", 3, 60, 5),
     "anchor_unchecked": Mutation(anchor_unchecked, "churn", 3, 60, 5),
