@@ -2,7 +2,8 @@
 
 A node that is down or has not found its floor counts as faulty, so only so many are at once that
 the others still can tell them where to go on, and go on there themselves: f of them, less the
-traitors and the dead. Where f is 0 all the others may be: they go on by their disks.
+traitors and the dead. Where f is 0 all the others may be: they go on by their disks, and so none of
+these may be an older one.
 """
 
 from random import Random
@@ -24,6 +25,7 @@ class Faults:
         self._span_us = span_us
         self._is_over = False
         self._images: dict[int, int] = {}  # share, in percent, of the disk that a restart will find
+        self._set_back: set[int] = set()  # who started on an older disk
         world.on_crash = self._crashed
 
     def crash_for_good(self, count: int) -> None:
@@ -113,6 +115,10 @@ class Faults:
         lost += sum(host.is_hindering and host not in hosts for host in self._world.hosts)
         honest = [host for host in hosts if host.is_honest and not host.is_retired]
         running = [host for host in honest if host.is_running]
+        if not committee.faulty and any(
+            host.index in self._set_back and host not in running for host in honest
+        ):
+            return None
         # Nor may the committee be too small for that once those who leave are gone.
         size = committee.size - sum(host.changes.is_leaving for host in hosts)
         room = min(_room(size), _room(committee.size))
@@ -150,7 +156,8 @@ class Faults:
         host.stopped = None
         host.disk.is_full = False
         share = self._images.pop(host.index, None)
-        if share is not None:
+        if share is not None and (self._world.newest.committee.faulty or host.is_excused):
+            self._set_back.add(host.index)
             image = host.disk.images * share // 100
             self._world.trace.note(self._world.now_us, host.index, "roll-back", b"%d" % image)
             host.disk.roll_back(image)
