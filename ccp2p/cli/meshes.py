@@ -98,7 +98,10 @@ class Mesh:
 
 @dataclass(slots=True)
 class _Look:
-    """One look around: which nodes are asked, and what came of it."""
+    """One look around: which nodes are asked, and what came of it.
+
+    One is judged at a time: the first time makes this node's keys.
+    """
 
     search: Search
     nursery: trio.Nursery
@@ -106,6 +109,7 @@ class _Look:
     refused: dict[bytes, str] = field(default_factory=dict)
     _asked: set[bytes] = field(default_factory=set)
     _origins: Counter[str] = field(default_factory=Counter)
+    _judging: trio.Lock = field(default_factory=trio.Lock)
 
     def hear(self, announcement: "Announcement") -> None:
         """Ask whoever announced a mesh that may do; each node once, and not too many."""
@@ -139,13 +143,14 @@ class _Look:
                 )
                 if not self.search.fits(verified):
                     return
-                await trio.to_thread.run_sync(
-                    setup.require_accepted,
-                    self.search.wanted,
-                    welcome.genesis,
-                    welcome.policy,
-                    _now_ms(),
-                )
+                async with self._judging:
+                    await trio.to_thread.run_sync(
+                        setup.require_accepted,
+                        self.search.wanted,
+                        welcome.genesis,
+                        welcome.policy,
+                        _now_ms(),
+                    )
                 self.found[announcement.network] = _mesh(verified, welcome, address)
                 return
             except (Fault, ExceptionGroup) as error:
