@@ -2,16 +2,22 @@
 
 Members post; a random node is killed with SIGKILL and started again, every third time on a copy
 of its folder from an earlier turn; the next one only once this one proposes again. Epochs end
-meanwhile, because the coin chain is short. At the end every node's transcript is read back and
-held against what was acknowledged. Exit code 1 unless nothing was lost, doubled or forked, and
-every node could be read; then the folder with its disks and logs stays.
+meanwhile, because the coin chain is short. With `--visits`, a new node comes in by invite after
+every so many kills, has a seat, and leaves again; with `--strangers`, others hammer all doors. At
+the end every node's transcript is read back and held against what was acknowledged. Exit code 1
+unless nothing was lost, doubled or forked, and every node could be read; then the folder with its
+disks and logs stays. Node 0 is not killed with `--watch`, so that its memory tells of all the time.
 
     python bench/soak.py --minutes 10 --nodes 4
+    python bench/soak.py --minutes 60 --nodes 7 --rate 60 --strangers 8 --visits 10 --watch
 """
 
 import argparse
+import json
+import os
 import random
 import shutil
+import subprocess
 import sys
 import tempfile
 from collections import Counter
@@ -20,7 +26,9 @@ from pathlib import Path
 from typing import Any
 
 import trio
+from memory import Memory
 from msgspec.structs import replace
+from strangers import Strangers
 
 from ccp2p.client import rooms
 from ccp2p.client.network import NetworkClient, open_network
@@ -37,6 +45,23 @@ IN_FLIGHT = 16
 TIMEOUT_MS = 120_000
 PATIENCE_S = 180
 PUT_BACK_EVERY = 3
+MAX_VISITS = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Course:
+    """What the network goes through; 0 in `rate`, `visits` and `strangers` is none of it.
+
+    `rate` bounds the messages a second of all members together, `visits` is the kills between two
+    newcomers, `strangers` how many there are at a time; `watch` spares node 0.
+    """
+
+    minutes: float
+    seed: int
+    rate: float
+    visits: int
+    strangers: int
+    watch: bool
 
 
 @dataclass
@@ -44,6 +69,7 @@ class Load:
     """What members sent, and the position in the room that each message was acknowledged at."""
 
     sessions: list[MemberSession]
+    rate: float
     sent: int = 0
     acknowledged: dict[str, int] = field(default_factory=dict)
     refused: Counter[str] = field(default_factory=Counter)
@@ -55,6 +81,8 @@ class Load:
         number = 0
         while not self.is_over:
             await room_free.acquire()
+            if self.rate:
+                await trio.sleep(MEMBERS / self.rate)
             text = f"{member}:{number}"
             number += 1
             self.sent += 1
@@ -77,18 +105,22 @@ class Load:
 
 
 class Soak:
-    """The running network, and who is killed next."""
+    """The running network, who is killed next, and who comes for a while."""
 
-    def __init__(self, network: LocalNetwork, nursery: trio.Nursery, seed: int) -> None:
+    def __init__(self, network: LocalNetwork, nursery: trio.Nursery, course: Course) -> None:
         self.network = network
-        self.kills = self.set_back = self.epoch = 0
+        self.kills = self.set_back = self.epoch = self.visits = 0
         self._nursery = nursery
-        self._random = random.Random(seed)
+        self._course = course
+        self._random = random.Random(course.seed)
 
     async def trouble(self) -> None:
         """Kill one node after the other, until cancelled."""
+        invite = await self._invite() if self._course.visits else ""
         while True:
-            number = self._random.randrange(len(self.network.nodes))
+            if self._course.visits and self.kills >= (self.visits + 1) * self._course.visits:
+                await self._visit(invite)
+            number = self._random.randrange(int(self._course.watch), len(self.network.nodes))
             node = self.network.nodes[number]
             node.kill()
             await node.ended.wait()
@@ -125,6 +157,51 @@ class Soak:
                         return floor
                     await trio.sleep(0.1)
         raise NotCommitted(f"node {number} found {floor}, and node {witness.number} no block of it")
+
+    async def _invite(self) -> str:
+        """A node ticket of the governor's, who is whoever started node 0."""
+        await self._govern("net", "join", str(self.network.nodes[0].ticket))
+        uses = ("--uses", str(MAX_VISITS))
+        return str((await self._govern("invite", "create", "--role", "node", *uses))["ticket"])
+
+    async def _govern(self, *arguments: str) -> Any:
+        command = [sys.executable, "-m", "ccp2p", *arguments, "--json"]
+        home = {"CCP2P_HOME": str(self.network.folder / "governor"), "CCP2P_ALLOW_SIMULATED": "1"}
+        done = await trio.run_process(
+            command, env=os.environ | home, capture_stdout=True, stderr=subprocess.DEVNULL
+        )
+        return json.loads(done.stdout)
+
+    async def _visit(self, invite: str) -> None:
+        """A new node comes in, has a seat, and leaves: two epochs end by it."""
+        size = len(self.network.nodes)
+        folder = self.network.folder / f"visitor-{self.visits}"
+        guest = NodeProcess(size + self.visits, folder, [], ["--join", "-"])
+        await self._nursery.start(guest.run, invite.encode())
+        await guest.wait_for("ready")
+        await self._has_seats(size + 1)
+        await guest.stop()
+        guest = NodeProcess(guest.number, folder, ["--leave"])
+        await self._nursery.start(guest.run)
+        await self._has_seats(size)
+        await guest.wait_for("stopped")
+        self.visits += 1
+        say(f"visitor {self.visits} came, had a seat, and left")
+
+    async def _has_seats(self, count: int) -> None:
+        node = self.network.nodes[0]
+        async with open_network(self.ticket_of(node), allow_simulated=True) as client:
+            with trio.fail_after(PATIENCE_S):
+                while len((await client.connections[0].status()).seats) != count:
+                    await trio.sleep(0.2)
+
+    def doors(self) -> list[str]:
+        """Addresses for members and nodes, of those that are in."""
+        return [
+            address
+            for node in self.network.live()
+            for address in (*node.addresses, *node.client_addresses)
+        ]
 
     def ticket_of(self, node: NodeProcess) -> Any:
         """A ticket that leads to one node only."""
@@ -164,7 +241,7 @@ def say(text: str) -> None:
 _began_s = 0.0
 
 
-async def soak(minutes: float, plan: Plan, seed: int) -> bool:
+async def soak(course: Course, plan: Plan) -> bool:
     """Run it; whether nothing was lost, duplicated or forked."""
     global _began_s
     _began_s = trio.current_time()
@@ -173,18 +250,24 @@ async def soak(minutes: float, plan: Plan, seed: int) -> bool:
         run_network(plan, say) as network,
         open_network(network.ticket, allow_simulated=True, every_node=True) as client,
     ):
-        running = Soak(network, nursery, seed)
-        load = Load([await member(client, number) for number in range(MEMBERS)])
+        running = Soak(network, nursery, course)
+        memory = Memory(lambda: [node.pid for node in network.live()])
+        nursery.start_soon(memory.watch)
+        strangers = Strangers(running.doors, course.seed)
+        load = Load([await member(client, number) for number in range(MEMBERS)], course.rate)
         async with trio.open_nursery() as posting:
             for number in range(MEMBERS):
                 posting.start_soon(load.post, number)
-            with trio.move_on_after(minutes * 60):
-                await running.trouble()
+            with trio.move_on_after(course.minutes * 60):
+                async with trio.open_nursery() as company:
+                    company.start_soon(strangers.run, course.strangers)
+                    await running.trouble()
             load.is_over = True
             say("no more trouble: waiting for every answer")
             posting.start_soon(_give_up_after, PATIENCE_S)
             await _answered(load)
             posting.cancel_scope.cancel()
+        tell_of_company(running, strangers, memory)
         for number in [n for n, node in enumerate(network.nodes) if not node.is_alive]:
             await running.start(number)
         told = await running.transcripts(load.sessions[0])
@@ -231,6 +314,19 @@ def verdict(running: Soak, load: Load, told: list[list[str]]) -> bool:
     return (lost, duplicated, forks) == (0, 0, 0) and not load.refused
 
 
+def tell_of_company(running: Soak, strangers: Strangers, memory: Memory) -> None:
+    """What came by, and what the nodes held meanwhile."""
+    say(f"{running.visits} visitors; strangers: {dict(strangers.did)}")
+    say(f"no node held more than {memory.most_mb():.0f} MB")
+    for node in running.network.live():
+        if growth := memory.growth(node.pid):
+            say(
+                f"node {node.number} over {growth.hours:.2f} h: {growth.from_mb:.1f} to "
+                f"{growth.to_mb:.1f} MB, median {growth.median_mb:.1f}, slope "
+                f"{growth.mb_per_hour:+.2f} MB/h, noise {growth.noise_mb_per_hour:.2f}"
+            )
+
+
 def main() -> None:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -238,13 +334,25 @@ def main() -> None:
     parser.add_argument("--nodes", type=int, default=4)
     parser.add_argument("--seed", type=int, default=random.randrange(1 << 32))
     parser.add_argument("--coin-length", type=int, default=512, help="rounds of 1.25 epochs")
+    parser.add_argument("--rate", type=float, default=0, help="messages a second; 0: all they can")
+    parser.add_argument("--visits", type=int, default=0, help="kills between two newcomers")
+    parser.add_argument("--strangers", type=int, default=0, help="who hammer the doors at a time")
+    parser.add_argument("--watch", action="store_true", help="never kill node 0")
     options = parser.parse_args()
     print(f"seed {options.seed}", file=sys.stderr)
+    course = Course(
+        options.minutes,
+        options.seed,
+        options.rate,
+        options.visits,
+        options.strangers,
+        options.watch,
+    )
     folder = Path(tempfile.mkdtemp(prefix="ccp2p-soak-"))
     good = False
     try:
         plan = Plan(folder, options.nodes, "rooms", coin_length=options.coin_length)
-        good = trio.run(soak, options.minutes, plan, options.seed)
+        good = trio.run(soak, course, plan)
     finally:
         if good:
             shutil.rmtree(folder)

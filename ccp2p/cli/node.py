@@ -373,6 +373,7 @@ class _Told:
             simulated=setup.policy.is_simulated,
             kind=setup.genesis.kind,
             hosted=self._is_hosted,
+            addresses=list(node.peers.addresses),
             client_addresses=list(node.listener.addresses),
             ticket=_format(member) if member else None,
         )

@@ -30,6 +30,7 @@ class NodeProcess:
     ) -> None:
         self.number = number
         self.directory = directory
+        self.addresses: list[str] = []
         self.client_addresses: list[str] = []
         self.ticket: str | None = None
         self.node = b""
@@ -169,6 +170,7 @@ class NodeProcess:
     def _heard(self, event: dict[str, Any]) -> None:
         self._events.append(event)
         if event["event"] == "ready":
+            self.addresses = event["addresses"]
             self.client_addresses = event["client_addresses"]
             self.ticket = event["ticket"]
             self.node = bytes.fromhex(event["node"])

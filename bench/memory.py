@@ -1,0 +1,70 @@
+"""Memory that processes hold over time, and whether it grows."""
+
+import contextlib
+import os
+from collections.abc import Callable, Sequence
+from itertools import pairwise
+from pathlib import Path
+from statistics import linear_regression, mean, median
+
+import trio
+
+EVERY_S = 5.0
+SETTLED_S = 300.0
+"""Of a process's first minutes nothing is told: its caches fill up."""
+_PARTS = 6
+
+
+class Memory:
+    """Samples what each process of `pids()` holds resident, until cancelled."""
+
+    def __init__(self, pids: Callable[[], Sequence[int]]) -> None:
+        self._pids = pids
+        self._lives: dict[int, list[tuple[float, float]]] = {}
+
+    async def watch(self) -> None:
+        """Take a sample every few seconds."""
+        while True:
+            for pid in self._pids():
+                held_mb = resident_mb(pid)
+                if held_mb:
+                    self._lives.setdefault(pid, []).append((trio.current_time(), held_mb))
+            await trio.sleep(EVERY_S)
+
+    def most_mb(self) -> float:
+        """The most that any process held at a sample."""
+        return max((mb for life in self._lives.values() for _, mb in life), default=0.0)
+
+    def growth(self, pid: int) -> "Growth | None":
+        """How one process's memory grew; None when it did not live long enough."""
+        life = self._lives.get(pid, [])
+        settled = [(at, mb) for at, mb in life if at - life[0][0] >= SETTLED_S]
+        return Growth(settled) if len(settled) >= 2 * _PARTS else None
+
+
+class Growth:
+    """A line through the samples (seconds, MB) of a life.
+
+    `mb_per_hour` is its slope; `noise_mb_per_hour` the largest step, up or down, between the mean
+    levels of two neighbouring sixths of the life, spread over all of it. Steady growth has steps
+    of a sixth of its slope, so it is never within this noise.
+    """
+
+    def __init__(self, samples: Sequence[tuple[float, float]]) -> None:
+        times, held = zip(*samples, strict=True)
+        self.hours = (times[-1] - times[0]) / 3600
+        self.from_mb, self.to_mb = held[0], held[-1]
+        self.median_mb = median(held)
+        self.mb_per_hour = linear_regression(times, held).slope * 3600
+        size = len(samples) // _PARTS
+        levels = [mean(held[at : at + size]) for at in range(0, size * _PARTS, size)]
+        steps = [abs(b - a) for a, b in pairwise(levels)]
+        self.noise_mb_per_hour = max(steps) / self.hours
+
+
+def resident_mb(pid: int) -> float:
+    """What a process holds resident, in MB; 0 when it is gone."""
+    with contextlib.suppress(OSError):
+        pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
+        return pages * os.sysconf("SC_PAGE_SIZE") / 1_000_000
+    return 0.0
