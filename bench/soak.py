@@ -9,7 +9,7 @@ unless nothing was lost, doubled or forked, and every node could be read; then t
 disks and logs stays. Node 0 is not killed with `--watch`, so that its memory tells of all the time.
 
     python bench/soak.py --minutes 10 --nodes 4
-    python bench/soak.py --minutes 60 --nodes 7 --rate 60 --strangers 8 --visits 10 --watch
+    python bench/soak.py --minutes 60 --rate 60 --strangers 8 --visits 10 --pause 15 --watch
 """
 
 import argparse
@@ -53,7 +53,8 @@ class Course:
     """What the network goes through; 0 in `rate`, `visits` and `strangers` is none of it.
 
     `rate` bounds the messages a second of all members together, `visits` is the kills between two
-    newcomers, `strangers` how many there are at a time; `watch` spares node 0.
+    newcomers, `strangers` how many there are at a time; `watch` spares node 0; `pause_s` is the
+    time between a node that votes again and the next kill.
     """
 
     minutes: float
@@ -62,6 +63,7 @@ class Course:
     visits: int
     strangers: int
     watch: bool
+    pause_s: float
 
 
 @dataclass
@@ -128,6 +130,7 @@ class Soak:
             await self._swap_disk(node)
             floor = await self.start(number)
             say(f"killed node {number}; it votes again from {floor['round']} of epoch {self.epoch}")
+            await trio.sleep(self._course.pause_s)
 
     async def _swap_disk(self, node: NodeProcess) -> None:
         """Put an older copy of the folder back, where there is one; else make one, at times."""
@@ -338,6 +341,7 @@ def main() -> None:
     parser.add_argument("--visits", type=int, default=0, help="kills between two newcomers")
     parser.add_argument("--strangers", type=int, default=0, help="who hammer the doors at a time")
     parser.add_argument("--watch", action="store_true", help="never kill node 0")
+    parser.add_argument("--pause", type=float, default=0, help="seconds between kills")
     options = parser.parse_args()
     print(f"seed {options.seed}", file=sys.stderr)
     course = Course(
@@ -347,6 +351,7 @@ def main() -> None:
         options.visits,
         options.strangers,
         options.watch,
+        options.pause,
     )
     folder = Path(tempfile.mkdtemp(prefix="ccp2p-soak-"))
     good = False
