@@ -71,7 +71,8 @@ class BlockIntake:
         for data in delivery.blocks:
             try:
                 block = Block.parse(data)
-                if self._known(block.reference):
+                # A block of another epoch is never known: rounds of two epochs do not compare.
+                if block.header.epoch == self._rules.epoch and self._known(block.reference):
                     continue
                 check_block(block, self._rules)
             except PeerFault as fault:

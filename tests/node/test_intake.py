@@ -17,7 +17,8 @@ KEYS = [SigningKey(bytes([i + 1]) * 32) for i in range(4)]
 COMMITTEE = Committee(
     0, tuple(Seat(key.public, b"s" * 32, bytes([i]), "sim-a") for i, key in enumerate(KEYS))
 )
-RULES = Rules.of(NETWORK, COMMITTEE, Parameters(coin_length=256))
+PARAMETERS = Parameters(coin_length=256)
+RULES = Rules.of(NETWORK, COMMITTEE, PARAMETERS)
 
 
 def block(author: int = 0, signer: int | None = None, **changes: object) -> VerifiedBlock:
@@ -74,6 +75,17 @@ def test_whoever_sends_a_bad_block_is_blamed_and_the_good_one_beside_it_is_taken
     assert [fault.code for fault in found.faults] == [code]
     assert [one.header.author for one in found.blocks] == [1]
     assert found.sender == 3
+
+
+@pytest.mark.parametrize(("ours", "code"), [(0, "early-epoch"), (2, "past-epoch")])
+def test_a_block_of_another_epoch_is_told_of_also_where_its_round_is_one_of_the_past(
+    ours: int, code: str
+):
+    rules = Rules.of(NETWORK, msgspec.structs.replace(COMMITTEE, epoch=ours), PARAMETERS)
+    sent = deliver(1, block(0, epoch=1).to_bytes(), block(0, epoch=ours).to_bytes())
+    (found,) = BlockIntake(rules, COMMITTEE, lambda _: True).verify([sent])
+    assert [fault.code for fault in found.faults] == [code]
+    assert found.blocks == ()
 
 
 def test_one_peers_bad_signature_costs_another_peer_nothing():
