@@ -104,7 +104,7 @@ def advance(
             drawing = roster.drawing or Drawing(registering(roster))
             return replace(roster, drawing=drawing), None
         return _freeze(roster, at, vendor_cap, sampling), None
-    closed = _closed(change)
+    closed = _closed(roster, change)
     if closed is not None:
         return _successor(roster, closed.change, ()), closed
     silent = _in_the_way(roster, change, at)
@@ -309,10 +309,16 @@ def _holders(change: Change, number: int) -> list[int]:
     return [place for place in range(len(change.members)) if change.has_acked(place, number)]
 
 
-def _closed(change: Change) -> Closed | None:
-    """The first proposal that Q of the next committee acknowledged."""
+def _closed(roster: Roster, change: Change) -> Closed | None:
+    """The first proposal that Q of the next committee acknowledged, and every joiner.
+
+    A joiner with a seat that is not there would be one of the f that may fail, and could not start
+    to vote once another failed.
+    """
+    joiners = set(_joiners(roster, change))
     for number, proposal in enumerate(change.proposals):
-        if len(_holders(change, number)) >= quorum_of(len(change.members)):
+        holders = _holders(change, number)
+        if len(holders) >= quorum_of(len(change.members)) and joiners.issubset(holders):
             return Closed(change, proposal)
     return None
 
@@ -368,7 +374,7 @@ def _go_on_without(
         tuple(change.acks[place] for place in kept),
         change.amendment,
     )
-    closed = _closed(smaller) if is_sound else None
+    closed = _closed(roster, smaller) if is_sound else None
     if closed is None:
         return _void(roster, change, silent, at), None
     return _successor(roster, closed.change, _platforms(change, silent)), closed

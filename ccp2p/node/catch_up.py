@@ -78,9 +78,10 @@ class Entered:
 
 
 class CatchUp:
-    """One node's way to the present, over attested connections that stand."""
+    """The way of `node` to the present, over attested connections that stand."""
 
-    def __init__(self, genesis: Genesis, network: bytes, letters: Letters) -> None:
+    def __init__(self, genesis: Genesis, network: bytes, node: bytes, letters: Letters) -> None:
+        self._node = node
         self._genesis = genesis
         self._network = network
         self._cap = parse_policy(genesis.policy).caps.vendor  # record 0 was under it
@@ -216,10 +217,12 @@ class CatchUp:
     async def _certify(self, checkpoint: Checkpoint, link: Link) -> None:
         """Ask seats for their votes until Q agree; Unreachable when they do not in time.
 
-        Who showed the snapshot may be honest all the same: seats are away, or not as far yet.
+        Who showed the snapshot may be honest all the same: seats are away, or not as far yet. Where
+        this node has a seat it is one of the Q: else a network that stands for want of its vote
+        could not let it in. Of Q-1 others at most f are not honest, and one honest is enough.
         """
         committee = link.record.committee()
-        found: set[int] = set()
+        found = {index for index, seat in enumerate(committee.seats) if seat.node == self._node}
         for _ in range(_VOTE_TRIES):
             for index, seat in enumerate(committee.seats):
                 if index not in found and await self._votes_for(seat.node, index, checkpoint):

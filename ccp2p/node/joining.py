@@ -46,11 +46,24 @@ class Entrance:
     report: Callable[[str], None]
 
 
+class _Refused(Exception):
+    """What one seat says of why the network refused this node; of all seats `faulty` may lie."""
+
+    def __init__(self, reason: str, faulty: int) -> None:
+        super().__init__(reason)
+        self.faulty = faulty
+
+
 async def enter(entrance: Entrance, letters: Letters) -> Entered:
-    """Come to the present of the network; LocalFault says why that is not possible."""
-    catch_up = CatchUp(entrance.genesis, entrance.network, letters)
+    """Come to the present of the network; LocalFault says why that is not possible.
+
+    That the network refused this node counts once more seats say so than may lie.
+    """
+    node = entrance.identity.node
+    catch_up = CatchUp(entrance.genesis, entrance.network, node, letters)
     fault: Exception = Unreachable("no node of the network answers")
     failed: dict[bytes, None] = {}
+    refusing: dict[bytes, None] = {}
     for _ in range(_TRIES):
         for peer in sorted(entrance.connected(), key=lambda one: one in failed):
             guide = peer
@@ -62,8 +75,19 @@ async def enter(entrance: Entrance, letters: Letters) -> Entered:
                 failed[guide] = None
                 if isinstance(found, PeerFault):
                     entrance.blame(guide, found)
+            except _Refused as found:
+                fault = found
+                failed[guide] = refusing[guide] = None
+                if len(refusing) > found.faulty:
+                    raise _refusal(found) from None
         await letters.pause(_ASK_S)
+    if isinstance(fault, _Refused):
+        raise _refusal(fault)
     raise LocalFault("catch-up", f"could not come to the network's present state: {fault}")
+
+
+def _refusal(refused: _Refused) -> LocalFault:
+    return LocalFault("refused", f"the network refused this node: {refused}")
 
 
 async def _newest(entrance: Entrance, catch_up: CatchUp, peer: bytes) -> bytes:
@@ -111,9 +135,10 @@ async def _be_admitted(
     peer: bytes,
     standing: Standing,
 ) -> Standing:
-    """Ask to join until the roster has us; LocalFault with the network's words if it refuses.
+    """Ask to join until the roster has us; _Refused if `peer` says that the network does not want.
 
-    Each time through the next peer, lest one be deaf; Unreachable when `peer` never sees us let in.
+    Each time through the next peer, lest one be deaf; Unreachable when `peer` never sees us let in,
+    or is an observer, whose word does not count.
     """
     identity, network = entrance.identity, entrance.network
     said = False
@@ -122,7 +147,10 @@ async def _be_admitted(
             break
         reason = standing.reply.reason
         if said and reason and not reason.startswith(_PASSING):
-            raise LocalFault("refused", f"the network refused this node: {reason}")
+            committee = standing.newest.record.committee()
+            if committee.index_of(peer) is None:
+                raise Unreachable(f"by the word of an observer, we were refused: {reason}")
+            raise _Refused(reason, committee.faulty)
         if not said:
             clients = [text for one in standing.reply.addresses for text in one.clients]
             await entrance.settle(clients)

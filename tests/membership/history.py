@@ -349,6 +349,9 @@ class History:
             if self.meant & {(*place, one.node, key) for key in (b"", proposal.epoch_key)}
         ]
         require(len(holders) >= size - faulty(size), "CLOSE without a quorum that holds the secret")
+        seated = {one.node for one in before.members}
+        joiners = {one.node for one in change.members} - seated
+        require(joiners <= set(holders), "a joiner got a seat that was not heard of")
         proposers = [one.node for one in change.proposals]
         require(len(set(proposers)) == len(proposers), "a member proposed twice")
         seats = [one.node for one in after.members]

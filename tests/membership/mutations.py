@@ -31,7 +31,7 @@ def quorum_of_the_old() -> list[Mutation]:
         size[0] = len(roster.members)
         return honest(roster, at, vendor_cap)
 
-    def closed(change: Change) -> Closed | None:
+    def closed(_roster: Roster, change: Change) -> Closed | None:
         for number, proposal in enumerate(change.proposals):
             if len(rules._holders(change, number)) >= quorum_of(size[0]):
                 return Closed(change, proposal)
@@ -43,12 +43,17 @@ def quorum_of_the_old() -> list[Mutation]:
 def acks_added_up() -> list[Mutation]:
     """Acknowledgements of different proposals count together."""
 
-    def closed(change: Change) -> Closed | None:
+    def closed(_roster: Roster, change: Change) -> Closed | None:
         if sum(bool(acks) for acks in change.acks) < quorum_of(len(change.members)):
             return None
         return Closed(change, change.proposals[0])
 
     return [(rules, "_closed", closed)]
+
+
+def joiners_unheard() -> list[Mutation]:
+    """A quorum's acknowledgements are enough, whoever of the joiners is there."""
+    return [(rules, "_joiners", lambda _roster, _change: [])]
 
 
 def old_acks() -> list[Mutation]:
@@ -174,6 +179,7 @@ ALL = {
     for mutation in (
         quorum_of_the_old,
         acks_added_up,
+        joiners_unheard,
         old_acks,
         anybodys_intents,
         late_prekeys,

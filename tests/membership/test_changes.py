@@ -87,8 +87,11 @@ def test_a_change_is_void_where_f_would_fall():
     world.commit(*[world.ack(one) for one in seats[:4]])
     assert world.closed is None
     world.commit(world.ack(seats[4]))
-    assert world.closed is not None, "five of seven"
-    assert joiner.node in world.nodes
+    assert world.closed is None, "five of seven, and the joiner is not among them"
+    world.commit(ms=MINUTE)
+    assert world.closed is None
+    assert world.roster.change is None, "six bear one fault, and seven two"
+    assert [platform for platform, _ in world.roster.left_out] == [joiner.platform]
 
 
 def test_a_network_of_three_is_not_stopped_by_a_joiner_that_vanishes():
@@ -197,7 +200,20 @@ def test_close_counts_the_next_committee():
     world.commit(*[world.ack(one) for one in seats])
     assert world.closed is None, "a quorum of four is none of seven"
     world.commit(world.ack(joiners[0]))
+    assert world.closed is None, "a quorum, but two joiners are not heard of"
+    world.commit(*[world.ack(one) for one in joiners[1:]])
     assert world.closed is not None
+
+
+def test_close_waits_for_joiners_but_not_for_seats():
+    world, seats, joiner = frozen_with_joiner(4)
+    world.commit(*[world.ack(one) for one in seats])
+    assert world.closed is None
+    world.commit(world.ack(joiner))
+    assert world.nodes == [one.node for one in (*seats, joiner)]
+    world, seats, joiner = frozen_with_joiner(4)
+    world.commit(*[world.ack(one) for one in (*seats[:3], joiner)])
+    assert world.nodes == [one.node for one in (*seats, joiner)]
 
 
 def test_who_is_on_its_way_out_proposes_and_acknowledges_nothing():

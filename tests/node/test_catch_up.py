@@ -13,6 +13,7 @@ from msgspec.structs import replace
 from ccp2p.crypto.signatures import SigningKey
 from ccp2p.execution import snapshot
 from ccp2p.execution.snapshot import PART_BUCKETS
+from ccp2p.membership.events import JoinRequest
 from ccp2p.membership.records import Link
 from ccp2p.model import codec, hashing, limits
 from ccp2p.model.block import Block
@@ -46,10 +47,12 @@ def recorded(tmp_path_factory: pytest.TempPathFactory) -> Recorded:
     return record(tmp_path_factory.mktemp("recorded"))
 
 
-def catch_up(recorded: Recorded, lie: Lie, away: tuple[bytes, ...] = ()) -> CatchUp:
+def catch_up(
+    recorded: Recorded, lie: Lie, away: tuple[bytes, ...] = (), node: bytes = STRANGER.public
+) -> CatchUp:
     setup = recorded.setup
     letters = recorded.letters(lie, away)
-    return CatchUp(setup.genesis, setup.network, letters)
+    return CatchUp(setup.genesis, setup.network, node, letters)
 
 
 def link_of(recorded: Recorded) -> Link:
@@ -340,6 +343,57 @@ async def test_a_quorum_of_seats_must_vouch(
         else:
             with pytest.raises(Unreachable, match="vouch"):
                 await image(recorded, lie)
+
+
+@pytest.mark.parametrize("answering", range(4))
+async def test_a_seat_is_one_of_the_quorum_itself(
+    recorded: Recorded, answering: int, autojump_clock: object
+):
+    """Else who is waited for could not come: of four, one is lost, and two others are left."""
+    for own in range(4):
+        others = [seat for seat in recorded.seats if seat != recorded.seats[own]]
+
+        def lie(
+            peer: bytes, _: PeerMessage, answer: PeerMessage, others=others
+        ) -> PeerMessage | None:
+            heard = peer in others[:answering]
+            return answer if heard or not isinstance(answer, VoteReply) else None
+
+        one = catch_up(recorded, lie, node=recorded.seats[own])
+        if answering >= 2:
+            await one.image(recorded.seats[0], link_of(recorded))
+        else:
+            with pytest.raises(Unreachable, match="vouch"):
+                await one.image(recorded.seats[0], link_of(recorded))
+
+
+@pytest.mark.parametrize("refusing", range(4))
+async def test_more_seats_than_may_lie_must_say_that_the_network_refused(
+    recorded: Recorded, refusing: int, autojump_clock: object
+):
+    """One of four may lie: two are believed."""
+
+    def lie(peer: bytes, _: PeerMessage, answer: PeerMessage) -> PeerMessage:
+        if peer in recorded.seats[:refusing] and isinstance(answer, FollowReply):
+            return replace(answer, place="none", reason="attestation: made up")
+        return answer
+
+    entrance = Entrance(
+        **whose(recorded),
+        known=(),
+        pinned=b"",
+        request=lambda anchor: JoinRequest(bytes(32), anchor, b"evidence", b"", (), ()),
+        connect=lambda node, addresses: None,
+        settle=lambda _: trio.sleep(0),
+        connected=lambda: list(recorded.seats[:3]),
+        witnesses=among(recorded.seats[:3]),
+        report=lambda text: None,
+    )
+    if refusing < 2:
+        assert (await enter(entrance, recorded.letters(lie))).image == await image(recorded)
+    else:
+        with pytest.raises(LocalFault, match="refused this node: attestation: made up"):
+            await enter(entrance, recorded.letters(lie))
 
 
 SECRET_LIES = {

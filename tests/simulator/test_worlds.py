@@ -74,6 +74,8 @@ FOUND = [
     ("churn", 4, 3125),  # a leaver found that the network was two epochs on without it
     ("churn", 4, 1860),  # the simulator copied an older state over a newer one
     ("churn", 4, 1106),  # a node set back two epochs, with a seat in neither, was told in vain
+    ("churn", 4, 1591),  # a newcomer had a seat before it was there, and another seat was lost
+    ("churn", 4, 2752),  # a newcomer believed one traitor that the network had refused it
     ("churn", 4, 1032),  # one lacked a last block of an epoch that all others had ended
     ("mixed", 10, 2320),  # two found a floor beyond what was left after a power cut
 ]
