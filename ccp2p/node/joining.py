@@ -1,6 +1,7 @@
 """How a node enters a running network: known by a ticket, admitted by the order, then caught up."""
 
 from collections.abc import Awaitable, Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
@@ -10,7 +11,7 @@ from ccp2p.model.errors import LocalFault, PeerFault, Unreachable
 from ccp2p.model.genesis import Genesis
 from ccp2p.node.catch_up import CatchUp, Entered, Standing
 from ccp2p.node.letters import Letters
-from ccp2p.node.messages import Relay
+from ccp2p.node.messages import FollowReply, Relay
 from ccp2p.node.network_record import NetworkRecord
 from ccp2p.sealing.identity import Identity
 
@@ -18,6 +19,7 @@ _ASK_S: Final = 1.0  # between two looks at whether the network let us in
 _WITNESS_S: Final = 2.0
 _TRIES: Final = 30
 _ADMISSION_TURNS: Final = 60  # then another peer is asked where we stand
+_REASON_CHARS: Final = 500  # of a peer's words; more is no reason
 _PASSING: Final = ("stale:", "wrong-epoch:")  # the same request made anew may be accepted
 
 
@@ -46,24 +48,12 @@ class Entrance:
     report: Callable[[str], None]
 
 
-class _Refused(Exception):
-    """What one seat says of why the network refused this node; of all seats `faulty` may lie."""
-
-    def __init__(self, reason: str, faulty: int) -> None:
-        super().__init__(reason)
-        self.faulty = faulty
-
-
 async def enter(entrance: Entrance, letters: Letters) -> Entered:
-    """Come to the present of the network; LocalFault says why that is not possible.
-
-    That the network refused this node counts once more seats say so than may lie.
-    """
-    node = entrance.identity.node
-    catch_up = CatchUp(entrance.genesis, entrance.network, node, letters)
+    """Come to the present of the network; LocalFault says why that is not possible."""
+    own = entrance.identity.node
+    catch_up = CatchUp(entrance.genesis, entrance.network, own, letters)
     fault: Exception = Unreachable("no node of the network answers")
     failed: dict[bytes, None] = {}
-    refusing: dict[bytes, None] = {}
     for _ in range(_TRIES):
         for peer in sorted(entrance.connected(), key=lambda one: one in failed):
             guide = peer
@@ -75,19 +65,8 @@ async def enter(entrance: Entrance, letters: Letters) -> Entered:
                 failed[guide] = None
                 if isinstance(found, PeerFault):
                     entrance.blame(guide, found)
-            except _Refused as found:
-                fault = found
-                failed[guide] = refusing[guide] = None
-                if len(refusing) > found.faulty:
-                    raise _refusal(found) from None
         await letters.pause(_ASK_S)
-    if isinstance(fault, _Refused):
-        raise _refusal(fault)
     raise LocalFault("catch-up", f"could not come to the network's present state: {fault}")
-
-
-def _refusal(refused: _Refused) -> LocalFault:
-    return LocalFault("refused", f"the network refused this node: {refused}")
 
 
 async def _newest(entrance: Entrance, catch_up: CatchUp, peer: bytes) -> bytes:
@@ -135,22 +114,21 @@ async def _be_admitted(
     peer: bytes,
     standing: Standing,
 ) -> Standing:
-    """Ask to join until the roster has us; _Refused if `peer` says that the network does not want.
+    """Ask to join until the roster has us; LocalFault with the network's words if it refuses.
 
     Each time through the next peer, lest one be deaf; Unreachable when `peer` never sees us let in,
-    or is an observer, whose word does not count.
+    or says alone that we were refused.
     """
     identity, network = entrance.identity, entrance.network
     said = False
     for turn in range(_ADMISSION_TURNS):
         if standing.reply.place != "none":
             break
-        reason = standing.reply.reason
-        if said and reason and not reason.startswith(_PASSING):
-            committee = standing.newest.record.committee()
-            if committee.index_of(peer) is None:
-                raise Unreachable(f"by the word of an observer, we were refused: {reason}")
-            raise _Refused(reason, committee.faulty)
+        if said and _refuses(standing.reply):
+            reason = standing.reply.reason[:_REASON_CHARS]
+            if await _is_refused(entrance, catch_up):
+                raise LocalFault("refused", f"the network refused this node: {reason}")
+            raise Unreachable(f"too few seats say that the network refused this node: {reason}")
         if not said:
             clients = [text for one in standing.reply.addresses for text in one.clients]
             await entrance.settle(clients)
@@ -168,3 +146,29 @@ async def _be_admitted(
     if said:
         entrance.report("admitted as an observer; a seat comes with the next epoch")
     return standing
+
+
+def _refuses(reply: FollowReply) -> bool:
+    return reply.place == "none" and bool(reply.reason) and not reply.reason.startswith(_PASSING)
+
+
+async def _is_refused(entrance: Entrance, catch_up: CatchUp) -> bool:
+    """Whether more seats say that the network refused this node than may lie.
+
+    They are those of the newest epoch that anybody shows: who shows an older one, with fewer of
+    them, would need fewer to lie with it.
+    """
+    shown: dict[bytes, Standing] = {}
+    for peer in entrance.connected():
+        with suppress(PeerFault, Unreachable):
+            shown[peer] = await catch_up.stand(peer, entrance.known, entrance.pinned, _WITNESS_S)
+    if not shown:
+        return False
+    newest = max((one.newest.record for one in shown.values()), key=lambda record: record.epoch)
+    committee = newest.committee()
+    refusing = [
+        peer
+        for peer, one in shown.items()
+        if _refuses(one.reply) and committee.index_of(peer) is not None
+    ]
+    return len(refusing) > committee.faulty

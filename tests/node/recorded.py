@@ -8,9 +8,13 @@ import trio
 from msgspec.structs import replace
 
 from ccp2p.client import rooms
+from ccp2p.crypto.signatures import SigningKey
 from ccp2p.execution.snapshot import PARTS
+from ccp2p.membership.records import Link
+from ccp2p.model import codec
 from ccp2p.model.block import Block
-from ccp2p.model.epoch import first_page, record_digest
+from ccp2p.model.epoch import EpochRecord, first_page, record_digest
+from ccp2p.node.catch_up import CatchUp, Image
 from ccp2p.node.correspondence import Correspondence, FrameFeed
 from ccp2p.node.messages import (
     FetchBlocks,
@@ -36,6 +40,9 @@ from tests.node.test_lifecycle import ann_in_lobby
 
 Lie = Callable[[bytes, PeerMessage, PeerMessage], PeerMessage | None]
 """(who is asked, what, the true answer) -> the answer given; None: silence."""
+
+
+STRANGER = SigningKey(b"s" * 32)
 
 
 def truth(_peer: bytes, _asked: PeerMessage, answer: PeerMessage) -> PeerMessage:
@@ -160,3 +167,24 @@ def replica_of(host: Host) -> Replica:
     replica = host.node._replica
     assert replica is not None
     return replica
+
+
+def link_of(recorded: Recorded) -> Link:
+    """The newest epoch's."""
+    data = recorded.follow.records[-1].record
+    return Link(codec.decode(data, EpochRecord, len(data)), record_digest(data))
+
+
+def catch_up(
+    recorded: Recorded, lie: Lie, away: tuple[bytes, ...] = (), node: bytes = STRANGER.public
+) -> CatchUp:
+    """The way of `node`, a stranger unless told otherwise, among peers that tell this lie."""
+    setup = recorded.setup
+    letters = recorded.letters(lie, away)
+    return CatchUp(setup.genesis, setup.network, node, letters)
+
+
+async def image(recorded: Recorded, lie: Lie = truth, away: tuple[bytes, ...] = ()) -> Image:
+    """The state that the first seat gives."""
+    one = catch_up(recorded, lie, away)
+    return await one.image(recorded.seats[0], link_of(recorded))
