@@ -315,10 +315,9 @@ def _closed(roster: Roster, change: Change) -> Closed | None:
     A joiner with a seat that is not there would be one of the f that may fail, and could not start
     to vote once another failed.
     """
-    joiners = set(_joiners(roster, change))
     for number, proposal in enumerate(change.proposals):
-        holders = _holders(change, number)
-        if len(holders) >= quorum_of(len(change.members)) and joiners.issubset(holders):
+        is_held = len(_holders(change, number)) >= quorum_of(len(change.members))
+        if is_held and not _silent(roster, change, number):
             return Closed(change, proposal)
     return None
 
@@ -328,18 +327,21 @@ def _joiners(roster: Roster, change: Change) -> list[int]:
     return [i for i, one in enumerate(change.members) if roster.seated(one.node) is None]
 
 
+def _silent(roster: Roster, change: Change, number: int) -> list[int]:
+    """The places of joiners that did not acknowledge a proposal."""
+    return [one for one in _joiners(roster, change) if not change.has_acked(one, number)]
+
+
 def _in_the_way(roster: Roster, change: Change, at: Moment) -> list[int]:
     """Joiners without whom a proposal that all had a minute to acknowledge would close the epoch.
 
     Seats of this epoch are never in the way: their silence must not lower f.
     """
-    joiners = _joiners(roster, change)
     for number, proposal in enumerate(change.proposals):
         if at.time_ms < proposal.time_ms + limits.PROPOSAL_INTERVAL_MS:
             break
-        holders = _holders(change, number)
-        silent = [place for place in joiners if place not in holders]
-        if len(holders) >= quorum_of(len(change.members) - len(silent)):
+        silent = _silent(roster, change, number)
+        if len(_holders(change, number)) >= quorum_of(len(change.members) - len(silent)):
             return silent
     return []
 
@@ -395,7 +397,7 @@ def _behind(roster: Roster, change: Change) -> list[int]:
         for number in range(len(change.proposals))
     ]
     best = max(range(len(held)), key=lambda number: len(held[number]))
-    return [place for place in joiners if not change.has_acked(place, best)]
+    return _silent(roster, change, best)
 
 
 def _void(roster: Roster, change: Change, silent: list[int], at: Moment) -> Roster:

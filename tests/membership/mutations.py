@@ -31,9 +31,10 @@ def quorum_of_the_old() -> list[Mutation]:
         size[0] = len(roster.members)
         return honest(roster, at, vendor_cap)
 
-    def closed(_roster: Roster, change: Change) -> Closed | None:
+    def closed(roster: Roster, change: Change) -> Closed | None:
         for number, proposal in enumerate(change.proposals):
-            if len(rules._holders(change, number)) >= quorum_of(size[0]):
+            is_held = len(rules._holders(change, number)) >= quorum_of(size[0])
+            if is_held and not rules._silent(roster, change, number):
                 return Closed(change, proposal)
         return None
 
@@ -43,8 +44,10 @@ def quorum_of_the_old() -> list[Mutation]:
 def acks_added_up() -> list[Mutation]:
     """Acknowledgements of different proposals count together."""
 
-    def closed(_roster: Roster, change: Change) -> Closed | None:
-        if sum(bool(acks) for acks in change.acks) < quorum_of(len(change.members)):
+    def closed(roster: Roster, change: Change) -> Closed | None:
+        acked = [place for place, acks in enumerate(change.acks) if acks]
+        is_held = len(acked) >= quorum_of(len(change.members))
+        if not is_held or not set(rules._joiners(roster, change)) <= set(acked):
             return None
         return Closed(change, change.proposals[0])
 
@@ -53,7 +56,14 @@ def acks_added_up() -> list[Mutation]:
 
 def joiners_unheard() -> list[Mutation]:
     """A quorum's acknowledgements are enough, whoever of the joiners is there."""
-    return [(rules, "_joiners", lambda _roster, _change: [])]
+
+    def closed(_roster: Roster, change: Change) -> Closed | None:
+        for number, proposal in enumerate(change.proposals):
+            if len(rules._holders(change, number)) >= quorum_of(len(change.members)):
+                return Closed(change, proposal)
+        return None
+
+    return [(rules, "_closed", closed)]
 
 
 def old_acks() -> list[Mutation]:
