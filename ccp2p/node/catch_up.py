@@ -222,7 +222,8 @@ class CatchUp:
         could not let it in. Of Q-1 others at most f are not honest, and one honest is enough.
         """
         committee = link.record.committee()
-        found = {index for index, seat in enumerate(committee.seats) if seat.node == self._node}
+        own = committee.index_of(self._node)
+        found = set() if own is None else {own}
         for _ in range(_VOTE_TRIES):
             for index, seat in enumerate(committee.seats):
                 if index not in found and await self._votes_for(seat.node, index, checkpoint):
