@@ -86,7 +86,7 @@ sanitize: install
 MINUTES ?= 10
 NODES ?= 4
 soak: install
-	$(BIN)/python bench/soak.py --minutes $(MINUTES) --nodes $(NODES)
+	$(BIN)/python bench/soak.py --minutes $(MINUTES) --nodes $(NODES) $(SOAK)
 
 # What users install: the source archive, the wheel made from it, and that wheel away from the
 # sources, with the CPU's own backends and with none of its vectors. It finds the dependencies of

@@ -1,7 +1,10 @@
-"""Memory that processes hold over time, and whether it grows."""
+"""Memory that processes hold over time, and whether it grows.
+
+What counts is what they allocated. Pages of a mapped LMDB file are resident too, as many as the
+system lets be, and gone when it wants them.
+"""
 
 import contextlib
-import os
 from collections.abc import Callable, Sequence
 from itertools import pairwise
 from pathlib import Path
@@ -16,7 +19,7 @@ _PARTS = 6
 
 
 class Memory:
-    """Samples what each process of `pids()` holds resident, until cancelled."""
+    """Samples what each process of `pids()` holds, until cancelled."""
 
     def __init__(self, pids: Callable[[], Sequence[int]]) -> None:
         self._pids = pids
@@ -26,7 +29,7 @@ class Memory:
         """Take a sample every few seconds."""
         while True:
             for pid in self._pids():
-                held_mb = resident_mb(pid)
+                held_mb = allocated_mb(pid)
                 if held_mb:
                     self._lives.setdefault(pid, []).append((trio.current_time(), held_mb))
             await trio.sleep(EVERY_S)
@@ -62,9 +65,10 @@ class Growth:
         self.noise_mb_per_hour = max(steps) / self.hours
 
 
-def resident_mb(pid: int) -> float:
-    """What a process holds resident, in MB; 0 when it is gone."""
+def allocated_mb(pid: int) -> float:
+    """What a process holds resident beside mapped files, in MB; 0 when it is gone."""
     with contextlib.suppress(OSError):
-        pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
-        return pages * os.sysconf("SC_PAGE_SIZE") / 1_000_000
+        for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+            if line.startswith("RssAnon:"):
+                return int(line.split()[1]) * 1024 / 1_000_000
     return 0.0
