@@ -345,13 +345,13 @@ def main() -> None:
     options = parser.parse_args()
     print(f"seed {options.seed}", file=sys.stderr)
     course = Course(
-        options.minutes,
-        options.seed,
-        options.rate,
-        options.visits,
-        options.strangers,
-        options.watch,
-        options.pause,
+        minutes=options.minutes,
+        seed=options.seed,
+        rate=options.rate,
+        visits=options.visits,
+        strangers=options.strangers,
+        watch=options.watch,
+        pause_s=options.pause,
     )
     folder = Path(tempfile.mkdtemp(prefix="ccp2p-soak-"))
     good = False
