@@ -9,7 +9,7 @@ unless nothing was lost, doubled or forked, and every node could be read; then t
 disks and logs stays. Node 0 is not killed with `--watch`, so that its memory tells of all the time.
 
     python bench/soak.py --minutes 10 --nodes 4
-    python bench/soak.py --minutes 60 --rate 60 --strangers 8 --visits 10 --pause 15 --watch
+    python bench/soak.py --minutes 60 --rate 60 --strangers 8 --visits 10 --pause 15 --watch --cache 8
 """
 
 import argparse
@@ -342,6 +342,7 @@ def main() -> None:
     parser.add_argument("--strangers", type=int, default=0, help="who hammer the doors at a time")
     parser.add_argument("--watch", action="store_true", help="never kill node 0")
     parser.add_argument("--pause", type=float, default=0, help="seconds between kills")
+    parser.add_argument("--cache", type=int, help="MiB of state that a node keeps in memory")
     options = parser.parse_args()
     print(f"seed {options.seed}", file=sys.stderr)
     course = Course(
@@ -356,7 +357,13 @@ def main() -> None:
     folder = Path(tempfile.mkdtemp(prefix="ccp2p-soak-"))
     good = False
     try:
-        plan = Plan(folder, options.nodes, "rooms", coin_length=options.coin_length)
+        plan = Plan(
+            folder,
+            options.nodes,
+            "rooms",
+            coin_length=options.coin_length,
+            node_arguments=("--cache-size", str(options.cache)) if options.cache else (),
+        )
         good = trio.run(soak, course, plan)
     finally:
         if good:

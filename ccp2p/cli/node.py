@@ -74,6 +74,13 @@ _MIB = 1024 * 1024
     show_default=True,
     help="The most that the database may grow to, in MiB.",
 )
+@click.option(
+    "--cache-size",
+    type=click.IntRange(1),
+    default=limits.STATE_CACHE_BYTES // _MIB,
+    show_default=True,
+    help="How much of a network's state is kept in memory, in MiB.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Events as JSON, one object a line.")
 @click.option("-v", "--verbose", is_flag=True, help="Log what peers do.")
 def node(**options: Any) -> None:

@@ -206,6 +206,7 @@ def wanted(options: dict[str, Any]) -> "Wanted":
         options.get("map_size", limits.DEFAULT_MAP_BYTES // _MIB) * _MIB,
         tuple(read_endorsement(read_file(path)) for path in options["endorsements"]),
         options["measurement"],
+        options.get("cache_size", limits.STATE_CACHE_BYTES // _MIB) * _MIB,
     )
 
 

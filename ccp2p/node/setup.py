@@ -38,9 +38,10 @@ _AT_REST_AEAD = "aegis256"  # one node's own matter, so not a network parameter
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What the operator asks for. `map_bytes` is the most that the database may grow to.
+    """What the operator asks for.
 
-    `vendor` is that of a simulated chip, and `measurement` what it measures instead of this program
+    `map_bytes` is the most that the database may grow to, `cache_bytes` how much of a network's
+    state is kept in memory. `vendor` is that of a simulated chip, and `measurement` what it measures instead of this program
     (32 bytes, or none); `endorsements` go with a hardware TEE's evidence.
     """
 
@@ -50,6 +51,7 @@ class Wanted:
     map_bytes: int
     endorsements: tuple[bytes, ...] = ()
     measurement: bytes = b""
+    cache_bytes: int = limits.STATE_CACHE_BYTES
 
 
 @dataclass(frozen=True, slots=True)
@@ -342,7 +344,7 @@ def _setup(
 ) -> NodeSetup:
     genesis, network = parse_genesis(genesis_bytes), network_id(genesis_bytes)
     policy = _policy_of(genesis, policy_text)
-    quota = home.quota(network) or OWN
+    quota = home.quota(network) or Quota(cache_bytes=wanted.cache_bytes)
     if platform.tee not in policy.sections():
         raise LocalFault(
             "platform",

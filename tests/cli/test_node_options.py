@@ -31,3 +31,9 @@ from ccp2p.model.genesis import Parameters
 def test_a_new_mesh_is_what_its_founder_asked_for(arguments: list[str], expected: Parameters):
     options = node.make_context("node", ["--new", *arguments]).params
     assert node_options.founding("mesh", options, (b"g" * 32,), 1, True).parameters == expected
+
+
+def test_what_a_node_may_hold_is_what_its_operator_says():
+    options = node.make_context("node", ["--map-size", "64", "--cache-size", "8"]).params
+    wanted = node_options.wanted(options)
+    assert (wanted.map_bytes, wanted.cache_bytes) == (64 << 20, 8 << 20)

@@ -1,5 +1,6 @@
 """A folder prepared for a founding: what a restart finds there, and what never replaces it."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import msgspec
@@ -154,3 +155,8 @@ def test_a_mesh_is_joined_by_the_policy_that_is_in_force_in_it(tmp_path: Path):
         setups.require_accepted(
             wanted(tmp_path / "b"), genesis, simulated_policy(b"x" * 32), now_ms
         )
+
+
+def test_a_network_of_ones_own_has_the_cache_that_its_operator_wants(tmp_path: Path):
+    asked = replace(wanted(tmp_path), cache_bytes=MIB)
+    assert setups.found(asked, founding(), 1_750_000_000_000).quota.cache_bytes == MIB
