@@ -53,6 +53,7 @@ RECOVERY_SHARE: Final = b"ccp2p.recshare"
 BEACON: Final = b"ccp2p.beacon"
 SAMPLE: Final = b"ccp2p.sample"
 KADEMLIA: Final = b"ccp2p.kademlia"
+COMMIT_NEWS: Final = b"ccp2p.commitnews"
 TOPIC: Final = b"ccp2p.topic"
 TOPIC_KEY: Final = b"ccp2p.topickey"
 
