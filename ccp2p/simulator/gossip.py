@@ -1,10 +1,10 @@
 """How announcements of commits spread over thousands of nodes: the real gossip core over links.
 
 Seats are nodes like the others, and announce every commit within a tenth of a second of each
-other. Hostile nodes keep everything to themselves; a third of them also name what they never give,
-and another third send announcements that are forged. Nodes vanish without a word, their peers
-notice after some seconds, and others come. Epochs do not change, and no bodies are fetched: what
-is measured is the hint.
+other. Hostile nodes pass nothing on; two thirds of them name what they never give, and half of
+those send announcements that are forged. Nodes vanish without a word, their peers notice after
+some seconds, and others come. Epochs do not change, and no bodies are fetched: what is measured
+is the hint.
 """
 
 import heapq
@@ -111,8 +111,9 @@ class World:
         self._commits: dict[bytes, int] = {}
         self._begun_us: dict[int, int] = {}
         for number in range(setting.nodes):
-            hostile = number * setting.hostile % 1 + setting.hostile >= 1
-            self._come(_KINDS[number % 3] if hostile else "", is_first=True)
+            before = round(number * setting.hostile)
+            is_hostile = round((number + 1) * setting.hostile) > before
+            self._come(_KINDS[before % len(_KINDS)] if is_hostile else "", is_first=True)
         self.seats = self._up[: setting.seats]
 
     def check(self, data: bytes) -> bytes | None:

@@ -15,6 +15,7 @@ from ccp2p.network.gossip.messages import (
     Announce,
     Graft,
     Have,
+    Message,
     Prune,
     Want,
 )
@@ -215,6 +216,11 @@ def test_a_seat_that_contradicts_itself_or_floods_is_ignored_and_nobody_else_bla
     assert len(judge._said[0]) <= 64
 
 
+def test_messages_travel() -> None:
+    for message in (Announce(news(1)), Have((bytes(32),)), Want((bytes(32),)), Graft(), Prune()):
+        assert codec.decode(codec.encode(message), Message, 4_096) == message  # type: ignore[arg-type]
+
+
 def test_nothing_that_peers_say_raises() -> None:
     random = Random(3)
     node = gossip()
@@ -224,8 +230,8 @@ def test_nothing_that_peers_say_raises() -> None:
             hashing.digest(hashing.COMMIT_NEWS, bytes([random.randrange(9)]))
             for _ in range(random.randrange(70))
         )
-        message = random.choice([Announce(data), Have(ids), Want(ids), Graft(), Prune()])
-        node.handle(random.choice([*PEERS, b"nobody"]), message, step * 10)
+        said: list[Message] = [Announce(data), Have(ids), Want(ids), Graft(), Prune()]
+        node.handle(random.choice([*PEERS, b"nobody"]), random.choice(said), step * 10)
         if step % 50 == 0:
             node.heartbeat(step * 10)
             peer = random.choice(PEERS)

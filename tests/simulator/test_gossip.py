@@ -52,7 +52,8 @@ def test_forged_announcements_go_no_further_than_their_sender() -> None:
     world = World(HARD, region_latencies(TABLE), 1)
     spammers = {name for name, node in world.nodes.items() if node.kind == "spams"}
     assert spammers
-    send, forged = world._send, []
+    send = world._send
+    forged: list[bytes] = []
 
     def seeing(node, sends):  # type: ignore[no-untyped-def]
         forged.extend(
