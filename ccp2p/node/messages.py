@@ -8,6 +8,7 @@ from ccp2p.model.block import BlockReference
 from ccp2p.model.codec import Wire
 from ccp2p.model.epoch import SignedEpochRecord
 from ccp2p.model.errors import PeerFault
+from ccp2p.network.gossip.messages import Announce, Graft, Have, Prune, Want
 from ccp2p.node.network_record import NodeAddresses
 
 
@@ -246,7 +247,15 @@ PeerMessage = (
     | FoundingSignature
     | FoundingRefusal
     | FoundingComplete
+    | Announce
+    | Have
+    | Want
+    | Graft
+    | Prune
 )
+
+Gossiped = Announce | Have | Want | Graft | Prune
+"""What the gossip core says (decision 25)."""
 
 _KINDS: dict[str, type[Wire]] = {
     kind.kind: kind  # type: ignore[attr-defined]

@@ -9,11 +9,13 @@ is the hint.
 
 import heapq
 from collections.abc import Sequence
+from contextlib import suppress
 from random import Random
 from typing import Final, NamedTuple
 
 from ccp2p.crypto.signatures import SigningKey
 from ccp2p.model import codec, hashing
+from ccp2p.model.errors import PeerFault
 from ccp2p.network.gossip.commits import CommitCheck, announce
 from ccp2p.network.gossip.core import HEARTBEAT_MS, Gossip, Send
 from ccp2p.network.gossip.messages import Announce, Have, Message
@@ -73,7 +75,10 @@ class Node:
 
     def answer(self, sender: bytes, message: Message, now_us: int) -> tuple[list[Send], bytes]:
         """What the node sends upon a message, and what was new to it."""
-        sends, new = self.gossip.handle(sender, message, now_us // 1000)
+        sends: list[Send] = []
+        new = b""
+        with suppress(PeerFault):
+            sends, new = self.gossip.handle(sender, message, now_us // 1000)
         if self.kind:
             sends = [(to, one) for to, one in sends if not isinstance(one, Announce)]
         return sends, new
@@ -158,7 +163,7 @@ class World:
 
     def _receive(self, node: Node, sender: bytes, message: Message, hops: int) -> None:
         if not node.kind:
-            self.received_bytes += len(codec.encode(message)) + 4
+            self.received_bytes += len(codec.wrap(message.kind, codec.encode(message))) + 4
             self.copies += isinstance(message, Announce) and message.data in self._commits
         sends, new = node.answer(sender, message, self.now_us)
         if new:

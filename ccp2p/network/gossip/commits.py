@@ -38,6 +38,14 @@ def announce(
     return codec.encode(CommitAnnouncement(epoch, commit, chain, seat, signature))
 
 
+def read(data: bytes) -> CommitAnnouncement:
+    """What is announced, unchecked; PeerFault when it cannot be read."""
+    said = codec.decode_canonical(data, CommitAnnouncement, MAX_ANNOUNCEMENT_BYTES)
+    if said.epoch < 0 or said.commit < 1 or len(said.chain) != 32:
+        raise PeerFault("announcement", "an announcement of no commit")
+    return said
+
+
 class CommitCheck:
     """Judges announcements of one epoch, as `core.Check`: `seats` are keys in seat order.
 
@@ -49,7 +57,7 @@ class CommitCheck:
         self._network = network
         self._epoch = epoch
         self._seats = seats
-        self._said: list[dict[int, bytes]] = [{} for _ in seats]
+        self._said: list[dict[int, CommitAnnouncement]] = [{} for _ in seats]
         self._counts = [0] * len(seats)
 
     def heartbeat(self) -> None:
@@ -59,22 +67,22 @@ class CommitCheck:
     def __call__(self, data: bytes) -> bytes | None:
         """The id of what is announced, b"" to ignore it, None for a lie of who passed it on."""
         try:
-            said = codec.decode_canonical(data, CommitAnnouncement, MAX_ANNOUNCEMENT_BYTES)
+            said = read(data)
         except PeerFault:
             return None
         if said.epoch != self._epoch:
             return b""
-        if not (0 <= said.seat < len(self._seats) and said.commit > 0 and len(said.chain) == 32):
+        if not 0 <= said.seat < len(self._seats):
             return None
-        before = self._said[said.seat]
-        known = before.get(said.commit)
-        if known is not None and known != said.chain:
+        known = self._said[said.seat].get(said.commit)
+        if known is not None and known.chain != said.chain:
             return b""
         signed = _signed(self._network, said.epoch, said.commit, said.chain)
-        if not signatures.verify(self._seats[said.seat], said.signature, signed):
-            return None
-        if known is None and not self._remember(said):
-            return b""
+        if known != said:
+            if not signatures.verify(self._seats[said.seat], said.signature, signed):
+                return None
+            if known is None and not self._remember(said):
+                return b""
         return hashing.digest(hashing.COMMIT_NEWS, signed)
 
     def _remember(self, said: CommitAnnouncement) -> bool:
@@ -84,7 +92,7 @@ class CommitCheck:
         if is_old or self._counts[said.seat] >= _MOST_OF_A_SEAT:
             return False
         self._counts[said.seat] += 1
-        before[said.commit] = said.chain
+        before[said.commit] = said
         if len(before) > _REMEMBERED:
             del before[oldest]
         return True

@@ -2,19 +2,20 @@
 
 Each node sends what is new to it at once to a few peers, its mesh, which both sides agreed on with
 Graft and Prune; once a heartbeat it names what it has seen to some others (Have), who ask for what
-they miss (Want). Announcements of its own a node sends to all its peers, so that no mesh of hostile
-ones can swallow them. As in GossipSub v1.1 (Vyzovitis et al. 2020) a mesh keeps some peers that the
-node dialled itself, and scores decide who is grafted, pruned and ignored.
+they miss (Want). Announcements of its own a node sends to more peers than its mesh, so that no mesh
+of hostile ones can swallow them. As in GossipSub v1.1 (Vyzovitis et al. 2020) a mesh keeps some
+peers that the node dialled itself, and scores decide who is grafted, pruned and ignored.
 
 Nothing is passed on before `check` accepted it, and everything that is kept has a bound.
 """
 
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, KeysView
 from dataclasses import dataclass, field
 from random import Random
 from typing import Final
 
+from ccp2p.model.errors import PeerFault
 from ccp2p.network.gossip.messages import (
     MAX_IDS,
     Announce,
@@ -30,6 +31,7 @@ from ccp2p.network.gossip.scores import IGNORED_BELOW, Score
 HEARTBEAT_MS: Final = 1_000
 MESH, MESH_LOW, MESH_HIGH, MESH_DIALLED = 6, 5, 12, 2
 LAZY: Final = 6  # peers outside the mesh that get a Have
+TOLD: Final = 32  # peers that get an announcement of our own, the mesh among them
 _NAMED_HEARTBEATS: Final = 3  # how long what was seen is named in a Have
 _KEPT_HEARTBEATS: Final = 5  # and how long it is given to who asks
 _BACKOFF_MS: Final = 60_000
@@ -75,26 +77,37 @@ class Gossip:
         self._peers.pop(peer, None)
         self.mesh.pop(peer, None)
 
+    @property
+    def peers(self) -> KeysView[bytes]:
+        """Who was added and is not gone."""
+        return self._peers.keys()
+
     def score_of(self, peer: bytes) -> float:
         """What the node thinks of a peer."""
         return self._peers[peer].score.value
 
     def publish(self, data: bytes) -> list[Send]:
-        """Announce something of our own: to every peer that is not in disgrace."""
+        """Announce something of our own: to the mesh, and to others not in disgrace."""
         name = self._check(data)
         if not name or name in self._seen:
             return []
         self._keep(name, data)
-        return [(to, Announce(data)) for to, one in self._peers.items() if one.score.value >= 0]
+        able = [to for to, one in self._peers.items() if one.score.value >= 0]
+        told = [to for to in able if to in self.mesh]
+        told += self._some((to for to in able if to not in self.mesh), TOLD - len(told))
+        return [(to, Announce(data)) for to in told]
 
     def handle(self, sender: bytes, message: Message, now_ms: int) -> tuple[list[Send], bytes]:
-        """What to send upon a peer's message, and the announcement that is new here, or b""."""
+        """What to send upon a peer's message, and the announcement that is new here, or b"".
+
+        PeerFault when the message breaks the limits, or announces what is not true.
+        """
         peer = self._peers.get(sender)
         if peer is None or peer.score.value < IGNORED_BELOW:
             return [], b""
         if not are_bounded(message):
             peer.score.invalid += 1
-            return [], b""
+            raise PeerFault("gossip", f"a {message.kind} message breaks the limits")
         match message:
             case Announce(data):
                 return self._announced(sender, peer, data)
@@ -132,7 +145,7 @@ class Gossip:
         name = self._check(data)
         if name is None:
             peer.score.invalid += 1
-            return [], b""
+            raise PeerFault("announcement", "an announcement that its seat did not make")
         self._promises.pop(name, None)
         if not name or name in self._seen:
             return [], b""
