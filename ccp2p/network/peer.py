@@ -57,6 +57,11 @@ class Peer:
         self._scope = trio.CancelScope()
         self.ended = trio.Event()
 
+    @property
+    def is_dialled(self) -> bool:
+        """Whether the connection is one of ours."""
+        return self._connection.is_initiator
+
     def send(self, frame: bytes) -> bool:
         """Queue a frame; False when the queue has no room for it."""
         if (
@@ -88,7 +93,7 @@ class Peer:
         return PeerStatus(
             connected=True,
             address=self._address,
-            dialed=self._connection.is_initiator,
+            dialed=self.is_dialled,
             since=self.since,
             last_heard=self.last_heard,
             bytes_in=self._connection.bytes_in,

@@ -199,6 +199,10 @@ class PeerNetwork:
         statuses.update((node, peer.status()) for node, peer in self._peers.items())
         return statuses
 
+    def connections(self) -> dict[bytes, bool]:
+        """The connected nodes, and whether we dialled them."""
+        return {node: peer.is_dialled for node, peer in self._peers.items()}
+
     async def _dial(self, target: Address, address: str) -> bytes:
         if target.node is not None and target.node in self._peers:
             return target.node

@@ -1,7 +1,7 @@
 """Builds an epoch's replica: what its disk holds, and what this node has around it."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 
 from ccp2p.attestation.policy import check_amended
@@ -32,6 +32,7 @@ def build_replica(
     attestor: NodeAttestor,
     saw_begin: bool,
     send: Callable[[bytes, bytes], bool],
+    connections: Callable[[], Mapping[bytes, bool]],
     deliver: Callable[[list[tuple[bytes, bytes]], list[tuple[bytes, str]]], None],
     waits_for: Callable[[bytes], bool],
     clock: Callable[[], int],
@@ -76,6 +77,7 @@ def build_replica(
         identity=setup.identity,
         parameters=parameters,
         send=send,
+        connections=connections,
         deliver=deliver,
         clock=clock,
         found_floor=found_floor,

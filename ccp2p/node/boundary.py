@@ -74,6 +74,13 @@ class Boundary:
             self.learn((message.signed,))
         return None
 
+    def hear_of(self, node: bytes, epoch: int, now_ms: int) -> PeerMessage | None:
+        """What to tell a peer that speaks of another epoch's commits."""
+        if epoch < self._epoch:
+            return self.remind(node, now_ms)
+        is_due = self.successor is None and self._is_due(node, now_ms)
+        return FollowRequest(self._link.digest) if is_due else None
+
     def lags(self, node: bytes, message: RecordSignature | RecordComplete, now_ms: int) -> bool:
         """Whether to ask for the last blocks of this epoch, after a message that was heard.
 

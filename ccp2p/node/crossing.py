@@ -13,7 +13,7 @@ from ccp2p.model.epoch import SignedEpochRecord
 from ccp2p.model.errors import PeerFault
 from ccp2p.node.correspondence import FrameFeed
 from ccp2p.node.early_frames import EarlyFrames
-from ccp2p.node.messages import PeerMessage, decode_message, encode_message
+from ccp2p.node.messages import Gossiped, PeerMessage, decode_message, encode_message
 from ccp2p.node.passage import Crossed, Passage, PassageMessage
 
 _log = structlog.get_logger()
@@ -54,6 +54,8 @@ class Crossing:
         node, frame = await anext(self._feed)
         try:
             message = decode_message(frame)
+            if isinstance(message, Gossiped):
+                return  # it is soon out of date, and would displace what is needed
             if not isinstance(message, PassageMessage):
                 self._later.append(node, frame)
                 return

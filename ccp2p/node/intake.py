@@ -12,21 +12,26 @@ from ccp2p.model.errors import PeerFault
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """Encoded blocks from one peer (a seat index); `solicited` when we had asked for them."""
+    """Encoded blocks from one peer: a seat index, or None for another `node`.
 
-    sender: int
+    `solicited` when we had asked for them.
+    """
+
+    sender: int | None
     blocks: tuple[bytes, ...]
     solicited: bool
+    node: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)
 class Intake:
     """What of a delivery may enter the core, and what its sender is to blame for."""
 
-    sender: int
+    sender: int | None
     blocks: tuple[VerifiedBlock, ...]
     solicited: bool
     faults: tuple[PeerFault, ...]
+    node: bytes = b""
 
     @property
     def is_news(self) -> bool:
@@ -63,7 +68,15 @@ class BlockIntake:
                 else:
                     # The id does not cover the signature, so only the sender is to blame.
                     faults.append(PeerFault("signature", "a block's signature is wrong"))
-            intakes.append(Intake(delivery.sender, tuple(good), delivery.solicited, tuple(faults)))
+            intakes.append(
+                Intake(
+                    delivery.sender,
+                    tuple(good),
+                    delivery.solicited,
+                    tuple(faults),
+                    delivery.node,
+                )
+            )
         return intakes
 
     def _parse(self, delivery: Delivery) -> tuple[list[Block], list[PeerFault]]:

@@ -415,6 +415,7 @@ class Node:
                 attestor=self._attestor,
                 saw_begin=saw_begin,
                 send=self.peers.send,
+                connections=self.peers.connections,
                 deliver=self._api.deliver,
                 waits_for=self._api.waits_for,
                 clock=unix_ms,

@@ -7,9 +7,11 @@ within a step is always persist, then send, then apply. It ends with CLOSE.
 
 import math
 import os
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
+from dataclasses import replace
 from functools import partial
+from random import Random
 from typing import Final
 
 import structlog
@@ -18,7 +20,6 @@ import trio
 from ccp2p.consensus.messages import CommittedBlocks
 from ccp2p.consensus.validity import Rules
 from ccp2p.membership.records import Link
-from ccp2p.membership.roster import Roster
 from ccp2p.model import codec, limits
 from ccp2p.model.errors import LocalFault, PeerFault
 from ccp2p.model.genesis import Parameters
@@ -28,13 +29,15 @@ from ccp2p.node.desk import Desk
 from ccp2p.node.ending import Ended, Ending
 from ccp2p.node.executor import Executed, Executor
 from ccp2p.node.floor import Floor
-from ccp2p.node.intake import BlockIntake, Delivery
+from ccp2p.node.intake import BlockIntake, Delivery, Intake
 from ccp2p.node.messages import (
     Blocks,
     FetchBlocks,
+    FetchedBlocks,
     FloorRequest,
     FollowReply,
     FollowRequest,
+    Gossiped,
     PeerMessage,
     RecordComplete,
     RecordSignature,
@@ -49,12 +52,14 @@ from ccp2p.node.messages import (
     encode_message,
 )
 from ccp2p.node.network_record import NetworkRecord
-from ccp2p.node.patience import WAITING, Patience
+from ccp2p.node.patience import Patience
 from ccp2p.node.registry import Registry
 from ccp2p.node.roster_keeper import CLOSING
 from ccp2p.node.seat import Input, Seat
+from ccp2p.node.spreading import Spreading
 from ccp2p.node.steward import Steward
 from ccp2p.node.survivor import Survivor
+from ccp2p.node.tending import Tending
 from ccp2p.node.turns import Share
 from ccp2p.node.writer import GroupWriter
 from ccp2p.sealing.identity import Identity
@@ -67,7 +72,6 @@ FLOOR_PATIENCE_S = 10.0  # peers that are up have answered long before: then say
 _VERIFY_IN_THREAD: Final = 8  # fewer signatures than this cost less than a thread's round trip
 _COMMITS_PER_TURN: Final = 32
 _INPUTS_PER_STEP: Final = 64
-_TEND_S: Final = 0.25  # between two looks at the roster
 
 _Answered = FollowRequest | SecretRequest | VoteRequest | SnapshotRequest | RecoveryProposal
 
@@ -75,6 +79,7 @@ _Answered = FollowRequest | SecretRequest | VoteRequest | SnapshotRequest | Reco
 class Replica:
     """One node's part in one epoch. `send(node, frame)` queues without blocking.
 
+    `connections()` are the connected nodes, True where we dialled.
     `deliver(outcomes, dropped)` hands results to waiting clients; `found_floor` is told once.
     `blamed(node, code, now_ms)` says whether a peer's fault is worth a line in the log.
     """
@@ -92,6 +97,7 @@ class Replica:
         identity: Identity,
         parameters: Parameters,
         send: Callable[[bytes, bytes], bool],
+        connections: Callable[[], Mapping[bytes, bool]],
         deliver: Callable[[list[tuple[bytes, bytes]], list[tuple[bytes, str]]], None],
         clock: Callable[[], int],
         found_floor: Callable[[Floor], None],
@@ -139,10 +145,34 @@ class Replica:
         )
         self._moved = trio.Event()
         self._is_settled = True
-        self._serving: set[bytes] = set()
+        self._fetching: set[bytes] = set()  # nodes without a seat whose answer may come
         self._answering: set[bytes] = set()
-        self._relay_turn = 0
         self.ending = self._new_ending()
+        self._spreading = Spreading(
+            network=link.record.network,
+            identity=identity,
+            seat=self.seat,
+            registry=self.registry,
+            boundary=self._boundary,
+            connections=connections,
+            send=self._send_to,
+            ask=self._ask,
+            wake=self._wake,
+            randomness=Random(),
+        )
+        self._tending = Tending(
+            core=core,
+            seat=self.seat,
+            executor=executor,
+            steward=steward,
+            desk=self.desk,
+            patience=self.patience,
+            write=self._writer.write,
+            send=self._send_to,
+            another=self._spreading.another,
+            wake=self._wake,
+            clock=clock,
+        )
 
     def _new_desk(self, link: Link, parameters: Parameters) -> Desk:
         return Desk(
@@ -191,7 +221,8 @@ class Replica:
                     nursery.start_soon(self._order)
                     nursery.start_soon(self._execute)
                     nursery.start_soon(self._search_floor)
-                    nursery.start_soon(self._tend)
+                    nursery.start_soon(self._tending.run)
+                    nursery.start_soon(self._spreading.beat)
                     nursery.start_soon(self.ending.find)
         finally:
             self.desk.close()
@@ -223,13 +254,14 @@ class Replica:
                 message = decode_message(frame)
                 if isinstance(message, RecordSignature | RecordComplete):
                     self.ending.hear(node, message, frame, _now_ms())
+                elif isinstance(message, Gossiped):
+                    self._spreading.hear(node, message)
                 else:
                     await self._hear(node, message, nursery)
             except PeerFault as fault:
                 self._blame(node, fault)
 
     async def _hear(self, node: bytes, message: PeerMessage, nursery: trio.Nursery) -> None:
-        seat = self.core.committee.index_of(node)
         if isinstance(message, _Answered):
             if node not in self._answering:
                 self._answering.add(node)
@@ -244,18 +276,20 @@ class Replica:
         elif isinstance(message, FollowReply):
             self.ending.learn(message.records)
         elif isinstance(message, FetchBlocks):
-            if self.registry.may_fetch(node) and node not in self._serving:
-                self._serving.add(node)
-                nursery.start_soon(self._serve_fetch, node, message)
-        elif seat is not None:
-            await self._dispatch(seat, message)
+            if self._spreading.may_serve(node):
+                nursery.start_soon(self._spreading.serve, node, message)
+        elif (seat := self.core.committee.index_of(node)) is not None:
+            await self._dispatch(node, seat, message)
+        elif isinstance(message, FetchedBlocks) and node in self._fetching:
+            self._fetching.discard(node)
+            await self._take_in(Delivery(None, message.blocks, True, node))
         elif isinstance(message, Blocks | FloorRequest):
             self.ending.remind(node, _now_ms())
 
-    async def _dispatch(self, seat: int, message: PeerMessage) -> None:
+    async def _dispatch(self, node: bytes, seat: int, message: PeerMessage) -> None:
         heard = self.seat.hear(seat, message)
         if heard.delivery is not None:
-            await self._take_in([heard.delivery])
+            await self._take_in(replace(heard.delivery, node=node))
         if heard.floor is not None:
             await self._inputs.send(heard.floor)
         if heard.reply is not None:
@@ -273,32 +307,24 @@ class Replica:
         finally:
             self._answering.discard(node)
 
-    async def _take_in(self, deliveries: list[Delivery]) -> None:
-        verify = partial(self._intake.verify, deliveries)
-        if sum(len(delivery.blocks) for delivery in deliveries) < _VERIFY_IN_THREAD:
-            intakes = await self._share.run("verify", verify)
+    async def _take_in(self, delivery: Delivery) -> None:
+        verify = partial(self._intake.verify, [delivery])
+        if len(delivery.blocks) < _VERIFY_IN_THREAD:
+            (intake,) = await self._share.run("verify", verify)
         else:
-            intakes = await self._share.run_in_thread(verify, "verify")
-        for delivery, intake in zip(deliveries, intakes, strict=True):
-            node = self.core.committee.seats[intake.sender].node
-            told, faults = self._boundary.sort_out(node, delivery.blocks, intake.faults, _now_ms())
-            for message in told:
-                self._send_to(node, encode_message(message))
-            for fault in faults:
-                self._blame(node, fault)
-            if intake.is_news:
-                await self._inputs.send(intake)
+            (intake,) = await self._share.run_in_thread(verify, "verify")
+        node = delivery.node
+        told, faults = self._boundary.sort_out(node, delivery.blocks, intake.faults, _now_ms())
+        for message in told:
+            self._send_to(node, encode_message(message))
+        for fault in faults:
+            self._blame(node, fault)
+        if intake.is_news:
+            await self._inputs.send(intake)
 
     def _write(self, batch: Batch) -> None:
         with self._meter.stage("persist"):
             self.store.write(batch)
-
-    async def _serve_fetch(self, node: bytes, request: FetchBlocks) -> None:
-        try:
-            reply = await trio.to_thread.run_sync(self.seat.serve, request)
-            self._send_to(node, encode_message(reply))
-        finally:
-            self._serving.discard(node)
 
     async def _search_floor(self) -> None:
         patience_s = trio.current_time() + FLOOR_PATIENCE_S
@@ -312,69 +338,28 @@ class Replica:
             self._wake()
             await trio.sleep(_FLOOR_INTERVAL_S)
 
-    async def _tend(self) -> None:
-        """Say what is ours to say about the committee's change, and gather lacking secrets."""
-        while True:
-            self.steward.must_close = self.core.coin_runs_out
-            keeper = self.executor.keeper
-            roster, at = keeper.roster, keeper.at
-            acts = await trio.to_thread.run_sync(self.steward.act, roster, at, self._clock())
-            if acts.meta:
-                await self._writer.write(Batch(epoch=self._epoch, meta=acts.meta))
-            if acts.events:
-                self._submit_membership(acts.events)
-            for proposal in self.steward.lacking(roster):
-                self._ask_for_secret(roster, proposal.epoch_key)
-            self.desk.sweep()
-            self._look()
-            await trio.sleep(_TEND_S)
-
-    def _look(self) -> None:
-        core = self.core
-        if self.patience.look(core.consensus.round, core.starting, _now_ms()):
-            _log.warning(WAITING[self.patience.waits], epoch=self._epoch, commit=self.executed)
-
-    def _submit_membership(self, events: list[bytes]) -> None:
-        """Into our own next block, or by a connected seat: each time the next, lest one be deaf."""
-        if self.core.me >= 0 and not self.core.starting:
-            self.seat.queue_membership(events)
-            self._wake()
-            return
-        frame = encode_message(Relay(tuple(events)))
-        seats = self.core.committee.seats
-        for _ in seats:
-            self._relay_turn = (self._relay_turn + 1) % len(seats)
-            if self._send_to(seats[self._relay_turn].node, frame):
-                return
-
-    def _ask_for_secret(self, roster: Roster, epoch_key: bytes) -> None:
-        change = roster.change
-        if change is not None:
-            frame = encode_message(SecretRequest(epoch_key))
-            for member, ack in zip(change.members, change.acks, strict=True):
-                if ack:
-                    self._send_to(member.node, frame)
-
     def _fetch_all(self) -> None:
-        newest = self.core.consensus.newest_by_author
-        above = tuple(reference.round if reference else 0 for reference in newest)
-        self._tell(None, FetchBlocks((), above, self._epoch))
+        self._tell(None, FetchBlocks((), self._spreading.above, self._epoch))
 
     async def _order(self) -> None:
         wake_ms: int | None = 0
+        wait_s = math.inf
         while True:
-            inputs = await self._next_inputs(wake_ms)
+            inputs = await self._next_inputs(wake_ms, wait_s)
             steps = await self._share.run("order", partial(self._advance, inputs))
             await self._perform(steps)
+            answered = [one.node for one in inputs if isinstance(one, Intake) and one.solicited]
+            wait_s = self._spreading.follow(answered)
             wake_ms = steps[-1].wake_ms
 
     def _advance(self, inputs: list[Input]) -> list[Step]:
         return self.seat.advance(inputs, self._clock())
 
-    async def _next_inputs(self, wake_ms: int | None) -> list[Input]:
+    async def _next_inputs(self, wake_ms: int | None, wait_s: float) -> list[Input]:
         inputs: list[Input] = []
-        timeout_s = float("inf") if wake_ms is None else (wake_ms - self._clock()) / 1000
-        with trio.move_on_after(max(0.0, timeout_s)):
+        if wake_ms is not None:
+            wait_s = min(wait_s, (wake_ms - self._clock()) / 1000)
+        with trio.move_on_after(max(0.0, wait_s)):
             inputs.append(await self._inbox.receive())
         while len(inputs) < _INPUTS_PER_STEP:
             try:
@@ -397,6 +382,7 @@ class Replica:
                 self.steward.accuse(pair)
             if step.floor is not None:
                 self._found_floor(step.floor)
+            self._spreading.committed(step.commits)
             for commit in step.commits:
                 await self._commits.send(commit)
 
@@ -426,6 +412,7 @@ class Replica:
             if executed.closed is not None:
                 if (closed := self.executor.keeper.closed) is not None:
                     self.steward.see(closed.change)
+                self._spreading.closing()
                 self.ending.end(executed.closed)
             if executed.votes:
                 self.seat.queue_votes(executed.votes)
@@ -470,16 +457,29 @@ class Replica:
             await trio.to_thread.run_sync(self.store.prune, self._epoch, below, below_commit)
 
     def _tell(self, seat: int | None, message: PeerMessage) -> None:
-        """Send to a seat, or to all others; observers get our new blocks too."""
+        """Send to a seat, or to all others; ask somebody else where no seat is connected."""
         frame = encode_message(message)
         seats = self.core.committee.seats
         targets = range(len(seats)) if seat is None else (seat,)
+        told = 0
         for index in targets:
             if index != self.core.me and self._send_to(seats[index].node, frame):
                 self.seat.sent(index, message)
-        if seat is None and isinstance(message, Blocks):
-            for observer in self.registry.roster.observers:
-                self._send_to(observer.node, frame)
+                told += 1
+        if not told and isinstance(message, FetchBlocks):
+            other = self._spreading.another()
+            if other is not None:
+                self._ask(other, message)
+
+    def _ask(self, node: bytes, message: FetchBlocks) -> bool:
+        """Ask one node, be it a seat or not."""
+        sent = self._send_to(node, encode_message(message))
+        seat = self.core.committee.index_of(node)
+        if sent and seat is not None:
+            self.seat.sent(seat, message)
+        elif sent:
+            self._fetching.add(node)
+        return sent
 
     def _send_to(self, node: bytes, frame: bytes) -> bool:
         sent = self._send(node, frame)

@@ -1,0 +1,110 @@
+"""What a node does of itself now and then in an epoch, whatever its peers say.
+
+It says what is its own to say about the committee's change, gathers secrets that it lacks, and
+tells its operator when the epoch stands still.
+"""
+
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+import structlog
+import trio
+
+from ccp2p.membership.roster import Roster
+from ccp2p.node.core import NodeCore
+from ccp2p.node.desk import Desk
+from ccp2p.node.executor import Executor
+from ccp2p.node.messages import Relay, SecretRequest, encode_message
+from ccp2p.node.patience import WAITING, Patience
+from ccp2p.node.seat import Seat
+from ccp2p.node.steward import Steward
+from ccp2p.storage.store import Batch
+
+_log = structlog.get_logger()
+
+_TEND_S: Final = 0.25  # between two looks at the roster
+
+
+class Tending:
+    """One node in one epoch.
+
+    `send(node, frame)` says whether the node is connected; `another()` is anybody who is. `wake()`
+    calls for a step of the core.
+    """
+
+    def __init__(
+        self,
+        *,
+        core: NodeCore,
+        seat: Seat,
+        executor: Executor,
+        steward: Steward,
+        desk: Desk,
+        patience: Patience,
+        write: Callable[[Batch], Awaitable[None]],
+        send: Callable[[bytes, bytes], bool],
+        another: Callable[[], bytes | None],
+        wake: Callable[[], None],
+        clock: Callable[[], int],
+    ) -> None:
+        self._core = core
+        self._seat = seat
+        self._executor = executor
+        self._steward = steward
+        self._desk = desk
+        self._patience = patience
+        self._write = write
+        self._send = send
+        self._another = another
+        self._wake = wake
+        self._clock = clock
+        self._relay_turn = 0
+
+    async def run(self) -> None:
+        """Tend until cancelled."""
+        while True:
+            self._steward.must_close = self._core.coin_runs_out
+            keeper = self._executor.keeper
+            roster, at = keeper.roster, keeper.at
+            acts = await trio.to_thread.run_sync(self._steward.act, roster, at, self._clock())
+            if acts.meta:
+                await self._write(Batch(epoch=self._core.committee.epoch, meta=acts.meta))
+            if acts.events:
+                self._submit(acts.events)
+            for proposal in self._steward.lacking(roster):
+                self._ask_for_secret(roster, proposal.epoch_key)
+            self._desk.sweep()
+            self._look()
+            await trio.sleep(_TEND_S)
+
+    def _look(self) -> None:
+        core = self._core
+        now_ms = int(trio.current_time() * 1000)
+        if self._patience.look(core.consensus.round, core.starting, now_ms):
+            last = core.consensus.last_commit
+            commit = last.index if last else 0
+            waiting = WAITING[self._patience.waits]
+            _log.warning(waiting, epoch=core.committee.epoch, commit=commit)
+
+    def _submit(self, events: list[bytes]) -> None:
+        """Into our own next block, or by a connected seat: each time the next, lest one be deaf."""
+        if self._core.me >= 0 and not self._core.starting:
+            self._seat.queue_membership(events)
+            self._wake()
+            return
+        frame = encode_message(Relay(tuple(events)))
+        seats = self._core.committee.seats
+        for _ in seats:
+            self._relay_turn = (self._relay_turn + 1) % len(seats)
+            if self._send(seats[self._relay_turn].node, frame):
+                return
+
+    def _ask_for_secret(self, roster: Roster, epoch_key: bytes) -> None:
+        """Ask all who acked it, or, where none of them is connected, anybody."""
+        change = roster.change
+        if change is not None:
+            frame = encode_message(SecretRequest(epoch_key))
+            acked = [one.node for one, ack in zip(change.members, change.acks, strict=True) if ack]
+            told = [self._send(node, frame) for node in acked]
+            if not any(told) and (other := self._another()) is not None:
+                self._send(other, frame)
