@@ -62,11 +62,21 @@ def test_what_is_new_goes_to_the_mesh_once_and_not_back() -> None:
     assert other_seat == ([], b""), "the same commit by another seat is no news"
 
 
-def test_own_announcements_go_to_all_but_the_disgraced() -> None:
+def test_of_few_peers_all_are_told_but_the_disgraced() -> None:
     node = gossip()
     lie(node, PEERS[4], Announce(b"forged"))
     assert {to for to, _ in node.publish(news(1))} == set(PEERS) - {PEERS[4]}
     assert node.publish(news(1)) == []
+
+
+def test_of_many_peers_some_are_told_and_the_mesh_always() -> None:
+    node = Gossip(check(), Random(1))
+    for at in range(100):
+        node.add(bytes([at]) * 8, is_dialled=False)
+    node.heartbeat(0)
+    told = [to for to, _ in node.publish(news(1))]
+    assert len(told) == len(set(told)) == core.TOLD
+    assert set(node.mesh) < set(told)
 
 
 def test_a_forger_is_passed_on_by_nobody_pruned_and_then_ignored() -> None:

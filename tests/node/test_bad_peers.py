@@ -16,6 +16,8 @@ from ccp2p.model import codec, limits
 from ccp2p.model.block import Block, BlockHeader, Payload
 from ccp2p.model.epoch import parse_record
 from ccp2p.network import FrameReceived, PeerNetwork
+from ccp2p.network.gossip.commits import CommitAnnouncement
+from ccp2p.network.gossip.messages import Announce, Have
 from ccp2p.node import setup as setups
 from ccp2p.node.messages import (
     Blocks,
@@ -180,6 +182,24 @@ async def test_frames_that_are_no_message_are_blamed_and_survived(tmp_path: Path
             for frame, code in cases:
                 assert await blamed(logs, traitor, frame) == [code]
         await assert_three_still_commit(stage)
+
+
+async def test_lies_about_commits_are_blamed_on_their_sender(tmp_path: Path):
+    async with betrayed(tmp_path) as (stage, traitor):
+        forged = codec.encode(CommitAnnouncement(0, 9, b"c" * 32, traitor.seat, bytes(64)))
+        lies = {
+            "announcement": (Announce(b"garbage"), Announce(forged)),
+            "gossip": (Have((b"short",)),),
+        }
+        with capture_logs() as logs:
+            for code, messages in lies.items():
+                for message in messages:
+                    assert await blamed(logs, traitor, encode_message(message)) == [code]
+            # Whoever lied so often is not even read.
+            found = len(logs)
+            traitor.tell(*[Announce(forged)] * 50)
+            await assert_three_still_commit(stage)
+        assert not [log for log in logs[found:] if log["event"] == "peer at fault"]
 
 
 async def test_replayed_blocks_are_skipped_without_blame(tmp_path: Path):

@@ -7,6 +7,7 @@ from ccp2p.model import codec, limits
 from ccp2p.model.block import BlockReference
 from ccp2p.model.epoch import SignedEpochRecord
 from ccp2p.model.errors import PeerFault
+from ccp2p.network.gossip.messages import Announce, Graft, Have, Prune, Want
 from ccp2p.node.messages import (
     Blocks,
     FetchBlocks,
@@ -70,6 +71,11 @@ MESSAGES = [
     FoundingSignature(b"signature"),
     FoundingRefusal("because"),
     FoundingComplete(SignedEpochRecord(b"record", ((0, b"signature"),))),
+    Announce(b"announcement"),
+    Have((b"i" * 32,)),
+    Want((b"i" * 32,)),
+    Graft(),
+    Prune(),
 ]
 
 

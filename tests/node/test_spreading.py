@@ -11,6 +11,10 @@ from ccp2p.attestation.measurement import measurement
 from ccp2p.attestation.policy import simulated_policy
 from ccp2p.client import rooms
 from ccp2p.model.genesis import Parameters
+from ccp2p.model.member_protocol import GetPeers
+from ccp2p.network.gossip.commits import announce
+from ccp2p.network.gossip.messages import Announce
+from ccp2p.node.messages import encode_message
 from tests.node.stage import TIMEOUT_MS, Host, Stage, eventually, network
 from tests.node.test_epochs import epoch_of, join
 from tests.node.test_lifecycle import ann_in_lobby, assert_same_state
@@ -37,17 +41,31 @@ async def isolate(host: Host, but: Host) -> None:
 
 
 @asynccontextmanager
+async def triangle(directory: Path, parameters: Parameters = PARAMETERS) -> AsyncIterator[Stage]:
+    """A seat and two nodes that follow, all connected."""
+    async with network(directory, 1, parameters=parameters, policy=POLICY) as stage:
+        near, far = [await join(stage, number) for number in SAME_VENDOR]
+        await eventually(lambda: connected(far) == {key(stage.hosts[0]), key(near)})
+        await eventually(lambda: near.commit > 0 and far.commit > 0)
+        yield stage
+        assert [host.fault for host in stage.hosts] == [None] * 3
+
+
+@asynccontextmanager
 async def line(directory: Path, parameters: Parameters = PARAMETERS) -> AsyncIterator[Stage]:
     """A seat, a node that follows it, and a third that is connected to the second alone."""
-    async with network(directory, 1, parameters=parameters, policy=POLICY) as stage:
-        (seat,) = stage.hosts
-        near, far = [await join(stage, number) for number in SAME_VENDOR]
-        await eventually(lambda: connected(far) == {key(seat), key(near)})
-        await eventually(lambda: far.commit > 0)
+    async with triangle(directory, parameters) as stage:
+        _, near, far = stage.hosts
         await isolate(far, near)
         yield stage
         assert connected(far) == {key(near)}
-        assert [host.fault for host in stage.hosts] == [None] * 3
+
+
+async def lag(ahead: Host, behind: Host) -> float:
+    """The seconds until a host has what another has now."""
+    commit, begun = ahead.commit, trio.current_time()
+    await eventually(lambda: behind.commit >= commit, 10)
+    return trio.current_time() - begun
 
 
 async def test_who_knows_no_seat_follows_through_who_does(tmp_path: Path) -> None:
@@ -57,9 +75,7 @@ async def test_who_knows_no_seat_follows_through_who_does(tmp_path: Path) -> Non
         lags = []
         for number in range(20):
             await rooms.ask_post(ann, "lobby", str(number), TIMEOUT_MS)
-            commit, begun = seat.commit, trio.current_time()
-            await eventually(lambda commit=commit: far.commit >= commit, 10)
-            lags.append(trio.current_time() - begun)
+            lags.append(await lag(seat, far))
         assert sorted(lags)[10] < 1.0, lags
         await assert_same_state(stage)
 
@@ -73,3 +89,33 @@ async def test_the_end_of_an_epoch_reaches_who_knows_no_seat(tmp_path: Path) -> 
         commit = seat.commit
         await eventually(lambda: far.commit > commit or epoch_of(far) > begun + 2)
         assert far.progress[told:] == [], "it crossed, and fetched no state"
+
+
+async def test_what_a_seat_announces_and_nobody_has_costs_nothing_but_questions(
+    tmp_path: Path,
+) -> None:
+    async with line(tmp_path) as stage:
+        seat, near, far = stage.hosts
+        setup = seat.node.setup
+        for commit in range(10**6, 10**6 + 30):
+            data = announce(setup.network, 0, commit, bytes(32), 0, setup.identity.signing)
+            assert seat.node.peers.send(key(near), encode_message(Announce(data)))
+            await trio.sleep(0.05)
+            assert await lag(seat, far) < 2
+        faults = {row.node: row.faults for row in near.node.shown_peers(GetPeers(1)).peers}
+        assert not any(faults.values()), "who passes a seat's word on is not to blame"
+
+
+async def test_who_announces_and_gives_nothing_holds_nobody_up(tmp_path: Path) -> None:
+    """With a seat that lies for it, one peer announces more than there is, and answers nothing."""
+    async with triangle(tmp_path) as stage:
+        seat, near, far = stage.hosts
+        assert near.node._replica is not None
+        near.node._replica._spreading.may_serve = lambda _node: False  # type: ignore[method-assign]
+        setup, lags = seat.node.setup, []
+        for commit in range(10**6, 10**6 + 40):
+            data = announce(setup.network, 0, commit, bytes(32), 0, setup.identity.signing)
+            assert near.node.peers.send(key(far), encode_message(Announce(data)))
+            lags.append(await lag(seat, far))
+            await trio.sleep(0.05)
+        assert sorted(lags)[30] < 0.5, lags
