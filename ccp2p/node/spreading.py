@@ -15,7 +15,7 @@ import trio
 from ccp2p.consensus.messages import CommittedBlocks
 from ccp2p.network.gossip.core import HEARTBEAT_MS, Send
 from ccp2p.node.boundary import Boundary
-from ccp2p.node.follower import Follower
+from ccp2p.node.follower import HELD_MS, Follower
 from ccp2p.node.herald import Herald
 from ccp2p.node.messages import (
     FetchBlocks,
@@ -28,7 +28,8 @@ from ccp2p.node.registry import Registry
 from ccp2p.node.seat import Seat
 from ccp2p.sealing.identity import Identity
 
-_HELD_S: Final = 0.5  # an answer, while what is asked for is about to come here too
+_MOST_WAITING: Final = 8  # nodes whose answer waits for something to be in it; others get it empty
+_GATHER_S: Final = 0.02  # so that an answer has more than one commit in a busy network
 
 
 class Spreading:
@@ -54,6 +55,7 @@ class Spreading:
     ) -> None:
         core = seat.core
         self._seat = seat
+        self._committee = core.committee
         self._consensus = core.consensus
         self._epoch = core.committee.epoch
         self._observes = core.me < 0
@@ -74,6 +76,7 @@ class Spreading:
             randomness,
         )
         self._serving: set[bytes] = set()
+        self._waiting: set[bytes] = set()
         self._grown = trio.Event()
 
     @property
@@ -107,7 +110,7 @@ class Spreading:
             word = self._boundary.hear_of(node, said.epoch, now_ms)
             if word is not None:
                 self._send(node, encode_message(word))
-        elif self._observes and self._follower.hear(node, said.commit, self._committed):
+        elif self._observes and self._is_news(node, said.commit, now_ms):
             self._wake()
 
     def committed(self, commits: Sequence[CommittedBlocks]) -> None:
@@ -129,11 +132,11 @@ class Spreading:
         What `answered` sent has been taken in.
         """
         follower = self._follower
-        for node in answered:
-            follower.answered(node)
-        if not follower.is_behind:
+        if not (answered or follower.is_behind):
             return math.inf
         now_ms, above = _now_ms(), self.above
+        for node in answered:
+            follower.answered(node, above, now_ms)
         while (node := follower.next(self._committed, above, now_ms)) is not None:
             if self._ask(node, FetchBlocks((), above, self._epoch)):
                 break
@@ -151,20 +154,34 @@ class Spreading:
         return self._registry.may_fetch(node) and node not in self._serving
 
     async def serve(self, node: bytes, request: FetchBlocks) -> None:
-        """Answer a fetch; a moment later, if what it is for is announced and on its way here."""
+        """Answer a fetch; an observer's not before there is something, if that is soon."""
         self._serving.add(node)
+        grown = self._grown
         try:
             reply = await self._reply(request)
-            if self._follower.is_behind and not (reply.blocks or request.references):
-                with trio.move_on_after(_HELD_S):
-                    await self._grown.wait()
-                reply = await self._reply(request)
-            self._send(node, encode_message(reply))
         finally:
             self._serving.discard(node)
+        if not (reply.blocks or request.references) and self._may_wait(node, request):
+            self._waiting.add(node)
+            try:
+                with trio.move_on_after(HELD_MS / 1000):
+                    await grown.wait()
+                    await trio.sleep(_GATHER_S)
+                reply = await self._reply(request)
+            finally:
+                self._waiting.discard(node)
+        self._send(node, encode_message(reply))
+
+    def _may_wait(self, node: bytes, request: FetchBlocks) -> bool:
+        is_seat = self._committee.index_of(node) is not None
+        is_free = node not in self._waiting and len(self._waiting) < _MOST_WAITING
+        return is_free and not is_seat and request.epoch == self._epoch
 
     async def _reply(self, request: FetchBlocks) -> FetchedBlocks:
         return await trio.to_thread.run_sync(self._seat.serve, request)
+
+    def _is_news(self, node: bytes, commit: int, now_ms: int) -> bool:
+        return self._follower.hear(node, commit, self._committed, now_ms)
 
     @property
     def _committed(self) -> int:

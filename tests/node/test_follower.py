@@ -9,7 +9,7 @@ NOTHING, SOME, MORE = (0, 0), (1, 0), (2, 2)
 def heard(*nodes: bytes, commit: int = 5) -> Follower:
     follower = Follower()
     for node in nodes:
-        assert follower.hear(node, commit, 0)
+        assert follower.hear(node, commit, 0, 0)
     return follower
 
 
@@ -22,8 +22,8 @@ def test_who_announced_first_is_asked_and_nobody_else_while_it_may_answer() -> N
 
 def test_what_is_here_is_not_asked_for() -> None:
     follower = heard(A)
-    assert not follower.hear(A, 5, 0), "said before"
-    assert not follower.hear(B, 4, 4), "here already"
+    assert not follower.hear(A, 5, 0, 0), "said before"
+    assert not follower.hear(B, 4, 4, 0), "here already"
     assert follower.next(5, SOME, 0) is None
     assert not follower.is_behind
 
@@ -35,17 +35,17 @@ def test_sources_take_turns_while_they_bring_something() -> None:
         node = follower.next(0, (at, 0), at)
         assert node is not None
         asked.append(node)
-        follower.answered(node)
+        follower.answered(node, (at + 1, 0), at)
     assert asked == [A, B, A, B]
 
 
 def test_who_has_no_more_is_asked_again_once_it_announces_more() -> None:
     follower = heard(A)
     assert follower.next(0, NOTHING, 0) == A
-    follower.answered(A)
+    follower.answered(A, NOTHING, 1)
     assert follower.next(0, NOTHING, 1) is None
     assert not follower.is_behind
-    assert follower.hear(A, 6, 0)
+    assert follower.hear(A, 6, 0, 2)
     assert follower.next(0, NOTHING, 2) == A
 
 
@@ -53,11 +53,42 @@ def test_others_are_asked_as_well_when_one_is_slow_and_it_comes_last_from_then_o
     follower = heard(A, B)
     assert follower.next(0, NOTHING, 0) == A
     assert follower.next(0, NOTHING, 250) == B
-    follower.answered(B)
-    follower.answered(A)
+    follower.answered(B, SOME, 251)
+    follower.answered(A, SOME, 251)
     assert follower.next(0, SOME, 300) == B
-    follower.answered(B)
+    follower.answered(B, SOME, 300)
     assert follower.next(0, SOME, 301) == A, "where there is nobody else"
+
+
+def test_who_brought_something_is_asked_on_and_may_take_its_time_until_others_have_more() -> None:
+    follower = heard(A)
+    assert follower.next(0, NOTHING, 0) == A
+    follower.answered(A, SOME, 10)
+    assert follower.next(5, SOME, 10) == A, "although nothing is known to be lacking"
+    assert follower.wait_ms(10) is None
+    assert follower.next(5, SOME, 400) is None
+    assert follower.hear(B, 6, 5, 400)
+    assert follower.next(5, SOME, 649) is None, "it has had no time to answer"
+    assert follower.next(5, SOME, 650) == B
+    follower.answered(B, MORE, 660)
+    assert follower.next(6, MORE, 660) is None, "the first has still to answer"
+    follower.answered(A, MORE, 700)
+    assert follower.next(6, MORE, 700) == A
+
+
+def test_who_is_asked_on_and_says_at_once_that_there_is_nothing_is_left_alone() -> None:
+    follower = heard(A)
+    assert follower.next(0, NOTHING, 0) == A
+    follower.answered(A, SOME, 1)
+    assert follower.next(5, SOME, 1) == A
+    follower.answered(A, SOME, 2)
+    assert follower.next(5, SOME, 2) is None
+    assert follower.hear(A, 6, 5, 3)
+    assert follower.next(5, SOME, 3) == A
+    follower.answered(A, MORE, 4)
+    assert follower.next(6, MORE, 4) == A
+    follower.answered(A, MORE, 504)
+    assert follower.next(6, MORE, 504) == A, "it waited for something to come"
 
 
 def test_at_most_three_are_asked_at_once_and_each_is_given_up_in_the_end() -> None:
@@ -76,4 +107,4 @@ def test_who_is_gone_is_forgotten() -> None:
     assert follower.next(0, NOTHING, 1) == B
     follower.forget(B)
     assert not follower.is_behind
-    assert not any((follower._asked, follower._held, follower._claims))
+    assert not any((follower._asked, follower._held, follower._claims, follower._source))
