@@ -119,3 +119,20 @@ async def test_who_announces_and_gives_nothing_holds_nobody_up(tmp_path: Path) -
             lags.append(await lag(seat, far))
             await trio.sleep(0.05)
         assert sorted(lags)[30] < 0.5, lags
+
+
+async def test_who_was_cut_off_while_an_epoch_ended_hears_of_the_next(tmp_path: Path) -> None:
+    hasty = replace(PARAMETERS, coin_length=1024, min_round_delay_ms=10, max_round_delay_ms=10)
+    async with triangle(tmp_path, hasty) as stage:
+        seat, _, far = stage.hosts
+        begun = epoch_of(seat)
+        for node in connected(far):
+            far.node.peers.bar(node)
+        await eventually(lambda: not connected(far))
+        await eventually(lambda: epoch_of(seat) > begun)
+        await trio.sleep(1)  # until nobody speaks of the end any more
+        assert epoch_of(far) == begun
+        far.node.peers._barred.clear()
+        await far.node.peers.dial(seat.node.peers.addresses[0])
+        await eventually(lambda: epoch_of(far) > begun)
+        assert epoch_of(seat) == begun + 1, "by what is announced, not by the next end"
