@@ -14,7 +14,7 @@ from ccp2p.model.genesis import Parameters
 from ccp2p.model.member_protocol import GetPeers
 from ccp2p.network.gossip.commits import announce
 from ccp2p.network.gossip.messages import Announce
-from ccp2p.node.messages import encode_message
+from ccp2p.node.messages import FetchBlocks, encode_message
 from tests.node.stage import TIMEOUT_MS, Host, Stage, eventually, network
 from tests.node.test_epochs import epoch_of, join
 from tests.node.test_lifecycle import ann_in_lobby, assert_same_state
@@ -136,3 +136,21 @@ async def test_who_was_cut_off_while_an_epoch_ended_hears_of_the_next(tmp_path: 
         await far.node.peers.dial(seat.node.peers.addresses[0])
         await eventually(lambda: epoch_of(far) > begun)
         assert epoch_of(seat) == begun + 1, "by what is announced, not by the next end"
+
+
+async def test_questions_without_an_answer_wait_once_a_node(tmp_path: Path) -> None:
+    async with triangle(tmp_path) as stage:
+        seat, near, far = stage.hosts
+        asked = encode_message(FetchBlocks((), (1 << 40,), 0))
+        tasks = trio.lowlevel.current_statistics
+        before = most = tasks().tasks_living
+        for _ in range(40):
+            for _ in range(25):
+                far.node.peers.send(key(seat), asked)
+            await trio.sleep(0.02)
+            most = max(most, tasks().tasks_living)
+        assert 1 <= most - before < 20, (
+            "one that waits, one that is looked up, and what else goes on"
+        )
+        assert await lag(seat, near) < 5
+        assert await lag(seat, far) < 5
