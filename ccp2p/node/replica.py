@@ -276,7 +276,7 @@ class Replica:
         elif isinstance(message, FollowReply):
             self.ending.learn(message.records)
         elif isinstance(message, FetchBlocks):
-            if self._spreading.may_serve(node):
+            if self._spreading.accepts(node):
                 nursery.start_soon(self._spreading.serve, node, message)
         elif (seat := self.core.committee.index_of(node)) is not None:
             await self._dispatch(node, seat, message)

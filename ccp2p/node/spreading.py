@@ -149,13 +149,15 @@ class Spreading:
         peers = sorted(self._peers())
         return self._random.choice(peers) if peers else None
 
-    def may_serve(self, node: bytes) -> bool:
-        """Whether a node gets blocks now: one answer at a time."""
-        return self._registry.may_fetch(node) and node not in self._serving
+    def accepts(self, node: bytes) -> bool:
+        """Whether a node gets blocks now, one answer at a time; then `serve` must follow."""
+        if node in self._serving or not self._registry.may_fetch(node):
+            return False
+        self._serving.add(node)
+        return True
 
     async def serve(self, node: bytes, request: FetchBlocks) -> None:
         """Answer a fetch; an observer's not before there is something, if that is soon."""
-        self._serving.add(node)
         grown = self._grown
         try:
             reply = await self._reply(request)
