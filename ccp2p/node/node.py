@@ -452,12 +452,8 @@ class Node:
         entered = await enter(entrance, Correspondence(self.peers.send, self._feed))
         store = setup.store or await trio.to_thread.run_sync(setup.create_store)
         record = entered.record
-        if setup.record is not None:
-            record = replace(
-                record,
-                member_invite=setup.record.member_invite,
-                node_invite=setup.record.node_invite,
-            )
+        if (own := setup.record) is not None:
+            record = replace(record, member_invite=own.member_invite, node_invite=own.node_invite)
         await trio.to_thread.run_sync(setup.disk_keys.begin, store, record)
         await trio.to_thread.run_sync(install, replaced(entered, record=record), store)
         self._settle(record, store)
