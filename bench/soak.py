@@ -9,7 +9,7 @@ unless nothing was lost, doubled or forked, and every node could be read; then t
 disks and logs stays. Node 0 is not killed with `--watch`, so that its memory tells of all the time.
 
     python bench/soak.py --minutes 10 --nodes 4
-    python bench/soak.py --minutes 60 --rate 60 --strangers 8 --visits 10 --pause 15 --watch --cache 8
+    python bench/soak.py --minutes 60 --rate 50 --strangers 6 --visits 10 --watch --cache 8
 """
 
 import argparse

@@ -41,8 +41,9 @@ class Wanted:
     """What the operator asks for.
 
     `map_bytes` is the most that the database may grow to, `cache_bytes` how much of a network's
-    state is kept in memory. `vendor` is that of a simulated chip, and `measurement` what it measures instead of this program
-    (32 bytes, or none); `endorsements` go with a hardware TEE's evidence.
+    state is kept in memory. `vendor` is that of a simulated chip, and `measurement` what it
+    measures instead of this program (32 bytes, or none); `endorsements` go with a hardware TEE's
+    evidence.
     """
 
     directory: Path
