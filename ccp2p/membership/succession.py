@@ -3,10 +3,11 @@
 from collections import Counter
 from collections.abc import Sequence
 
-from ccp2p.membership.founding import vendors_fit
+from ccp2p.membership.founding import check_vendors, vendors_fit
 from ccp2p.membership.roster import Member, Roster, faulty_of, quorum_of
 from ccp2p.membership.sampling import Sampling, drawn
 from ccp2p.model import limits
+from ccp2p.model.errors import PeerFault
 
 
 def next_members(
@@ -27,6 +28,26 @@ def next_members(
     else:
         chosen = _without_silent(roster, staying, joining, vendor_cap)
     return chosen or roster.members
+
+
+def kept_out(roster: Roster, vendor_cap: str, sampling: Sampling | None = None) -> dict[bytes, str]:
+    """The observers that get no seat because of the vendor cap, each with the rule's words.
+
+    Nothing is said where a draw decides: there the lot keeps out most.
+    """
+    cap = _cap_in_force(roster, vendor_cap)
+    if cap == "none" or not roster.observers or must_draw(roster, sampling):
+        return {}
+    seats = [member.seat for member in next_members(roster, vendor_cap, sampling)]
+    taken = {seat.node for seat in seats}
+    reasons = {}
+    for one in _waiting(roster):
+        if one.node not in taken and not one.replaces:
+            try:
+                check_vendors([*seats, one.seat], cap, len(seats) + 1)
+            except PeerFault as fault:
+                reasons[one.node] = f"{fault.code}: {fault}"
+    return reasons
 
 
 def must_draw(roster: Roster, sampling: Sampling | None) -> bool:

@@ -144,7 +144,9 @@ async def _be_admitted(
     if standing.reply.place == "none":
         raise Unreachable("the network did not decide on the join request in time")
     if said:
-        entrance.report("admitted as an observer; a seat comes with the next epoch")
+        reason = standing.reply.reason
+        seat = f"no seat for now: {reason}" if reason else "a seat comes with the next epoch"
+        entrance.report(f"admitted as an observer; {seat}")
     return standing
 
 

@@ -109,7 +109,8 @@ class FollowRequest(Wire, frozen=True):
 class FollowReply(Wire, frozen=True):
     """The records from the pinned one, and where the asker stands.
 
-    `place` is "seat", "observer" or "none"; `reason` says why its last request was refused.
+    `place` is "seat", "observer" or "none"; `reason` says why its last request was refused, or why
+    an observer gets no seat.
     `anchor` is what its evidence should be bound to. `addresses` say where the nodes listen.
     """
 

@@ -79,9 +79,10 @@ class Registry:
         records = first_page(self._record.since(request.pinned))
         anchors = self.roster.anchors
         anchor = anchors[-1][1] if anchors else record_digest(self._record.signed.record)
-        reason = self._keeper.refusals.get(node, "")
+        place = self.place_of(node)
+        reasons = self._keeper.kept_out() if place == "observer" else self._keeper.refusals
         addresses = known_addresses(self._record, self.roster)
-        return FollowReply(records, anchor, self.place_of(node), reason, addresses)
+        return FollowReply(records, anchor, place, reasons.get(node, ""), addresses)
 
     def secret(self, node: bytes, request: SecretRequest) -> SecretReply | None:
         """The secret of this epoch, or of a proposal of the change under way; strangers get none.

@@ -16,6 +16,7 @@ from ccp2p.membership.records import Adopted, Link, Roots, successor
 from ccp2p.membership.recovery import recovered_roster
 from ccp2p.membership.roster import Member, Roster
 from ccp2p.membership.rules import Closed
+from ccp2p.membership.succession import kept_out
 from ccp2p.model.codec import Wire
 from ccp2p.model.commit import Commit
 from ccp2p.model.committee import Seat
@@ -113,6 +114,10 @@ class RosterKeeper:
         cap, sampling = self.means.vendor_cap, self.means.sampling
         self.roster, self.closed = rules.advance(self.roster, self.at, cap, sampling)
         return (self.roster.encode() if self.roster != before else None), faults
+
+    def kept_out(self) -> dict[bytes, str]:
+        """Observers that wait in vain, and why; see `succession.kept_out`."""
+        return kept_out(self.roster, self.means.vendor_cap, self.means.sampling)
 
     def closing(self, commit: Commit, roots: Roots, adopted: Adopted | None) -> Closing:
         """What follows from the CLOSE in `commit`. `adopted` is what this epoch's governors did."""

@@ -1,7 +1,7 @@
 """What a node does of itself now and then in an epoch, whatever its peers say.
 
 It says what is its own to say about the committee's change, gathers secrets that it lacks, and
-tells its operator when the epoch stands still.
+tells its operator when the epoch stands still and which observers wait for a seat in vain.
 """
 
 from collections.abc import Awaitable, Callable
@@ -59,6 +59,8 @@ class Tending:
         self._wake = wake
         self._clock = clock
         self._relay_turn = 0
+        self._seen: Roster | None = None
+        self._kept_out: dict[bytes, str] = {}
 
     async def run(self) -> None:
         """Tend until cancelled."""
@@ -67,6 +69,9 @@ class Tending:
             keeper = self._executor.keeper
             roster, at = keeper.roster, keeper.at
             acts = await trio.to_thread.run_sync(self._steward.act, roster, at, self._clock())
+            if roster is not self._seen:
+                self._seen = roster
+                self._say_who_is_kept_out(await trio.to_thread.run_sync(keeper.kept_out))
             if acts.meta:
                 await self._write(Batch(epoch=self._core.committee.epoch, meta=acts.meta))
             if acts.events:
@@ -85,6 +90,12 @@ class Tending:
             commit = last.index if last else 0
             waiting = WAITING[self._patience.waits]
             _log.warning(waiting, epoch=core.committee.epoch, commit=commit)
+
+    def _say_who_is_kept_out(self, kept_out: dict[bytes, str]) -> None:
+        for node, reason in kept_out.items():
+            if reason != self._kept_out.get(node):
+                _log.warning("no seat for an observer", node=node.hex()[:16], reason=reason)
+        self._kept_out = kept_out
 
     def _submit(self, events: list[bytes]) -> None:
         """Into our own next block, or by a connected seat: each time the next, lest one be deaf."""

@@ -10,6 +10,7 @@ from ccp2p.membership.events import (
     parse_event,
 )
 from ccp2p.membership.roster import Roster
+from ccp2p.membership.succession import kept_out
 from ccp2p.model import codec, limits
 from tests.membership.world import (
     NETWORK,
@@ -443,6 +444,10 @@ def test_additions_keep_the_vendor_cap(cap: str, seats: str, joining: str, after
     assert set(world.commit(*[world.join(one) for one in joiners])) == {""}
     members = rules.next_members(world.roster, cap)
     assert "".join(one.vendor for one in members) == after
+    waiting = {one.node for one in world.roster.observers} - {one.node for one in members}
+    reasons = kept_out(world.roster, cap)
+    assert set(reasons) == waiting
+    assert all(f"the policy's cap '{cap}' allows" in words for words in reasons.values())
 
 
 def test_a_removal_may_break_the_cap_and_nobody_is_added_to_it():

@@ -153,6 +153,10 @@ async def test_a_vendor_over_the_cap_follows_until_others_make_room(tmp_path: Pa
     async with network(tmp_path, 1, policy=policy) as stage:
         same_vendor = await join(stage, 4)
         await eventually(lambda: same_vendor.commit > 0, PATIENCE_S)
+        words = "vendor sim-a would hold 2 of 2 seats; the policy's cap 'no-fork' allows 1"
+        assert f"admitted as an observer; no seat for now: vendor-cap: {words}" in (
+            same_vendor.progress
+        )
         assert [epoch_of(host) for host in stage.hosts] == [0, 0]
         await join(stage, 1)
         await eventually(lambda: all(seats_of(host) == 3 for host in stage.hosts), PATIENCE_S)
