@@ -22,11 +22,17 @@ _LOG_TAIL_BYTES = 2000
 class NodeProcess:
     """A node in `directory`; it is always told to speak JSON, and its stderr goes to a file.
 
-    `first` are arguments of its very first start, which found or enter a network.
+    `first` are arguments of its very first start, which found or enter a network. `program` is the
+    module to run, with what comes before the command.
     """
 
     def __init__(
-        self, number: int, directory: Path, arguments: list[str], first: Sequence[str] = ()
+        self,
+        number: int,
+        directory: Path,
+        arguments: list[str],
+        first: Sequence[str] = (),
+        program: Sequence[str] = ("ccp2p",),
     ) -> None:
         self.number = number
         self.directory = directory
@@ -38,6 +44,7 @@ class NodeProcess:
         self.ended = trio.Event()
         self._arguments = arguments
         self._first = first
+        self._program = program
         self._events: list[dict[str, Any]] = []
         self._changed = trio.Event()
         self._process: trio.Process | None = None
@@ -66,7 +73,8 @@ class NodeProcess:
     ) -> None:
         """Run it until it ends; cancelled, end it. `stdin` is what it reads there."""
         self.directory.mkdir(parents=True, exist_ok=True)
-        command = [sys.executable, "-m", "ccp2p", "node", "--json", "--data", str(self.directory)]
+        command = [sys.executable, "-m", *self._program, "node", "--json"]
+        command += ["--data", str(self.directory)]
         with self.log_path.open("ab") as log:
             self._process = await trio.lowlevel.open_process(
                 [*command, *self._first, *self._arguments],
@@ -92,7 +100,7 @@ class NodeProcess:
 
     def again(self) -> "NodeProcess":
         """Another process of this node, for when this one has ended, on what its folder holds."""
-        return NodeProcess(self.number, self.directory, self._arguments)
+        return NodeProcess(self.number, self.directory, self._arguments, program=self._program)
 
     async def stop(self) -> dict[str, Any]:
         """End it as SIGTERM does; its last report, or an empty one when it gave none."""

@@ -3,7 +3,7 @@
 import json
 import shutil
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
@@ -82,14 +82,17 @@ class Resident:
 
 
 class Life:
-    """The group's nodes, and the governor's terminal."""
+    """The group's nodes on chips of these vendors in turn, and the governor's terminal."""
 
-    def __init__(self, nursery: trio.Nursery, folder: Path) -> None:
+    def __init__(
+        self, nursery: trio.Nursery, folder: Path, vendors: Sequence[str] = VENDORS
+    ) -> None:
         self.nodes: list[NodeProcess] = []
         self.governor = Member(folder / "governor")
         self._nursery = nursery
         self._invite: dict[str, object] = {}
         self._folder = folder
+        self._vendors = vendors
         self._began_s = time.monotonic()
 
     @property
@@ -126,13 +129,25 @@ class Life:
             await leaver.wait_for("stopped")
         self.note(f"{len(leavers)} left, {len(staying)} stay")
 
-    async def start(self, number: int, *arguments: str, stdin: str = "") -> NodeProcess:
-        """Start a node, for the first time or on what its folder holds; it is ready."""
-        vendor = ("--vendor", VENDORS[number % len(VENDORS)])
-        node = NodeProcess(number, self._folder / f"node-{number}", [*arguments, *vendor])
+    async def start(
+        self,
+        number: int,
+        *arguments: str,
+        stdin: str = "",
+        event: str = "ready",
+        program: Sequence[str] = ("ccp2p",),
+    ) -> NodeProcess:
+        """Start a node, for the first time or on what its folder holds; it reported `event`.
+
+        Where `event` is empty, it only runs.
+        """
+        vendor = ("--vendor", self._vendors[number % len(self._vendors)])
+        folder = self._folder / f"node-{number}"
+        node = NodeProcess(number, folder, [*arguments, *vendor], program=program)
         self.nodes[number : number + 1] = [node]
         await self._nursery.start(node.run, stdin.encode())
-        await node.wait_for("ready")
+        if event:
+            await node.wait_for(event)
         return node
 
     async def found(self, most: int = 7) -> None:
