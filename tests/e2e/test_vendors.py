@@ -248,6 +248,10 @@ async def test_under_no_fork_a_vendor_has_more_than_f_seats_and_its_break_forks_
             turn(life.nodes[HONEST:])
             goes_on = await go_on_or_stand_still(speakers, 20)
             life.note("the vendor has turned, and people " + ("go on" if goes_on else "wait"))
+            for node in life.nodes[HONEST:]:
+                node.kill()
+            assert not await go_on_or_stand_still(speakers, 20)
+            life.note("the vendor is gone, and nothing is acknowledged without a quorum")
             for speaker in speakers:
                 speaker.scope.cancel()
             await assert_prefixes(speakers)
