@@ -68,10 +68,6 @@ from ccp2p.storage.lmdb_store import LmdbStore
 
 _log = structlog.get_logger()
 
-# A turn of execution makes some ten objects an event, none of them in cycles: at Python's own 700
-# the living ones would be looked through several times a turn.
-_OBJECTS_PER_COLLECTION = 50_000
-
 
 @dataclass(frozen=True, slots=True)
 class Reports:
@@ -173,8 +169,7 @@ class Node:
             if closing is None:
                 replica = self._replica = await self._build_replica(secrets, saw_begin)
                 self._reader = Reader(replica, self._prover(replica))
-                gc.freeze()  # what a node starts with stays; do not look through it again
-                gc.set_threshold(_OBJECTS_PER_COLLECTION)
+                gc.collect()  # the last epoch's parts hold each other, and much beside
                 self._api.void()
                 self._around.keep_only(known_addresses(self._record, replica.registry.roster))
                 self._report_ready()
