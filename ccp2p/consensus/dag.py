@@ -1,9 +1,10 @@
 """Admission: a block enters the DAG when all its ancestors above the gc round are in.
 
-A missing ancestor suspends a block and never rejects it. What proves invalid only beside its
-ancestors (a wrong coin, a parent reference that misnames a block) is dropped, and its author
-blamed. A slot holds two unsolicited blocks at most: two prove equivocation, and more are taken
-only where a suspended block lacks them.
+A missing ancestor suspends a block and never rejects it. So does a parent reference that misnames
+a block: nobody made the one that it names. Were it a fault, nodes would differ on it by when the
+misnamed block came, as the gc round lets in what waits. What carries a wrong coin is dropped, and
+its author blamed. A slot holds two unsolicited blocks at most: two prove equivocation, and more are
+taken only where a suspended block lacks them.
 """
 
 from collections import deque
@@ -56,7 +57,7 @@ class Dag:
             return
         slot = self._slots.setdefault(reference.round, {}).setdefault(reference.author, {})
         is_full = len(slot) >= limits.MAX_UNSOLICITED_PER_SLOT
-        if not is_full or self._suspended.is_wanted(reference.digest):
+        if not is_full or self._suspended.is_wanted(reference):
             self._enter(block, sender, slot, draft)
 
     def restore(self, block: VerifiedBlock, draft: Draft) -> None:
@@ -100,15 +101,15 @@ class Dag:
             self._admit([waiting.block for waiting in ready], draft)
 
     def _is_held(self, reference: BlockReference) -> bool:
-        digest = reference.digest
-        return self._index.get(digest) is not None or digest in self._suspended
+        return self._index.get(reference.digest) is not None or reference in self._suspended
 
     def _missing(self, block: VerifiedBlock) -> list[BlockReference]:
         get, floor = self._index.get, self.gc_round
         return [
             parent
             for parent in block.header.parents
-            if parent.round > floor and get(parent.digest) is None
+            if parent.round > floor
+            and ((vertex := get(parent.digest)) is None or vertex.reference != parent)
         ]
 
     def _note(self, block: VerifiedBlock, slot: dict[bytes, SignedHeader], draft: Draft) -> None:
@@ -122,20 +123,20 @@ class Dag:
         slot[block.reference.digest] = header
 
     def _suspend(self, waiting: Waiting) -> None:
-        for parent in waiting.missing.values():
-            if parent.digest not in self._suspended:
+        for parent in waiting.missing:
+            if parent not in self._suspended:
                 self._fetcher.want(parent, waiting.sender)
         for displaced in self._suspended.add(waiting):
             reference = displaced.block.reference
             self._forget(reference)
-            self._drop_needless(displaced.missing.values())
-            if self._suspended.is_wanted(reference.digest):
+            self._drop_needless(displaced.missing)
+            if self._suspended.is_wanted(reference):
                 self._fetcher.want(reference, None)
 
     def _drop_needless(self, parents: Iterable[BlockReference]) -> None:
         """Stop asking for blocks that no suspended block lacks."""
         for parent in parents:
-            if not self._suspended.is_wanted(parent.digest):
+            if not self._suspended.is_wanted(parent):
                 self._fetcher.drop(parent)
 
     def _forget(self, reference: BlockReference) -> None:
@@ -149,22 +150,11 @@ class Dag:
         while ready:
             block = ready.popleft()
             reference = block.reference
-            fault = self._fault(block)
-            if fault is not None:
+            if not self._book.accepts(reference.round, block.header.coin):
                 self._forget(reference)
-                self._drop_needless(block.header.parents)
+                fault = PeerFault("coin", "a block carries a wrong coin")
                 draft.faults.append((reference.author, fault))
                 continue
             self._admitted.append(self._index.add(block))
             draft.persist.append(block)
-            ready.extend(waiting.block for waiting in self._suspended.resolve(reference.digest))
-
-    def _fault(self, block: VerifiedBlock) -> PeerFault | None:
-        """What is wrong with a block beside its ancestors."""
-        for parent in block.header.parents:
-            vertex = self._index.get(parent.digest)
-            if vertex is not None and vertex.reference != parent:
-                return PeerFault("parent-reference", "a parent reference misnames a block")
-        if not self._book.accepts(block.reference.round, block.header.coin):
-            return PeerFault("coin", "a block carries a wrong coin")
-        return None
+            ready.extend(waiting.block for waiting in self._suspended.resolve(reference))

@@ -1,8 +1,7 @@
 """Blocks that wait for ancestors.
 
 Every author has an even share of the room, so that no author's flood displaces another's blocks;
-within a share the lowest rounds stay, because they are the first that can be admitted. Ancestors
-are known by digest alone: a reference may misname one, which shows when the ancestor comes.
+within a share the lowest rounds stay, because they are the first that can be admitted.
 """
 
 from bisect import insort
@@ -13,7 +12,7 @@ from ccp2p.model.block import BlockReference, VerifiedBlock
 
 
 class Waiting:
-    """One suspended block, who sent it, and the parents it lacks, by digest."""
+    """One suspended block, who sent it, and the parents it lacks."""
 
     __slots__ = ("block", "missing", "sender")
 
@@ -22,29 +21,29 @@ class Waiting:
     ) -> None:
         self.block = block
         self.sender = sender
-        self.missing = {parent.digest: parent for parent in missing}
+        self.missing = dict.fromkeys(missing)
 
 
 class SuspendedBlocks:
-    """Suspended blocks by digest, and by the ancestors that they lack. `size` is n."""
+    """Suspended blocks, and by the ancestors that they lack. `size` is n."""
 
     def __init__(self, size: int) -> None:
-        self._by_digest: dict[bytes, Waiting] = {}
-        self._children: dict[bytes, dict[bytes, None]] = {}
+        self._waiting: dict[BlockReference, Waiting] = {}
+        self._children: dict[BlockReference, dict[BlockReference, None]] = {}
         self._shares: list[list[BlockReference]] = [[] for _ in range(size)]
         self._bytes = [0] * size
         self._share_blocks = max(2, limits.MAX_SUSPENDED_BLOCKS // size)
         self._share_bytes = max(2 * limits.MAX_BLOCK_BYTES, limits.MAX_SUSPENDED_BYTES // size)
 
     def __len__(self) -> int:
-        return len(self._by_digest)
+        return len(self._waiting)
 
-    def __contains__(self, digest: bytes) -> bool:
-        return digest in self._by_digest
+    def __contains__(self, reference: BlockReference) -> bool:
+        return reference in self._waiting
 
-    def is_wanted(self, digest: bytes) -> bool:
-        """Whether a suspended block lacks the block of `digest`."""
-        return digest in self._children
+    def is_wanted(self, reference: BlockReference) -> bool:
+        """Whether a suspended block lacks the block of `reference`."""
+        return reference in self._children
 
     @property
     def highest_round(self) -> int:
@@ -54,38 +53,37 @@ class SuspendedBlocks:
     def add(self, waiting: Waiting) -> list[Waiting]:
         """Suspend a block; the blocks that had to make room, perhaps itself, are returned."""
         reference = waiting.block.reference
-        self._by_digest[reference.digest] = waiting
+        self._waiting[reference] = waiting
         for parent in waiting.missing:
-            self._children.setdefault(parent, {})[reference.digest] = None
+            self._children.setdefault(parent, {})[reference] = None
         share = self._shares[reference.author]
         insort(share, reference)
         self._bytes[reference.author] += len(waiting.block.payload_bytes)
         displaced = []
         while len(share) > self._share_blocks or self._bytes[reference.author] > self._share_bytes:
-            displaced.append(self.remove(share[-1].digest))
+            displaced.append(self.remove(share[-1]))
         return displaced
 
-    def remove(self, digest: bytes) -> Waiting:
+    def remove(self, reference: BlockReference) -> Waiting:
         """Forget a suspended block. Those that wait for it go on waiting."""
-        waiting = self._by_digest.pop(digest)
-        reference = waiting.block.reference
+        waiting = self._waiting.pop(reference)
         self._shares[reference.author].remove(reference)
         self._bytes[reference.author] -= len(waiting.block.payload_bytes)
         for parent in waiting.missing:
             children = self._children[parent]
-            del children[digest]
+            del children[reference]
             if not children:
                 del self._children[parent]
         return waiting
 
-    def resolve(self, parent: bytes) -> list[Waiting]:
-        """The block of digest `parent` came: the blocks that now lack nothing leave, in order."""
+    def resolve(self, parent: BlockReference) -> list[Waiting]:
+        """The block `parent` came: the blocks that now lack nothing leave, in order."""
         ready = []
-        for digest in self._children.pop(parent, {}):
-            waiting = self._by_digest[digest]
+        for reference in self._children.pop(parent, {}):
+            waiting = self._waiting[reference]
             del waiting.missing[parent]
             if not waiting.missing:
-                ready.append(self.remove(digest))
+                ready.append(self.remove(reference))
         return ready
 
     def collect(self, gc_round: int) -> tuple[list[Waiting], list[BlockReference], list[Waiting]]:
@@ -95,19 +93,19 @@ class SuspendedBlocks:
         blocks that now lack nothing.
         """
         stale = [
-            self.remove(reference.digest)
+            self.remove(reference)
             for share in self._shares
             for reference in [one for one in share if one.round <= gc_round]
         ]
-        needless = [parent for waiting in stale for parent in waiting.missing.values()]
+        needless = [parent for waiting in stale for parent in waiting.missing]
         ready = []
-        for digest, waiting in list(self._by_digest.items()):
-            for parent in [one for one in waiting.missing.values() if one.round <= gc_round]:
+        for reference, waiting in list(self._waiting.items()):
+            for parent in [one for one in waiting.missing if one.round <= gc_round]:
                 needless.append(parent)
-                del waiting.missing[parent.digest]
-                del self._children[parent.digest][digest]
-                if not self._children[parent.digest]:
-                    del self._children[parent.digest]
+                del waiting.missing[parent]
+                del self._children[parent][reference]
+                if not self._children[parent]:
+                    del self._children[parent]
             if not waiting.missing:
-                ready.append(self.remove(digest))
-        return stale, [one for one in needless if one.digest not in self._children], ready
+                ready.append(self.remove(reference))
+        return stale, [one for one in needless if one not in self._children], ready

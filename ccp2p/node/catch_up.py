@@ -268,7 +268,10 @@ class CatchUp:
     async def _blocks(
         self, peer: bytes, records: list[CommitRecord], link: Link
     ) -> tuple[VerifiedBlock, ...]:
-        """Every block above the gc round that the newest commit's history holds."""
+        """Every block above the gc round in the newest commit's history, parents first.
+
+        No other: what a quorum committed passed admission, and the rest is one peer's word.
+        """
         parameters = self._genesis.parameters
         committee = link.record.committee()
         rules = Rules.of(self._network, committee, parameters)
@@ -276,23 +279,23 @@ class CatchUp:
         leader = records[-1].commit.leader
         floor = max(0, leader.round - parameters.gc_depth)
         above = [floor] * committee.size
-        held: dict[bytes, VerifiedBlock] = {}
+        held: dict[BlockReference, VerifiedBlock] = {}
         for _ in range(_MAX_FETCHES):
-            missing = _missing(leader, floor, held)
+            history, missing = _walked(leader, floor, held)
             if not missing:
-                break
+                return tuple(sorted(history, key=lambda block: block.reference))
             request = FetchBlocks(missing, tuple(above), link.record.epoch)
             reply = await self._letters.ask(peer, request, FetchedBlocks)
             deliveries = [Delivery(0, reply.blocks, True)]
             found = (await self._letters.work(intake.verify, deliveries))[0].blocks
-            fresh = [block for block in found if block.reference.digest not in held]
+            fresh = [block for block in found if block.reference not in held]
             if not fresh:
-                raise PeerFault("snapshot", "a peer does not have the blocks of its own commits")
+                break
             for block in fresh:
-                held[block.reference.digest] = block
+                held[block.reference] = block
                 author = block.reference.author
                 above[author] = max(above[author], block.reference.round)
-        return _closed(floor, held)
+        raise PeerFault("snapshot", "a peer does not have the blocks of its own commits")
 
 
 def install(entered: Entered, store: Store) -> None:
@@ -323,30 +326,22 @@ def _commit_records(head: SnapshotHead) -> list[CommitRecord]:
     return [codec.decode(data, CommitRecord, limits.MAX_FRAME_BYTES) for data in head.commits]
 
 
-def _closed(floor: int, held: dict[bytes, VerifiedBlock]) -> tuple[VerifiedBlock, ...]:
-    """Blocks whose ancestors above `floor` are all held, in an order where parents come first."""
-    kept: dict[bytes, VerifiedBlock] = {}
-    for block in sorted(held.values(), key=lambda block: block.reference):
-        if all(p.round <= floor or p.digest in kept for p in block.header.parents):
-            kept[block.reference.digest] = block
-    return tuple(kept.values())
-
-
-def _missing(
-    leader: BlockReference, floor: int, held: dict[bytes, VerifiedBlock]
-) -> tuple[BlockReference, ...]:
-    """Which ancestors of `leader` above `floor` are not held, as far as one can see."""
-    missing: dict[bytes, BlockReference] = {}
-    seen = {leader.digest}
+def _walked(
+    leader: BlockReference, floor: int, held: dict[BlockReference, VerifiedBlock]
+) -> tuple[list[VerifiedBlock], tuple[BlockReference, ...]]:
+    """`leader` and its ancestors above `floor`: those held, and which are not, as far as seen."""
+    history, missing = [], []
+    seen = {leader}
     stack = [leader]
     while stack:
         reference = stack.pop()
-        block = held.get(reference.digest)
+        block = held.get(reference)
         if block is None:
-            missing[reference.digest] = reference
+            missing.append(reference)
             continue
+        history.append(block)
         for parent in block.header.parents:
-            if parent.round > floor and parent.digest not in seen:
-                seen.add(parent.digest)
+            if parent.round > floor and parent not in seen:
+                seen.add(parent)
                 stack.append(parent)
-    return tuple(missing.values())[: limits.MAX_FETCH_REFERENCES]
+    return history, tuple(missing[: limits.MAX_FETCH_REFERENCES])

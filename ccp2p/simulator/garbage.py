@@ -1,6 +1,7 @@
 """Everything invalid that a traitor can send: malformed frames, blocks that break one rule each.
 
-Nothing of it may enter a DAG, be blamed on anybody but its sender, or grow anything without bound.
+Nothing of it may enter a DAG (but for what only waits for ancestors that do not exist, once these
+are below the gc round), be blamed on anybody but its sender, or grow anything without bound.
 """
 
 from collections.abc import Callable
@@ -47,6 +48,14 @@ def _misnamed(header: BlockHeader, _: Random) -> BlockHeader:
     return msgspec.structs.replace(header, parents=tuple(parents))
 
 
+def _renamed(header: BlockHeader, _: Random) -> BlockHeader:
+    """The digest of another's newer block as that of an own block of long ago."""
+    first, *others = header.parents
+    if others:
+        first = BlockReference(1, header.author, others[0].digest)
+    return msgspec.structs.replace(header, parents=(first, *others))
+
+
 def _far(header: BlockHeader, random: Random) -> BlockHeader:
     """A round far ahead, on parents that are invented."""
     ahead = random.choice((10, 500, 5000))
@@ -86,6 +95,7 @@ BREACHES: tuple[Breach, ...] = (
     _replace(parents=()),
     _invented,
     _misnamed,
+    _renamed,
     _far,
     _doubled,
     _few,

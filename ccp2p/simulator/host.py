@@ -220,6 +220,8 @@ class Host:
             self._dispatch(sender, message)
         except PeerFault as fault:
             self.blame(sender, fault)
+        except Crashed:
+            self.crash()
         except LocalFault as fault:
             self.stopped = fault
             self.crash()

@@ -41,7 +41,7 @@ def _review(world: "World", view: "View", random: Random, count: int) -> None:
 def _certificates(world: "World", view: "View", order: Iterable[VerifiedBlock]) -> None:
     """No slot has certificates for two blocks, whoever has seen them.
 
-    No node admits a block that misnames a parent, or what is built on it: so it certifies nothing.
+    A block that misnames a parent waits for what nobody made, and so does what is built on it.
     """
     committee = view.committee
     waves = world.founded.genesis.parameters.commit_waves

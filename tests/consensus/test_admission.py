@@ -72,7 +72,7 @@ def test_a_wrong_coin_is_blamed_on_its_author() -> None:
     assert observer.receive((right,), sender=3).persist == (right,)
 
 
-def test_a_parent_reference_that_misnames_a_block_is_blamed_on_its_author() -> None:
+def test_a_reference_that_misnames_a_block_is_to_one_that_nobody_made() -> None:
     drawing = draw(ROUNDS)
     digest = drawing["D1"].reference.digest
     for wrong in (BlockReference(1, 2, digest), BlockReference(2, 3, digest)):
@@ -81,16 +81,43 @@ def test_a_parent_reference_that_misnames_a_block_is_blamed_on_its_author() -> N
         liar = make_block(0, 3, [*others, wrong], 77)
         present, absent = Observer(drawing), Observer(drawing)
         present.see("ABCD1 ABCD2")
-        faults = [present.receive((liar,), sender=1).faults]
+        output = present.receive((liar,), sender=1)
+        assert output.fetch == (Fetch(1, (wrong,)),)
         absent.see("ABC1")
         absent.receive((liar,), sender=1)
         absent.see("ABCD2")
-        faults.append(absent.see("D1").faults)
-        for found in faults:
-            assert [(who, fault.code) for who, fault in found] == [(0, "parent-reference")]
-        assert not present.core.is_admitted(liar.reference)
-        assert not absent.core.is_admitted(liar.reference)
-        assert absent.core.missing == 0
+        absent.see("D1")
+        for observer in (present, absent):
+            assert not observer.core.is_admitted(liar.reference)
+            assert (observer.core.suspended, observer.core.missing) == (1, 1)
+
+
+def test_nodes_agree_on_a_misnamed_block_whenever_it_came() -> None:
+    """Its false name is below the gc round; what it means came before it, after it, or never."""
+    drawing = Drawing(4)
+    drawing.draw("ABCD1:[root] ABCD2:[ABCD1]")
+    drawing.full_rounds(3, 24, "ABC")
+    drawing.draw("D23:[D2 ABC22]")
+    stale = BlockReference(2, 3, drawing["D23"].reference.digest)
+    drawing.adopt(make_block(3, 25, [stale, *(drawing[f"{one}24"].reference for one in "ABC")]))
+    drawing.full_rounds(25, 25, "ABC")
+    drawing.draw("ABC26:[ABC25 D25]")
+    drawing.full_rounds(27, 34, "ABC")
+    before, after, never = (
+        Observer(drawing, Parameters(coin_length=COIN.length, gc_depth=10)) for _ in range(3)
+    )
+    for observer in (before, after, never):
+        observer.see_all(but="D23 ABCD25 ABC26 " + " ".join(f"ABC{at}" for at in range(27, 35)))
+        assert observer.core.gc_round > 2
+    before.see("D23 ABCD25 ABC26")
+    after.see("ABCD25 ABC26 D23")
+    never.see("ABCD25 ABC26")
+    for observer in (before, after, never):
+        assert observer.core.is_admitted(drawing["A26"].reference)
+        observer.see(" ".join(f"ABC{at}" for at in range(27, 35)))
+    assert before.sequence == after.sequence == never.sequence
+    assert "D25" in " ".join(never.sequence)
+    assert "D23" not in " ".join(before.sequence)
 
 
 def test_two_blocks_of_a_slot_are_evidence_once_an_author() -> None:

@@ -6,7 +6,7 @@ from msgspec.structs import replace
 
 from ccp2p.execution.snapshot import PART_BUCKETS
 from ccp2p.model import codec
-from ccp2p.model.block import Block
+from ccp2p.model.block import Block, build
 from ccp2p.model.checkpoint import CheckpointVote
 from ccp2p.model.epoch import record_signed_bytes
 from ccp2p.node.executor import CommitRecord
@@ -159,6 +159,20 @@ def without_the_leader(recorded: Recorded, fetched: FetchedBlocks) -> FetchedBlo
     leader = commits_of(recorded.head)[-1].commit.leader
     kept = [data for data in fetched.blocks if Block.parse(data).reference != leader]
     return replace(fetched, blocks=tuple(kept))
+
+
+def false_coin(recorded: Recorded) -> bytes:
+    """The recorder's newest block once more, with another coin, signed by it."""
+    identity = recorded.setup.identity
+    seat = recorded.seats.index(identity.node)
+    newest = max(
+        (block for block in recorded.blocks if block.header.author == seat),
+        key=lambda block: block.header.round,
+    )
+    header = replace(newest.header, coin=bytes(32))
+    unsigned = build(header, newest.payload, newest.payload_bytes, b"")
+    signature = identity.signing.sign(unsigned.signed_bytes())
+    return build(header, newest.payload, newest.payload_bytes, signature).to_bytes()
 
 
 def votes_of(seats: Sequence[bytes]) -> Lie:

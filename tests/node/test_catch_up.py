@@ -14,6 +14,7 @@ from ccp2p.model import hashing, limits
 from ccp2p.model.epoch import record_digest
 from ccp2p.model.errors import PeerFault, Unreachable
 from ccp2p.node.messages import (
+    FetchedBlocks,
     FollowReply,
     PeerMessage,
     SnapshotPart,
@@ -24,6 +25,7 @@ from tests.node.lies import (
     RECORD_LIES,
     SECRET_LIES,
     commits_of,
+    false_coin,
     lie_of,
     votes_of,
 )
@@ -45,6 +47,15 @@ async def test_a_liar_gives_no_state(recorded: Recorded, name: str, autojump_clo
     lie = lie_of(recorded, *IMAGE_LIES[name])
     with pytest.raises((PeerFault, Unreachable)):
         await image(recorded, lie)
+
+
+async def test_blocks_that_no_quorum_committed_are_not_taken(recorded: Recorded):
+    """A seat's block with a wrong coin would spoil the log, whose coins a start takes as said."""
+    wrong = false_coin(recorded)
+    lie = lie_of(
+        recorded, FetchedBlocks, lambda _, told: replace(told, blocks=(*told.blocks, wrong))
+    )
+    assert (await image(recorded, lie)).blocks == (await image(recorded)).blocks
 
 
 @given(data=st.data())
