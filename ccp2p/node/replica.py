@@ -54,6 +54,7 @@ from ccp2p.node.messages import (
 from ccp2p.node.network_record import NetworkRecord
 from ccp2p.node.patience import Patience
 from ccp2p.node.registry import Registry
+from ccp2p.node.retention import Retention
 from ccp2p.node.roster_keeper import CLOSING
 from ccp2p.node.seat import Input, Seat
 from ccp2p.node.spreading import Spreading
@@ -114,6 +115,8 @@ class Replica:
         self.registry = Registry(record, executor.keeper, steward)
         self.desk = self._new_desk(link, parameters)
         self._writer = GroupWriter(self._write)
+        epoch, size = core.committee.epoch, core.committee.size
+        self._retention = Retention(store, epoch, size, parameters.checkpoint_interval)
         self._boundary = Boundary(link, record.signed)
         self.patience = Patience(parameters.max_round_delay_ms)
         self.survivor = Survivor(
@@ -417,7 +420,8 @@ class Replica:
             if executed.votes:
                 self.seat.queue_votes(executed.votes)
                 self._wake()
-                await self._prune(commits[-1])
+                gc_round = self.core.consensus.gc_round
+                await trio.to_thread.run_sync(self._retention.prune, commits[-1].commit, gc_round)
 
     async def _store(self, executed: Executed) -> None:
         """One transaction for the commits, their state, and the next record after CLOSE."""
@@ -446,15 +450,6 @@ class Replica:
                     yield
                     return
             await trio.sleep(0)
-
-    async def _prune(self, newest: CommittedBlocks) -> None:
-        """Drop what lies behind the retained log; a bounded number of records each time."""
-        below = min(
-            newest.commit.leader.round - limits.LOG_RETAINED_ROUNDS, self.core.consensus.gc_round
-        )
-        below_commit = newest.commit.index - limits.LOG_RETAINED_COMMITS
-        if below > 0:
-            await trio.to_thread.run_sync(self.store.prune, self._epoch, below, below_commit)
 
     def _tell(self, seat: int | None, message: PeerMessage) -> None:
         """Send to a seat, or to all others; ask somebody else where no seat is connected."""

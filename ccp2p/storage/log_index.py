@@ -45,6 +45,8 @@ class LogIndex:
             del chain[bisect_left(chain, (reference.round, sequence))]
             if not chain:
                 del chains[reference.author]
+            if not chains:
+                del self._chains[epoch]
             del self._places[reference]
 
     def number(self, references: Iterable[BlockReference], epoch: int) -> list[Entry]:
