@@ -19,7 +19,7 @@ MINUTES_simulator := 7
 MINUTES_sanitize := 4
 MINUTES_interop := 12
 
-UNITS := tests/model tests/sealing tests/membership tests/execution tests/storage tests/devnet tests/benchmarks
+UNITS := tests/model tests/sealing tests/membership tests/execution tests/gossip tests/storage tests/devnet tests/benchmarks
 WHOLE := tests/cli tests/e2e
 
 .PHONY: run test install system lint types imports lock clean suites sanitize interop package soak

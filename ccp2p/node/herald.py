@@ -10,13 +10,13 @@ from random import Random
 from typing import Final
 
 from ccp2p.crypto.signatures import SigningKey
+from ccp2p.gossip import commits
+from ccp2p.gossip.commits import CommitAnnouncement, CommitCheck
+from ccp2p.gossip.core import Gossip, Send
+from ccp2p.gossip.messages import Announce, Message
 from ccp2p.model.commit import Commit
 from ccp2p.model.committee import Committee
 from ccp2p.model.errors import PeerFault
-from ccp2p.network.gossip import commits
-from ccp2p.network.gossip.commits import CommitAnnouncement, CommitCheck
-from ccp2p.network.gossip.core import Gossip, Send
-from ccp2p.network.gossip.messages import Announce, Message
 
 _LEAST_MS: Final = 20  # of ledger time between two announcements
 _MS_OF_OBSERVER: Final = 2  # more for each of them, so that many cost little more than a few

@@ -13,7 +13,7 @@ from typing import Final
 import trio
 
 from ccp2p.consensus.messages import CommittedBlocks
-from ccp2p.network.gossip.core import HEARTBEAT_MS, Send
+from ccp2p.gossip.core import HEARTBEAT_MS, Send
 from ccp2p.node.boundary import Boundary
 from ccp2p.node.follower import HELD_MS, Follower
 from ccp2p.node.herald import Herald

@@ -48,14 +48,6 @@ def _misnamed(header: BlockHeader, _: Random) -> BlockHeader:
     return msgspec.structs.replace(header, parents=tuple(parents))
 
 
-def _renamed(header: BlockHeader, _: Random) -> BlockHeader:
-    """The digest of another's newer block as that of an own block of long ago."""
-    first, *others = header.parents
-    if others:
-        first = BlockReference(1, header.author, others[0].digest)
-    return msgspec.structs.replace(header, parents=(first, *others))
-
-
 def _far(header: BlockHeader, random: Random) -> BlockHeader:
     """A round far ahead, on parents that are invented."""
     ahead = random.choice((10, 500, 5000))
@@ -95,7 +87,6 @@ BREACHES: tuple[Breach, ...] = (
     _replace(parents=()),
     _invented,
     _misnamed,
-    _renamed,
     _far,
     _doubled,
     _few,

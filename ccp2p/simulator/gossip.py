@@ -14,11 +14,11 @@ from random import Random
 from typing import Final, NamedTuple
 
 from ccp2p.crypto.signatures import SigningKey
+from ccp2p.gossip.commits import CommitCheck, announce
+from ccp2p.gossip.core import HEARTBEAT_MS, Gossip, Send
+from ccp2p.gossip.messages import Announce, Have, Message
 from ccp2p.model import codec, hashing
 from ccp2p.model.errors import PeerFault
-from ccp2p.network.gossip.commits import CommitCheck, announce
-from ccp2p.network.gossip.core import HEARTBEAT_MS, Gossip, Send
-from ccp2p.network.gossip.messages import Announce, Have, Message
 from ccp2p.simulator.chance import below
 from ccp2p.simulator.links import Latencies
 

@@ -11,13 +11,13 @@ from structlog.testing import capture_logs
 
 from ccp2p.client import rooms
 from ccp2p.crypto.signatures import SigningKey
+from ccp2p.gossip.commits import CommitAnnouncement
+from ccp2p.gossip.messages import Announce, Have
 from ccp2p.model import block as blocks
 from ccp2p.model import codec, limits
 from ccp2p.model.block import Block, BlockHeader, Payload
 from ccp2p.model.epoch import parse_record
 from ccp2p.network import FrameReceived, PeerNetwork
-from ccp2p.network.gossip.commits import CommitAnnouncement
-from ccp2p.network.gossip.messages import Announce, Have
 from ccp2p.node import setup as setups
 from ccp2p.node.messages import (
     Blocks,

@@ -5,12 +5,12 @@ from random import Random
 import pytest
 
 from ccp2p.crypto.signatures import SigningKey
+from ccp2p.gossip import commits
+from ccp2p.gossip.messages import Announce
 from ccp2p.model.block import BlockReference
 from ccp2p.model.commit import Commit
 from ccp2p.model.committee import Committee, Seat
 from ccp2p.model.errors import PeerFault
-from ccp2p.network.gossip import commits
-from ccp2p.network.gossip.messages import Announce
 from ccp2p.node.herald import Herald
 
 NETWORK, EPOCH = b"N" * 32, 3

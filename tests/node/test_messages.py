@@ -2,12 +2,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ccp2p.gossip.messages import Announce, Graft, Have, Prune, Want
 from ccp2p.membership.founding import FounderRequest
 from ccp2p.model import codec, limits
 from ccp2p.model.block import BlockReference
 from ccp2p.model.epoch import SignedEpochRecord
 from ccp2p.model.errors import PeerFault
-from ccp2p.network.gossip.messages import Announce, Graft, Have, Prune, Want
 from ccp2p.node.messages import (
     Blocks,
     FetchBlocks,

@@ -10,10 +10,10 @@ from msgspec.structs import replace
 from ccp2p.attestation.measurement import measurement
 from ccp2p.attestation.policy import simulated_policy
 from ccp2p.client import rooms
+from ccp2p.gossip.commits import announce
+from ccp2p.gossip.messages import Announce
 from ccp2p.model.genesis import Parameters
 from ccp2p.model.member_protocol import GetPeers
-from ccp2p.network.gossip.commits import announce
-from ccp2p.network.gossip.messages import Announce
 from ccp2p.node.messages import FetchBlocks, encode_message
 from tests.node.stage import TIMEOUT_MS, Host, Stage, eventually, network
 from tests.node.test_epochs import epoch_of, join

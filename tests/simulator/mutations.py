@@ -83,15 +83,14 @@ def newest_time() -> list[Patch]:
 
 def timestamps_must_rise() -> list[Patch]:
     """A block dated no later than a parent is refused: every fast clock drags all others along."""
-    honest = dag.Dag._fault
+    honest = dag.Dag._enter
 
-    def fault(self: dag.Dag, block: VerifiedBlock) -> PeerFault | None:
+    def enter(self: dag.Dag, block: VerifiedBlock, *how: Any) -> None:
         parents = (self._index.get(parent.digest) for parent in block.header.parents)
-        if any(one and one.timestamp_ms >= block.header.timestamp_ms for one in parents):
-            return PeerFault("time", "a block is dated before its parents")
-        return honest(self, block)
+        if not any(one and one.timestamp_ms >= block.header.timestamp_ms for one in parents):
+            honest(self, block, *how)
 
-    return [(dag.Dag, "_fault", fault)]
+    return [(dag.Dag, "_enter", enter)]
 
 
 def both_of_a_slot() -> list[Patch]:

@@ -2,9 +2,9 @@
 
 import pytest
 
-from ccp2p.network.gossip import core
-from ccp2p.network.gossip.core import Gossip
-from ccp2p.network.gossip.messages import Announce
+from ccp2p.gossip import core
+from ccp2p.gossip.core import Gossip
+from ccp2p.gossip.messages import Announce
 from ccp2p.simulator.gossip import Setting, Spread, World, region_latencies
 
 TABLE = "from,north,south\nnorth,0,100\nsouth,100,0\n"

@@ -6,12 +6,10 @@ from random import Random
 import pytest
 
 from ccp2p.crypto.signatures import SigningKey
-from ccp2p.model import codec, hashing
-from ccp2p.model.errors import PeerFault
-from ccp2p.network.gossip import core
-from ccp2p.network.gossip.commits import CommitAnnouncement, CommitCheck, announce
-from ccp2p.network.gossip.core import MESH_HIGH, Gossip
-from ccp2p.network.gossip.messages import (
+from ccp2p.gossip import core
+from ccp2p.gossip.commits import CommitAnnouncement, CommitCheck, announce
+from ccp2p.gossip.core import MESH_HIGH, Gossip
+from ccp2p.gossip.messages import (
     MAX_ANNOUNCEMENT_BYTES,
     MAX_IDS,
     Announce,
@@ -21,6 +19,8 @@ from ccp2p.network.gossip.messages import (
     Prune,
     Want,
 )
+from ccp2p.model import codec, hashing
+from ccp2p.model.errors import PeerFault
 from ccp2p.node.messages import decode_message, encode_message
 
 NETWORK = b"N" * 32

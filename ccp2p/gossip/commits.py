@@ -11,10 +11,10 @@ from typing import Final
 
 from ccp2p.crypto import signatures
 from ccp2p.crypto.signatures import SigningKey
+from ccp2p.gossip.messages import MAX_ANNOUNCEMENT_BYTES
 from ccp2p.model import codec, hashing
 from ccp2p.model.codec import Wire
 from ccp2p.model.errors import PeerFault
-from ccp2p.network.gossip.messages import MAX_ANNOUNCEMENT_BYTES
 
 _MOST_OF_A_SEAT: Final = 64  # commits in a heartbeat, more than there are
 _REMEMBERED: Final = 64  # commits of a seat, behind its newest

@@ -15,8 +15,7 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import Final
 
-from ccp2p.model.errors import PeerFault
-from ccp2p.network.gossip.messages import (
+from ccp2p.gossip.messages import (
     MAX_IDS,
     Announce,
     Graft,
@@ -26,7 +25,8 @@ from ccp2p.network.gossip.messages import (
     Want,
     are_bounded,
 )
-from ccp2p.network.gossip.scores import IGNORED_BELOW, Score
+from ccp2p.gossip.scores import IGNORED_BELOW, Score
+from ccp2p.model.errors import PeerFault
 
 HEARTBEAT_MS: Final = 1_000
 MESH, MESH_LOW, MESH_HIGH, MESH_DIALLED = 6, 5, 12, 2
