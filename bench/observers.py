@@ -5,6 +5,7 @@ observes. Members write through the seats at a steady rate. A commit's lag at an
 when the first seat had it executed and stored until the observer had. Prints one JSON object.
 
     PYTHONPATH=. python bench/observers.py --seats 4 --observers 12 --rate 200 --seconds 20
+    PYTHONPATH=. python bench/observers.py --seats 10 --observers 40 --rate 500 --round-ms 250
 """
 
 import argparse
@@ -36,11 +37,14 @@ def vendor(seat: int, seats: int) -> str:
     return f"sim-{seat // ((seats - 1) // 3)}"
 
 
-async def found(folder: Path, seats: int, nursery: trio.Nursery) -> list[NodeProcess]:
+async def found(
+    folder: Path, seats: int, round_ms: int, nursery: trio.Nursery
+) -> list[NodeProcess]:
     """The seats, all of them ready."""
     policy = folder / "policy.toml"
     policy.write_text(simulated_policy(measurement()) + '[caps]\nvendor = "f"\n')
     first = ["--founders", str(seats), "--name", "bench", "--app", "kv", "--policy", str(policy)]
+    first += ["--round-ms", str(round_ms)]
     nodes = [
         NodeProcess(
             number,
@@ -105,7 +109,7 @@ async def measure(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
     events = int(options.rate * options.seconds)
     load = Load(options.seats, events, EVENT_BYTES, options.rate, False, IN_FLIGHT)
     async with trio.open_nursery() as nursery:
-        seats = await found(folder, options.seats, nursery)
+        seats = await found(folder, options.seats, options.round_ms, nursery)
         observers = await follow(folder, options.observers, seats[0], nursery)
         said = parse_ticket(seats[0].ticket or "")
         reach = tuple(node.client_addresses[0] for node in seats)
@@ -128,6 +132,7 @@ async def measure(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
         raise SystemExit(f"{run.refused} events were refused; the figures would lie")
     share = [one / elapsed_s * 100 for one in cpu]
     return {
+        "round_ms": options.round_ms,
         "seats": len(seats),
         "observers": len(observers),
         "events_per_s": round(events / elapsed_s, 1),
@@ -153,6 +158,7 @@ def main() -> None:
     parser.add_argument("--observers", type=int, default=12)
     parser.add_argument("--rate", type=float, default=200)
     parser.add_argument("--seconds", type=float, default=20)
+    parser.add_argument("--round-ms", type=int, default=20, help="least time between two rounds")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="ccp2p-observers-") as folder:
         beside = str(Path(__file__).parent / "profile")

@@ -142,6 +142,14 @@ def founding_options(command: Command) -> Command:
             "rounds.",
         ),
         click.option(
+            "--round-ms",
+            type=click.IntRange(0, 1000),
+            default=20,
+            show_default=True,
+            help="Least time between two rounds of the new network. More of it saves work where "
+            "there are many nodes, and each event waits longer.",
+        ),
+        click.option(
             "--aead",
             type=click.Choice(["aegis256", "xchacha20"]),
             default="aegis256",
@@ -232,6 +240,7 @@ def founding(
         options["founders"],
         Parameters(
             coin_length=options["coin_length"],
+            min_round_delay_ms=options["round_ms"],
             aead=options["aead"],
             at_rest=options["at_rest"],
             resume=options["resume"],

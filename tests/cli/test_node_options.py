@@ -21,9 +21,15 @@ from ccp2p.model.genesis import Parameters
                 "60",
                 "--subnet-seats",
                 "2",
+                "--round-ms",
+                "250",
             ],
             Parameters(
-                coin_length=512, committee_max=4, rotation_interval_ms=60_000, subnet_seats=2
+                coin_length=512,
+                min_round_delay_ms=250,
+                committee_max=4,
+                rotation_interval_ms=60_000,
+                subnet_seats=2,
             ),
         ),
     ],
