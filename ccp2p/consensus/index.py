@@ -34,9 +34,12 @@ class Index:
     def add(self, block: VerifiedBlock) -> Vertex:
         """Add a block whose parents are in, or at or below the gc round."""
         get = self.get
-        found = ((get(parent.digest), parent) for parent in block.header.parents)
-        parents = tuple(one for one, name in found if one is not None and one.reference == name)
-        vertex = Vertex(block, parents)
+        parents = [
+            known
+            for parent in block.header.parents
+            if (known := get(parent.digest)) is not None and known.reference == parent
+        ]
+        vertex = Vertex(block, tuple(parents))
         vertex.supports = self._shared(vertex.round, support.supports(vertex, self._size))
         vertex.certificates = support.certificates(vertex, self._waves, self._quorum)
         self._by_digest[vertex.reference.digest] = vertex
