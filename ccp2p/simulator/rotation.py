@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from ccp2p.simulator.world import World
 
 NEWCOMERS: Final = 3
-EPOCHS: Final = 4  # at least, and until every honest node had a seat
+EPOCHS: Final = 4  # at least, while nodes wait for seats; and until every honest node had one
 _INTERVALS_MS: Final = (3_000, 6_000)
 
 
@@ -105,13 +105,13 @@ def _unmet(world: "World") -> str:
         empty = sampling.seats - len(before)
         if len(after - before) > len(before) // 3 + empty or len(after) > sampling.seats:
             return f"{len(after - before)} of {len(before)} seats changed hands in one epoch"
-    if len(seats) <= EPOCHS:
-        return f"only {len(seats)} epochs have begun"
     held = set().union(*seats)
-    for host in world.hosts:
-        if not host.is_honest or host.is_retired:
-            continue
-        if world.founded.identities[host.index].node not in held:
+    nodes = world.founded.identities
+    lasting = [host for host in world.hosts if host.is_honest and not host.is_retired]
+    if len(seats) <= EPOCHS and any(nodes[host.index].node not in seats[-1] for host in lasting):
+        return f"only {len(seats)} epochs have begun"
+    for host in lasting:
+        if nodes[host.index].node not in held:
             return f"node {host.index} never had a seat"
         if host.epoch < len(seats) - 2:
             return f"node {host.index} is in epoch {host.epoch} of {len(seats) - 1}"

@@ -77,6 +77,7 @@ FOUND = [
     ("churn", 4, 1591),  # a newcomer had a seat before it was there, and another seat was lost
     ("churn", 4, 2752),  # a newcomer believed one traitor that the network had refused it
     ("churn", 4, 1032),  # one lacked a last block of an epoch that all others had ended
+    ("rotation", 7, 11),  # the simulator asked for draws where nobody waited for a seat any more
     ("churn", 4, 4262),  # one took a liar's block into its log, which the next start refused
     ("churn", 7, 1248),  # the simulator let a crash on hearing a peer out of its run
     ("mixed", 10, 2320),  # two found a floor beyond what was left after a power cut
