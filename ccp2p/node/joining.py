@@ -144,7 +144,7 @@ async def _be_admitted(
     if standing.reply.place == "none":
         raise Unreachable("the network did not decide on the join request in time")
     if said:
-        reason = standing.reply.reason
+        reason = standing.reply.reason[:_REASON_CHARS]
         seat = f"no seat for now: {reason}" if reason else "a seat comes with the next epoch"
         entrance.report(f"admitted as an observer; {seat}")
     return standing

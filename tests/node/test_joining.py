@@ -35,6 +35,7 @@ async def entered(
     lie: Lie,
     peers: Sequence[bytes],
     request: Callable[[bytes], JoinRequest] = nothing_to_ask_for,
+    report: Callable[[str], None] = lambda _: None,
 ) -> Entered:
     """What comes of entering by these peers, all of whom tell this lie."""
     setup = recorded.setup
@@ -51,7 +52,7 @@ async def entered(
         connected=lambda: list(peers),
         witnesses=among(peers),
         blame=lambda node, fault: None,
-        report=lambda text: None,
+        report=report,
     )
     return await enter(entrance, recorded.letters(lie))
 
@@ -135,6 +136,26 @@ async def test_more_seats_than_may_lie_must_say_that_the_network_refused(
         await entered(recorded, lie, recorded.seats[:3], asking)
     assert found.value.code == "refused"
     assert len(str(found.value)) < 1_000
+
+
+async def test_why_there_is_no_seat_is_said_within_bounds(
+    recorded: Recorded, autojump_clock: object
+):
+    asked, said = Counter[bytes](), list[str]()
+
+    def told(peer: bytes, _: PeerMessage, answer: PeerMessage) -> PeerMessage:
+        if not isinstance(answer, FollowReply):
+            return answer
+        asked[peer] += 1
+        reason = "vendor-cap: " + "!" * 9_999
+        return replace(answer, place="none") if asked[peer] < 3 else replace(answer, reason=reason)
+
+    await assert_true(
+        recorded, await entered(recorded, told, recorded.seats[:1], asking, said.append)
+    )
+    (words,) = [text for text in said if text.startswith("admitted")]
+    assert words.startswith("admitted as an observer; no seat for now: vendor-cap: !!")
+    assert len(words) < 1_000
 
 
 async def test_who_shows_a_smaller_committee_of_the_past_is_not_believed_alone(
