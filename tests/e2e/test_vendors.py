@@ -32,7 +32,7 @@ from tests.e2e.life import PATIENCE_S, TIMEOUT_MS, Life
 VENDORS = ("sim-b", "sim-c", "sim-d", "sim-a", "sim-a")
 HONEST = 3
 """The first nodes stay honest; the others are of the vendor that breaks."""
-STILL_S = 10
+STILL_S = 15
 """A network that has acknowledged nothing for so long stands still."""
 POLL_S = 0.05
 
