@@ -105,13 +105,15 @@ def _unmet(world: "World") -> str:
         empty = sampling.seats - len(before)
         if len(after - before) > len(before) // 3 + empty or len(after) > sampling.seats:
             return f"{len(after - before)} of {len(before)} seats changed hands in one epoch"
-    held = set().union(*seats)
-    nodes = world.founded.identities
-    lasting = [host for host in world.hosts if host.is_honest and not host.is_retired]
-    if len(seats) <= EPOCHS and any(nodes[host.index].node not in seats[-1] for host in lasting):
+    nodes = [identity.node for identity in world.founded.identities]
+    waiting = [h for h in world.hosts if not h.is_retired and nodes[h.index] not in seats[-1]]
+    if len(seats) <= EPOCHS and waiting:
         return f"only {len(seats)} epochs have begun"
-    for host in lasting:
-        if nodes[host.index].node not in held:
+    held = set().union(*seats)
+    for host in world.hosts:
+        if not host.is_honest or host.is_retired:
+            continue
+        if nodes[host.index] not in held:
             return f"node {host.index} never had a seat"
         if host.epoch < len(seats) - 2:
             return f"node {host.index} is in epoch {host.epoch} of {len(seats) - 1}"
