@@ -2,7 +2,7 @@
 
 from typing import ClassVar
 
-from ccp2p.gossip.messages import Announce, Graft, Have, Prune, Want
+from ccp2p.gossip.messages import Message as Gossiped
 from ccp2p.membership.founding import FounderRequest
 from ccp2p.model import codec, limits
 from ccp2p.model.block import BlockReference
@@ -248,15 +248,8 @@ PeerMessage = (
     | FoundingSignature
     | FoundingRefusal
     | FoundingComplete
-    | Announce
-    | Have
-    | Want
-    | Graft
-    | Prune
+    | Gossiped
 )
-
-Gossiped = Announce | Have | Want | Graft | Prune
-"""What the gossip core says (decision 25)."""
 
 _KINDS: dict[str, type[Wire]] = {
     kind.kind: kind  # type: ignore[attr-defined]
