@@ -13,7 +13,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from ccp2p.simulator.gossip import Setting, World, region_latencies
+from ccp2p.simulator.gossip import Setting, World
+from ccp2p.simulator.links import region_latencies
 
 HOUR, MINUTE = 0.2, 0.2 * 60  # a fifth of the nodes goes in an hour, or in a minute
 SETTINGS = [

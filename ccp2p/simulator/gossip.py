@@ -246,9 +246,3 @@ class World:
         copies = self.copies / len(honest) / self.setting.commits
         bytes_each = self.received_bytes / len(honest) / (end_us / 1_000_000)
         return Spread(sorted(delays), sorted(hops), missed, copies, bytes_each)
-
-
-def region_latencies(table: str) -> Latencies:
-    """One-way delays between the regions of a table as `links.measured_latencies` reads."""
-    rows = [line.split(",")[1:] for line in table.strip().splitlines()[1:]]
-    return [[int(cell) * 500 or 500 for cell in row] for row in rows]

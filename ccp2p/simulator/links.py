@@ -122,7 +122,17 @@ def drawn_latencies(size: int, random: Random, low_us: int, high_us: int) -> Lat
 
 
 def measured_latencies(size: int, table: str) -> Latencies:
-    """Nodes placed round-robin in the regions of a CSV table of round-trip times in milliseconds.
+    """Nodes placed round-robin in the regions of a table, see `region_latencies`."""
+    between = region_latencies(table)
+    regions = len(between)
+    return [
+        [between[a % regions][b % regions] if a != b else 0 for b in range(size)]
+        for a in range(size)
+    ]
+
+
+def region_latencies(table: str) -> Latencies:
+    """One-way delays between and within the regions of a CSV table of round trips in milliseconds.
 
     The first row and column name the regions; a one-way delay is half of a cell. Within a region
     it is 0.5 ms. ValueError when the table is not square.
@@ -132,9 +142,4 @@ def measured_latencies(size: int, table: str) -> Latencies:
     regions = len(rows[0]) - 1
     if not regions or any(len(row) != regions for row in cells) or len(cells) != regions:
         raise ValueError("a table of round trips has as many rows as columns")
-    matrix = [[0] * size for _ in range(size)]
-    for a in range(size):
-        for b in range(size):
-            if a != b:
-                matrix[a][b] = cells[a % regions][b % regions] * 500 or 500
-    return matrix
+    return [[cell * 500 or 500 for cell in row] for row in cells]

@@ -5,7 +5,8 @@ import pytest
 from ccp2p.gossip import core
 from ccp2p.gossip.core import Gossip
 from ccp2p.gossip.messages import Announce
-from ccp2p.simulator.gossip import Setting, Spread, World, region_latencies
+from ccp2p.simulator.gossip import Setting, Spread, World
+from ccp2p.simulator.links import region_latencies
 
 TABLE = "from,north,south\nnorth,0,100\nsouth,100,0\n"
 HARD = Setting(nodes=200, seats=10, hostile=0.3, churn=30.0, commits=5)  # half of them a minute
