@@ -14,6 +14,7 @@ import pytest
 from ccp2p.consensus import coin, core, dag, decide, fetcher, linearizer
 from ccp2p.consensus.coin import carried_round
 from ccp2p.consensus.index import History
+from ccp2p.consensus.messages import Draft
 from ccp2p.consensus.vertex import Vertex
 from ccp2p.execution import run
 from ccp2p.membership import admission, succession
@@ -85,10 +86,15 @@ def timestamps_must_rise() -> list[Patch]:
     """A block dated no later than a parent is refused: every fast clock drags all others along."""
     honest = dag.Dag._enter
 
-    def enter(self: dag.Dag, block: VerifiedBlock, *how: Any) -> None:
+    def enter(
+        self: dag.Dag, block: VerifiedBlock, sender: int | None, slot: Any, draft: Draft
+    ) -> None:
         parents = (self._index.get(parent.digest) for parent in block.header.parents)
-        if not any(one and one.timestamp_ms >= block.header.timestamp_ms for one in parents):
-            honest(self, block, *how)
+        if any(one and one.timestamp_ms >= block.header.timestamp_ms for one in parents):
+            fault = PeerFault("time", "a block is dated before its parents")
+            draft.faults.append((block.reference.author, fault))
+        else:
+            honest(self, block, sender, slot, draft)
 
     return [(dag.Dag, "_enter", enter)]
 
@@ -196,11 +202,12 @@ def gaps_accepted() -> list[Patch]:
     """A member's number may leave a gap."""
     honest = run.Run.take
 
-    def take(self: run.Run, event: Any) -> None:
-        numbers = self.sequences.of(event.member)
-        if not event.refusal and event.sequence > numbers.last + 1:
-            numbers.last = event.sequence - 1
-        honest(self, event)
+    def take(self: run.Run, events: Any) -> None:
+        for event in events:
+            numbers = self._sequences.of(event.member)
+            if not event.refusal and event.sequence > numbers.last + 1:
+                numbers.last = event.sequence - 1
+            honest(self, [event])
 
     return [(run.Run, "take", take)]
 
@@ -210,7 +217,7 @@ def repeats_run_again() -> list[Patch]:
 
     def repeat(self: run.Run, numbers: Any, event: Any) -> None:
         last = numbers.last
-        self._execute(numbers, event.member, event.tag, event.identifier, event.body)
+        self._execute(numbers, event.member, event)
         numbers.last = last
 
     return [(run.Run, "_repeat", repeat)]
