@@ -115,8 +115,7 @@ class Replica:
         self.registry = Registry(record, executor.keeper, steward)
         self.desk = self._new_desk(link, parameters)
         self._writer = GroupWriter(self._write)
-        epoch, size = core.committee.epoch, core.committee.size
-        self._retention = Retention(store, epoch, size, parameters.checkpoint_interval)
+        self._retention = Retention(store, core.committee, parameters.checkpoint_interval)
         self._boundary = Boundary(link, record.signed)
         self.patience = Patience(parameters.max_round_delay_ms)
         self.survivor = Survivor(
@@ -151,31 +150,8 @@ class Replica:
         self._fetching: set[bytes] = set()  # nodes without a seat whose answer may come
         self._answering: set[bytes] = set()
         self.ending = self._new_ending()
-        self._spreading = Spreading(
-            network=link.record.network,
-            identity=identity,
-            seat=self.seat,
-            registry=self.registry,
-            boundary=self._boundary,
-            connections=connections,
-            send=self._send_to,
-            ask=self._ask,
-            wake=self._wake,
-            randomness=Random(),
-        )
-        self._tending = Tending(
-            core=core,
-            seat=self.seat,
-            executor=executor,
-            steward=steward,
-            desk=self.desk,
-            patience=self.patience,
-            write=self._writer.write,
-            send=self._send_to,
-            another=self._spreading.another,
-            wake=self._wake,
-            clock=clock,
-        )
+        self._spreading = self._new_spreading(link.record.network, identity, connections)
+        self._tending = self._new_tending()
 
     def _new_desk(self, link: Link, parameters: Parameters) -> Desk:
         return Desk(
@@ -187,6 +163,37 @@ class Replica:
             store=self.store,
             gc_depth=parameters.gc_depth,
             settled=self._settled,
+        )
+
+    def _new_spreading(
+        self, network: bytes, identity: Identity, connections: Callable[[], Mapping[bytes, bool]]
+    ) -> Spreading:
+        return Spreading(
+            network=network,
+            identity=identity,
+            seat=self.seat,
+            registry=self.registry,
+            boundary=self._boundary,
+            connections=connections,
+            send=self._send_to,
+            ask=self._ask,
+            wake=self._wake,
+            randomness=Random(),
+        )
+
+    def _new_tending(self) -> Tending:
+        return Tending(
+            core=self.core,
+            seat=self.seat,
+            executor=self.executor,
+            steward=self.steward,
+            desk=self.desk,
+            patience=self.patience,
+            write=self._writer.write,
+            send=self._send_to,
+            another=self._spreading.another,
+            wake=self._wake,
+            clock=self._clock,
         )
 
     def _new_ending(self) -> Ending:
@@ -461,10 +468,9 @@ class Replica:
             if index != self.core.me and self._send_to(seats[index].node, frame):
                 self.seat.sent(index, message)
                 told += 1
-        if not told and isinstance(message, FetchBlocks):
-            other = self._spreading.another()
-            if other is not None:
-                self._ask(other, message)
+        other = None if told else self._spreading.another()
+        if other is not None and isinstance(message, FetchBlocks):
+            self._ask(other, message)
 
     def _ask(self, node: bytes, message: FetchBlocks) -> bool:
         """Ask one node, be it a seat or not."""

@@ -2,17 +2,18 @@
 
 from ccp2p.model import limits
 from ccp2p.model.commit import Commit
+from ccp2p.model.committee import Committee
 from ccp2p.storage.store import Store
 
 
 class Retention:
     """One epoch's; `interval` is how many commits lie between two calls of `prune`."""
 
-    def __init__(self, store: Store, epoch: int, size: int, interval: int) -> None:
+    def __init__(self, store: Store, committee: Committee, interval: int) -> None:
         self._store = store
-        self._epoch = epoch
+        self._epoch = committee.epoch
         # Twice what the interval can bring, at one slot a round.
-        self._transactions = 1 + 2 * interval * size // limits.MAX_PRUNE_RECORDS
+        self._transactions = 1 + 2 * interval * committee.size // limits.MAX_PRUNE_RECORDS
 
     def prune(self, newest: Commit, gc_round: int) -> None:
         """Drop blocks and commits behind `newest`, and all that is older than the epoch before.

@@ -9,6 +9,7 @@ import pytest
 from ccp2p.model import limits
 from ccp2p.model.block import BlockReference
 from ccp2p.model.commit import Commit
+from ccp2p.model.committee import Committee, Seat
 from ccp2p.node.retention import Retention
 from ccp2p.storage.lmdb_store import LmdbStore
 from ccp2p.storage.store import Batch
@@ -50,7 +51,8 @@ def held(store: LmdbStore, epoch: int) -> tuple[int, int]:
 
 
 def prune(store: LmdbStore, newest: Commit, gc_round: int = 1 << 32) -> None:
-    Retention(store, newest.epoch, SIZE, INTERVAL).prune(newest, gc_round)
+    seats = tuple(Seat(bytes([at]) * 32, bytes(32), b"", "sim-a") for at in range(SIZE))
+    Retention(store, Committee(newest.epoch, seats), INTERVAL).prune(newest, gc_round)
 
 
 def test_the_epoch_before_stays_and_older_ones_go(store: LmdbStore):
