@@ -160,6 +160,19 @@ def draw(text: str, size: int = 4) -> Drawing:
     return drawing
 
 
+def draw_stale_name() -> Drawing:
+    """D25 has the digest of D23, which D withheld, as that of its own block of round 2.
+
+    Rounds up to 24 are full but for D, silent since round 2.
+    """
+    drawing = draw("ABCD1:[root] ABCD2:[ABCD1]")
+    drawing.full_rounds(3, 24, "ABC")
+    drawing.draw("D23:[D2 ABC22]")
+    stale = BlockReference(2, 3, drawing["D23"].reference.digest)
+    drawing.adopt(make_block(3, 25, [stale, *(drawing[f"{one}24"].reference for one in "ABC")]))
+    return drawing
+
+
 class Observer:
     """A `Consensus` without a seat that is shown drawn blocks, and what it committed."""
 

@@ -6,7 +6,7 @@ from ccp2p.consensus.messages import Fetch
 from ccp2p.model import limits
 from ccp2p.model.block import BlockReference
 from ccp2p.model.genesis import Parameters
-from tests.consensus.drawing import ROOT, Drawing, Observer, draw, make_block
+from tests.consensus.drawing import ROOT, Drawing, Observer, draw, draw_stale_name, make_block
 from tests.consensus.world import COIN
 
 ROUNDS = "ABCD1:[root] ABCD2:[ABCD1] ABCD3:[ABCD2]"
@@ -94,12 +94,7 @@ def test_a_reference_that_misnames_a_block_is_to_one_that_nobody_made() -> None:
 
 def test_nodes_agree_on_a_misnamed_block_whenever_it_came() -> None:
     """Its false name is below the gc round; what it means came before it, after it, or never."""
-    drawing = Drawing(4)
-    drawing.draw("ABCD1:[root] ABCD2:[ABCD1]")
-    drawing.full_rounds(3, 24, "ABC")
-    drawing.draw("D23:[D2 ABC22]")
-    stale = BlockReference(2, 3, drawing["D23"].reference.digest)
-    drawing.adopt(make_block(3, 25, [stale, *(drawing[f"{one}24"].reference for one in "ABC")]))
+    drawing = draw_stale_name()
     drawing.full_rounds(25, 25, "ABC")
     drawing.draw("ABC26:[ABC25 D25]")
     drawing.full_rounds(27, 34, "ABC")

@@ -8,7 +8,7 @@ from ccp2p.model.block import BlockReference, VerifiedBlock
 from ccp2p.model.commit import Commit
 from ccp2p.model.errors import LocalFault
 from ccp2p.model.genesis import Parameters
-from tests.consensus.drawing import Drawing, draw, make_block
+from tests.consensus.drawing import Drawing, draw, draw_stale_name, make_block
 from tests.consensus.generator import RandomDag
 from tests.consensus.world import COIN, START_MS, VirtualNetwork, agreed_commits, consensus_of
 
@@ -67,21 +67,15 @@ def test_a_restart_at_any_block_changes_no_commit_of_an_honest_run() -> None:
 
 
 def test_a_block_admitted_before_what_it_misnames_comes_back_from_the_log() -> None:
-    drawing = Drawing(4)
-    drawing.draw("ABCD1:[root] ABCD2:[ABCD1]")
-    drawing.full_rounds(3, 24, "ABC")
-    drawing.draw("D23:[D2 ABC22]")
-    stale = BlockReference(2, 3, drawing["D23"].reference.digest)
-    liar = make_block(3, 25, [stale, *(drawing[f"{one}24"].reference for one in "ABC")])
+    drawing = draw_stale_name()
     disk = Disk(4, SHALLOW)
     for name, block in drawing.blocks.items():
         if name != "D23":
             disk.see(block)
-    disk.see(liar)
     disk.see(drawing["D23"])
     disk.log.sort(key=lambda block: block.reference)  # as a store gives them back
     disk.restart()
-    assert disk.core.is_admitted(liar.reference)
+    assert disk.core.is_admitted(drawing["D25"].reference)
 
 
 @pytest.mark.parametrize("lost_commits", [0, 1, 5])
