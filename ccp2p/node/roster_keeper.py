@@ -88,6 +88,7 @@ class RosterKeeper:
         self.at = Moment(0, 0, link.record.ledger_time_ms)
         self.closed: Closed | None = None
         self.refusals: OrderedDict[bytes, str] = OrderedDict()
+        self._kept_out: tuple[Roster | None, dict[bytes, str]] = (None, {})
         self._link = link
         self._committee = link.record.committee()
         self._interval = interval
@@ -116,8 +117,11 @@ class RosterKeeper:
         return (self.roster.encode() if self.roster != before else None), faults
 
     def kept_out(self) -> dict[bytes, str]:
-        """Observers that wait in vain, and why; see `succession.kept_out`."""
-        return kept_out(self.roster, self.means.vendor_cap, self.means.sampling)
+        """Observers that wait in vain, and why, worked out once a roster; see `succession`."""
+        roster, means = self.roster, self.means
+        if self._kept_out[0] is not roster:
+            self._kept_out = roster, kept_out(roster, means.vendor_cap, means.sampling)
+        return self._kept_out[1]
 
     def closing(self, commit: Commit, roots: Roots, adopted: Adopted | None) -> Closing:
         """What follows from the CLOSE in `commit`. `adopted` is what this epoch's governors did."""
