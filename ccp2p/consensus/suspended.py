@@ -25,7 +25,7 @@ class Waiting:
 
 
 class SuspendedBlocks:
-    """Suspended blocks, and by the ancestors that they lack. `size` is n."""
+    """Suspended blocks, by reference and by the ancestors that they lack. `size` is n."""
 
     def __init__(self, size: int) -> None:
         self._waiting: dict[BlockReference, Waiting] = {}
