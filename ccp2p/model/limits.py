@@ -165,8 +165,8 @@ COMMIT_BACKLOG: Final = 256  # commits decided and not yet executed before order
 
 # Time
 WRITE_TIMEOUT_MS: Final = 10_000  # a frozen peer is cut after this
-HEARTBEAT_MS: Final = 1_000
-PEER_SILENCE_MS: Final = 10_000  # ten missed heartbeats: reconnect
+HEARTBEAT_MS: Final = 4_000  # idle links send one at least so often
+PEER_SILENCE_MS: Final = 10_000  # without a heartbeat: reconnect
 HANDSHAKE_TIMEOUT_MS: Final = 10_000
 CLIENT_IDLE_MS: Final = 600_000  # a client without a word so long dials again when it has one
 

@@ -36,7 +36,7 @@ _log = structlog.get_logger()
 FRAMES_PROTOCOL: Final = "/ccp2p/frames/1"
 _FIRST_RETRY_MS: Final = 250
 _LAST_RETRY_MS: Final = 10_000
-_ALIVE_HEARTBEATS: Final = 2.5  # a link heard of in this time is not replaced
+_ALIVE_HEARTBEATS: Final = 1.25  # a link heard of in this time is not replaced
 
 
 @dataclass(slots=True)
@@ -166,6 +166,10 @@ class PeerNetwork:
         """The nodes that are dialled for as long as it takes, and where."""
         return {node: tuple(kept.addresses) for node, kept in self._kept.items()}
 
+    def away(self) -> set[bytes]:
+        """Those of them that could not be reached when last tried."""
+        return {n for n, kept in self._kept.items() if kept.failure and n not in self._peers}
+
     def bar(self, node: bytes) -> None:
         """End the connection with `node`, and let none begin for `limits.BARRED_MS`."""
         now = trio.current_time()
@@ -218,7 +222,7 @@ class PeerNetwork:
 
     async def _wait_for_rival(self, node: bytes, fault: PeerFault) -> bytes:
         """The peer has another link with us; it is here soon, or it is a dead one of ours."""
-        with trio.move_on_after(2 * self._timing.heartbeat_ms / 1000):
+        with trio.move_on_after(self._timing.heartbeat_ms / 1000):
             while node not in self._peers:
                 await self._connected.wait()
             return node

@@ -39,14 +39,15 @@ class Follower:
         return bool(self._claims)
 
     def hear(self, node: bytes, commit: int, committed: int, now_ms: int) -> bool:
-        """A peer announced a commit; whether it is more than it said before, and than is here."""
+        """A peer announced a commit; whether `next` may name somebody for it now."""
         if commit <= max(committed, self._claims.get(node, 0)):
             return False
-        if not self._claims:
+        is_first = not self._claims
+        if is_first:
             self._behind_ms = now_ms
         self._claims[node] = commit
         self._held.pop(node, None)
-        return True
+        return is_first or not self._is_patient(now_ms)
 
     def forget(self, node: bytes) -> None:
         """A peer is gone, or cannot be asked."""

@@ -19,8 +19,8 @@ from ccp2p.model.committee import Committee
 from ccp2p.model.errors import PeerFault
 
 _LEAST_MS: Final = 20  # of ledger time between two announcements
-_MS_OF_OBSERVER: Final = 2  # more for each of them, so that many cost little more than a few
-_MOST_MS: Final = 200
+_MS_OF_OBSERVER: Final = 10  # more for each of them, so that many cost little more than a few
+_MOST_MS: Final = 500
 
 
 class Herald:

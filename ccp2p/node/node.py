@@ -49,6 +49,7 @@ from ccp2p.node.floor import Floor
 from ccp2p.node.introduction import status_of, tickets_of, welcome_of
 from ccp2p.node.joining import Entrance, enter
 from ccp2p.node.landlord import Landlord
+from ccp2p.node.links import Links
 from ccp2p.node.meter import Meter
 from ccp2p.node.network_record import NetworkRecord, NodeAddresses, known_addresses
 from ccp2p.node.passage import Crossed, Passage
@@ -119,6 +120,7 @@ class Node:
         self._allowance = Allowance(setup.quota.events_per_s, 0.0)
         self._presence = Presence(setup, self.peers, self._premises, is_announced)
         self._around = Acquaintances(setup.identity.node, self.peers, random.Random())
+        self._links = Links(self.peers, self._around, os.urandom(32))
         if setup.store is not None:
             self._around.recall(setup.store)
         self._feed = FrameFeed(self._next_frame)
@@ -152,6 +154,7 @@ class Node:
                     self._around.hint,
                 )
                 nursery.start_soon(self._remember)
+                nursery.start_soon(self._links.tend, lambda: self._replica)
                 await self._live()
                 nursery.cancel_scope.cancel()
         finally:
@@ -171,7 +174,7 @@ class Node:
                 self._reader = Reader(replica, self._prover(replica))
                 gc.collect()  # the last epoch's parts hold each other, and much beside
                 self._api.void()
-                self._around.keep_only(known_addresses(self._record, replica.registry.roster))
+                self._links.begin(replica)
                 self._report_ready()
                 ended = await replica.run(self._feed)
                 self._feed.put_back(ended.early)

@@ -11,7 +11,7 @@ from ccp2p.model import limits
 from ccp2p.model.epoch import first_page, parse_record, record_digest
 from ccp2p.model.errors import PeerFault
 from ccp2p.node.messages import FollowReply, FollowRequest, Relay, SecretReply, SecretRequest
-from ccp2p.node.network_record import NetworkRecord, known_addresses
+from ccp2p.node.network_record import NetworkRecord, NodeAddresses, known_addresses
 from ccp2p.node.roster_keeper import RosterKeeper
 from ccp2p.node.steward import Steward
 
@@ -34,6 +34,10 @@ class Registry:
     def roster(self) -> Roster:
         """The roster after the last executed commit."""
         return self._keeper.roster
+
+    def addresses(self) -> tuple[NodeAddresses, ...]:
+        """Where the nodes of the roster listen."""
+        return known_addresses(self._record, self.roster)
 
     def place_of(self, node: bytes) -> str:
         """Where a node stands: "seat", "observer" or "none"."""
@@ -81,8 +85,7 @@ class Registry:
         anchor = anchors[-1][1] if anchors else record_digest(self._record.signed.record)
         place = self.place_of(node)
         reasons = self._keeper.kept_out() if place == "observer" else self._keeper.refusals
-        addresses = known_addresses(self._record, self.roster)
-        return FollowReply(records, anchor, place, reasons.get(node, ""), addresses)
+        return FollowReply(records, anchor, place, reasons.get(node, ""), self.addresses())
 
     def secret(self, node: bytes, request: SecretRequest) -> SecretReply | None:
         """The secret of this epoch, or of a proposal of the change under way; strangers get none.

@@ -29,7 +29,9 @@ from ccp2p.node.seat import Seat
 from ccp2p.sealing.identity import Identity
 
 _MOST_WAITING: Final = 8  # nodes whose answer waits for something to be in it; others get it empty
-_GATHER_S: Final = 0.02  # so that an answer has more than one commit in a busy network
+_GATHER_MS: Final = 20  # so that an answer has more than one commit in a busy network
+_MS_OF_OBSERVER: Final = 2  # more for each of them: all that many of them do is to ask
+_MOST_MS: Final = 150
 
 
 class Spreading:
@@ -168,7 +170,7 @@ class Spreading:
             try:
                 with trio.move_on_after(HELD_MS / 1000):
                     await grown.wait()
-                    await trio.sleep(_GATHER_S)
+                    await trio.sleep(self._gather_ms / 1000)
                 reply = await self._reply(request)
             finally:
                 self._waiting.discard(node)
@@ -189,6 +191,10 @@ class Spreading:
     def _committed(self) -> int:
         last = self._consensus.last_commit
         return last.index if last else 0
+
+    @property
+    def _gather_ms(self) -> int:
+        return min(_MOST_MS, _GATHER_MS + self._observers * _MS_OF_OBSERVER)
 
     @property
     def _observers(self) -> int:

@@ -9,7 +9,7 @@ NOTHING, SOME, MORE = (0, 0), (1, 0), (2, 2)
 def heard(*nodes: bytes, commit: int = 5) -> Follower:
     follower = Follower()
     for node in nodes:
-        assert follower.hear(node, commit, 0, 0)
+        assert follower.hear(node, commit, 0, 0), "nobody is asked yet"
     return follower
 
 
