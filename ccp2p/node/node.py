@@ -1,6 +1,5 @@
 """A node as a process: its peers, its client listener, its network from founding to shutdown."""
 
-import gc
 import os
 import random
 import time
@@ -63,6 +62,7 @@ from ccp2p.node.roster_keeper import CLOSING, Closing
 from ccp2p.node.setup import NodeSetup
 from ccp2p.node.steward import Steward
 from ccp2p.node.survivor import PLEDGE
+from ccp2p.node.tidying import tidy
 from ccp2p.node.unlocking import Unlocking
 from ccp2p.sealing.secrets import SECRET_BYTES, EpochSecrets
 from ccp2p.storage.lmdb_store import LmdbStore
@@ -155,6 +155,7 @@ class Node:
                 )
                 nursery.start_soon(self._remember)
                 nursery.start_soon(self._links.tend, lambda: self._replica)
+                nursery.start_soon(tidy, lambda: self.epoch, random.Random())
                 await self._live()
                 nursery.cancel_scope.cancel()
         finally:
@@ -172,7 +173,6 @@ class Node:
             if closing is None:
                 replica = self._replica = await self._build_replica(secrets, saw_begin)
                 self._reader = Reader(replica, self._prover(replica))
-                gc.collect()  # the last epoch's parts hold each other, and much beside
                 self._api.void()
                 self._links.begin(replica)
                 self._report_ready()
