@@ -93,6 +93,11 @@ class StateMachine:
         return self._state.root
 
     @property
+    def is_stored(self) -> bool:
+        """Whether `stored` was told of all that was applied."""
+        return self._state.is_stored
+
+    @property
     def outcomes_root(self) -> bytes:
         """The root over the outcomes of the epoch."""
         return self._outcomes.root
@@ -115,9 +120,10 @@ class StateMachine:
             record = codec.decode(data, SessionRecord, _MAX_SESSION_BYTES, fault)
             self._sessions[key] = record
 
-    def begin_epoch(self, salt_key: bytes, protocol: int) -> None:
+    def begin_epoch(self, salt_key: bytes, protocol: int, governors: Governors) -> None:
         """Go on under another epoch's secret and rules; the state stays."""
         _check_protocol(protocol)
+        self._host.begin_epoch(governors)
         self._salt_key = salt_key
         self._state.set_salt_key(salt_key)
         self._outcomes.set_salt_key(salt_key)

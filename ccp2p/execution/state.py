@@ -57,6 +57,11 @@ class State:
         """The root as of the last flush."""
         return self._tree.root
 
+    @property
+    def is_stored(self) -> bool:
+        """Whether `stored` was told of all that was flushed."""
+        return not self._unstored
+
     def set_salt_key(self, salt_key: bytes) -> None:
         """Salt later writes with another epoch's key; what is written keeps its salts."""
         self._salt_key = salt_key

@@ -40,11 +40,13 @@ def build_replica(
     share: Share,
     blamed: Callable[[bytes, str, int], bool],
     join_request: Callable[[bytes], JoinRequest],
+    before: Replica | None = None,
 ) -> Replica:
     """The replica of the newest epoch on record.
 
     `secrets` of None walks the coin chain again, which takes seconds. `saw_begin`: this very
     process was there when the epoch began, so it never proposed in it and looks for no floor.
+    `before` is this process's last replica, whose `execution_turn` the caller has.
     """
     record, store = setup.record, setup.store
     if record is None or store is None:
@@ -64,6 +66,7 @@ def build_replica(
             setup.quota.cache_bytes,
         ),
         saw_begin=saw_begin,
+        before=before.executor.machine if before is not None else None,
     )
     committee = epoch.core.committee
     replica = Replica(
@@ -84,6 +87,8 @@ def build_replica(
         share=share,
         blamed=blamed,
     )
+    if before is not None:
+        replica.execution_turn = before.execution_turn  # who still reads there may read this state
     replica.seat.queue_votes(epoch.votes)
     return replica
 

@@ -63,11 +63,13 @@ def resume_epoch(
     around: Surroundings,
     *,
     saw_begin: bool,
+    before: StateMachine | None = None,
 ) -> Epoch:
     """The epoch of `link` as `store` holds it; LocalFault when the two do not go together.
 
     `saw_begin`: this very process was there when the epoch began, so it never proposed in it and
-    looks for no floor.
+    looks for no floor. `before` is the machine of the epoch that this process was in, if any: from
+    here on the new epoch may change it.
     """
     network, parameters = link.record.network, genesis.parameters
     committee = link.record.committee()
@@ -91,6 +93,7 @@ def resume_epoch(
         link.record,
         around.check_policy,
         around.cache_bytes,
+        before,
     )
     roster = begun_roster(link.record, machine.roster)
     if roster.epoch != committee.epoch:

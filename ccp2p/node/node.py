@@ -406,23 +406,25 @@ class Node:
         return Prover(replica.store, self.setup.network, interval, lambda: self._record.records)
 
     async def _build_replica(self, secrets: EpochSecrets | None, saw_begin: bool) -> Replica:
-        replica = await trio.to_thread.run_sync(
-            lambda: build_replica(
-                self.setup,
-                secrets,
-                attestor=self._attestor,
-                saw_begin=saw_begin,
-                send=self.peers.send,
-                connections=self.peers.connections,
-                deliver=self._api.deliver,
-                waits_for=self._api.waits_for,
-                clock=unix_ms,
-                found_floor=self._reports.floor,
-                share=self._share,
-                blamed=self._around.scoreboard.blame,
-                join_request=self._join_request,
-            )
+        build = partial(
+            build_replica,
+            self.setup,
+            secrets,
+            attestor=self._attestor,
+            saw_begin=saw_begin,
+            send=self.peers.send,
+            connections=self.peers.connections,
+            deliver=self._api.deliver,
+            waits_for=self._api.waits_for,
+            clock=unix_ms,
+            found_floor=self._reports.floor,
+            share=self._share,
+            blamed=self._around.scoreboard.blame,
+            join_request=self._join_request,
+            before=self._replica,
         )
+        async with self._replica.execution_turn if self._replica else trio.Lock():
+            replica = await trio.to_thread.run_sync(build)
         replica.steward.is_leaving = self.is_leaving
         return replica
 

@@ -12,6 +12,7 @@ from random import Random
 from typing import TYPE_CHECKING, Any
 
 from ccp2p.consensus.messages import CommittedBlocks
+from ccp2p.execution.machine import StateMachine
 from ccp2p.membership.events import JoinRequest
 from ccp2p.model import codec, limits
 from ccp2p.model.envelope import parse_envelope
@@ -90,6 +91,7 @@ class Host:
         self.stopped: LocalFault | None = None
         self.changes = Changes(self)
         self.waiting: dict[bytes, None] = {}
+        self._machine: StateMachine | None = None  # of this start's last epoch
         self._life = 0
 
     @property
@@ -162,7 +164,9 @@ class Host:
             store,
             around,
             saw_begin=saw_begin,
+            before=self._machine,
         )
+        self._machine = epoch.executor.machine
         self.core, self.executor, self.link = epoch.core, epoch.executor, epoch.link
         committee = epoch.core.committee
         self.view = self.world.enter(self, epoch.link, secrets)
@@ -189,6 +193,7 @@ class Host:
     def crash(self) -> None:
         """Stop at once; only the disk stays."""
         self.is_up = False
+        self._machine = None
         self._life += 1
         self.world.trace.note(self.world.now_us, self.index, "crash", self.doom.encode())
         self.world.crashed(self)

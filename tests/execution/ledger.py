@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Sequence
 
+from ccp2p.execution.governance import NOBODY
 from ccp2p.execution.machine import Applied, StateMachine
 from ccp2p.model import codec
 from ccp2p.model.block import BlockReference
@@ -87,7 +88,7 @@ class Ledger:
     def begin_epoch(self, salt_key: bytes) -> None:
         """The next epoch."""
         self.epoch, self.index, self.salt_key = self.epoch + 1, 0, salt_key
-        self.machine.begin_epoch(salt_key, 1)
+        self.machine.begin_epoch(salt_key, 1, NOBODY)
 
     def restart(self) -> None:
         """A new machine from the same disk."""

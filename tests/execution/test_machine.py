@@ -3,6 +3,7 @@ import pytest
 from ccp2p.execution import apps
 from ccp2p.execution.app import Context, View
 from ccp2p.execution.apps.kv_protocol import Get, Put, Query, Request, Value
+from ccp2p.execution.governance import NOBODY
 from ccp2p.execution.machine import StateMachine
 from ccp2p.execution.outcomes import Stretch, verify_outcome
 from ccp2p.model import codec
@@ -189,4 +190,4 @@ def test_an_unknown_app_or_protocol_is_refused_by_name():
     with pytest.raises(LocalFault, match="protocol 2"):
         StateMachine(app="kv", protocol=2, **settings)
     with pytest.raises(LocalFault, match="protocol 9"):
-        StateMachine(app="kv", protocol=1, **settings).begin_epoch(b"t" * 32, 9)
+        StateMachine(app="kv", protocol=1, **settings).begin_epoch(b"t" * 32, 9, NOBODY)
