@@ -2,7 +2,8 @@
 
 A fifth node joins and leaves again, so that each turn ends two epochs, while members post. One node
 is asked every few milliseconds how far it is. Prints one JSON object: the usual time between two
-commits, the time over each end of an epoch, and how busy the machine was.
+commits, the time over each end of an epoch, how long a member waits for its outcome (the two apart
+again, by whether the epoch changed meanwhile), and how busy the machine was.
 
     python bench/epoch_gap.py --turns 3
 """
@@ -38,6 +39,9 @@ class Watch:
 
     usual_ms: list[float] = field(default_factory=list)
     over_epochs_ms: list[float] = field(default_factory=list)
+    latency_ms: list[float] = field(default_factory=list)
+    latency_over_epochs_ms: list[float] = field(default_factory=list)
+    epoch: int = 0
 
     async def run(self, connection: NodeConnection) -> None:
         """Ask until cancelled."""
@@ -49,13 +53,17 @@ class Watch:
                 kept = self.usual_ms if newest[0] == last[0] else self.over_epochs_ms
                 kept.append((now_s - seen_s) * 1000)
                 last, seen_s = newest, now_s
+                self.epoch = newest[0]
             await trio.sleep(POLL_S)
 
 
-async def post(session: MemberSession) -> None:
+async def post(session: MemberSession, watch: Watch) -> None:
     """One message after the other."""
     while True:
+        epoch, asked_s = watch.epoch, trio.current_time()
         await rooms.ask_post(session, "lobby", "a message of some length", TIMEOUT_MS)
+        kept = watch.latency_ms if epoch == watch.epoch else watch.latency_over_epochs_ms
+        kept.append((trio.current_time() - asked_s) * 1000)
 
 
 async def turn(network: LocalNetwork, nursery: trio.Nursery, number: int, invite: bytes) -> None:
@@ -88,7 +96,7 @@ async def measure(turns: int, folder: Path) -> dict[str, Any]:
             name = str(number)
             body = rooms.join("lobby", name) if number else rooms.create("lobby", False, name)
             await session.submit(body, TIMEOUT_MS)
-            nursery.start_soon(post, session)
+            nursery.start_soon(post, session, watch)
         only_one = replace(network.ticket, addresses=network.ticket.addresses[:1])
         async with open_network(only_one, allow_simulated=True) as watched:
             nursery.start_soon(watch.run, watched.connections[0])
@@ -101,6 +109,8 @@ async def measure(turns: int, folder: Path) -> dict[str, Any]:
         "usual_ms": usual,
         "over_epochs_ms": over_ms,
         "longest_to_p99": round(max(over_ms) / usual["p99"], 2) if usual and over_ms else None,
+        "latency_ms": percentiles(watch.latency_ms),
+        "latency_over_epochs_ms": percentiles(watch.latency_over_epochs_ms),
         "limit": 2,
         "load": os.getloadavg()[0],
     }
