@@ -8,7 +8,7 @@ commits goes on as if nothing had happened.
 from ccp2p.consensus.clock import ThresholdClock
 from ccp2p.consensus.coin import Coin, CoinBook
 from ccp2p.consensus.dag import Dag
-from ccp2p.consensus.decide import Decider, Slot
+from ccp2p.consensus.decide import SKIP_WAVE, Decider, Slot
 from ccp2p.consensus.fetcher import Fetcher
 from ccp2p.consensus.index import Index
 from ccp2p.consensus.linearizer import Linearizer
@@ -227,6 +227,8 @@ class Consensus:
         if self._proposed_ms is None:
             return now_ms
         is_busy = self._queue.is_urgent or self._index.urgent > 0
+        if is_busy and round_ <= SKIP_WAVE:  # nothing is decided before: who waits has waited
+            return now_ms
         parameters = self._parameters
         delay = parameters.min_round_delay_ms if is_busy else parameters.max_round_delay_ms
         return max(now_ms, min(self._proposed_ms, now_ms) + delay)

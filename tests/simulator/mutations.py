@@ -421,7 +421,7 @@ ALL: dict[str, Mutation] = {
     "commit_on_votes": Mutation(ordering.commit_on_votes, "equivocate", 0, 10),
     "small_quorum": Mutation(ordering.small_quorum, "equivocate", 9, 60),
     "small_certificate": Mutation(ordering.small_certificate, "equivocate", 0, 10),
-    "indirect_late_only": Mutation(ordering.indirect_late_only, "equivocate", 8, 60),
+    "indirect_late_only": Mutation(ordering.indirect_late_only, "equivocate", 90, 120),
     "near_anchor": Mutation(ordering.near_anchor, "equivocate", 20, 60),
     "late_skip_counts_any": Mutation(late_skip_counts_any, "equivocate", 11, 60),
     "coin_unchecked": Mutation(coin_unchecked, "invalid", 3, 20),
