@@ -14,13 +14,13 @@ MINUTES_attestation := 3
 MINUTES_crypto := 3
 MINUTES_units := 5
 MINUTES_nodes := 6
-MINUTES_whole := 15
+MINUTES_commands := 5
+MINUTES_whole := 12
 MINUTES_simulator := 7
 MINUTES_sanitize := 4
 MINUTES_interop := 12
 
 UNITS := tests/model tests/sealing tests/membership tests/execution tests/gossip tests/storage tests/devnet tests/benchmarks
-WHOLE := tests/cli tests/e2e
 
 .PHONY: run test install system lint types imports lock clean suites sanitize interop package soak
 
@@ -63,7 +63,8 @@ suites: sanitize
 	timeout $(MINUTES_namespaces)m $(BIN)/pytest -rs tests/namespaces
 	timeout $(MINUTES_simulator)m $(BIN)/pytest --numprocesses 2 tests/simulator
 	timeout $(MINUTES_nodes)m $(BIN)/pytest --numprocesses 2 tests/node tests/client
-	timeout $(MINUTES_whole)m $(BIN)/pytest $(WHOLE)
+	timeout $(MINUTES_commands)m $(BIN)/pytest --numprocesses 2 tests/cli
+	timeout $(MINUTES_whole)m $(BIN)/pytest tests/e2e
 
 # Clients in other languages against real nodes. What npm and Go fetch and build (a minute or two)
 # stays in build/interop; a language that cannot be had here is skipped, and the report says why.
