@@ -22,7 +22,7 @@ from ccp2p.node.recovery import commit_window
 from ccp2p.storage.store import BucketSnapshot, Store
 
 _FRESH_S: Final = 10.0  # a snapshot this young serves the next one who asks, too
-_KEPT_S: Final = 120.0  # a snapshot that nobody asks for any more keeps pages no longer
+_KEPT_S: Final = 30.0  # without a question; meanwhile no page is used again, and the file grows
 
 
 class Snapshot:

@@ -176,7 +176,12 @@ async def test_a_snapshot_stays_what_it_is_while_the_network_goes_on(autojump_cl
     newer = await one.answer(SEAT.public, SnapshotRequest(0, 0, -1))
     assert isinstance(newer, SnapshotHead)
     assert newer.commit == 6
-    await trio.sleep(121)
+    await trio.sleep(29)
+    one.sweep()
+    held = await one.answer(SEAT.public, SnapshotRequest(0, 6, 0))
+    assert isinstance(held, SnapshotPart)
+    assert not held.is_gone
+    await trio.sleep(31)
     one.sweep()
     gone = await one.answer(SEAT.public, SnapshotRequest(0, 6, 0))
     assert isinstance(gone, SnapshotPart)
