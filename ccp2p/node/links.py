@@ -62,7 +62,8 @@ class Links:
 
     def begin(self, replica: Replica) -> None:
         """Stay connected to whom this node needs in an epoch, and to no others."""
-        self._kept = self._needed(replica)
+        self._seen = (replica.registry.roster, self._peers.away())
+        self._kept = self._needed(replica, *self._seen)
         self._around.keep_only(self._kept)
 
     async def tend(self, current: Callable[[], Replica | None]) -> None:
@@ -72,20 +73,23 @@ class Links:
             replica = current()
             if replica is None or replica.ending.ended is not None:
                 continue  # who founds, enters or crosses needs all that it has
-            if self._has_news(replica.registry.roster, replica.epoch):
-                needed = self._needed(replica)
-                if needed != self._kept:  # dialling goes on as it does where nothing changed
-                    self._kept = needed
-                    self._around.keep_only(needed)
+            self._follow(replica)
             self._part()
 
-    def _has_news(self, roster: Roster, epoch: int) -> bool:
-        before, self._seen = self._seen, (roster, self._peers.away())
-        is_same = before is not None and before[0] is roster and before[1] == self._seen[1]
-        return roster.epoch == epoch and not is_same  # CLOSE leaves the next epoch's
-
-    def _needed(self, replica: Replica) -> tuple[NodeAddresses, ...]:
+    def _follow(self, replica: Replica) -> None:
         roster, away = replica.registry.roster, self._peers.away()
+        is_seen = self._seen is not None and self._seen[0] is roster and self._seen[1] == away
+        if is_seen or roster.epoch != replica.epoch:  # CLOSE leaves the next epoch's
+            return
+        self._seen = roster, away
+        needed = self._needed(replica, roster, away)
+        if needed != self._kept:  # dialling goes on as it does where nothing changed
+            self._kept = needed
+            self._around.keep_only(needed)
+
+    def _needed(
+        self, replica: Replica, roster: Roster, away: set[bytes]
+    ) -> tuple[NodeAddresses, ...]:
         nodes = wanted(roster, self._peers.node, self._secret, away)
         return tuple(one for one in replica.registry.addresses() if one.node in nodes)
 

@@ -112,7 +112,7 @@ class Spreading:
             word = self._boundary.hear_of(node, said.epoch, now_ms)
             if word is not None:
                 self._send(node, encode_message(word))
-        elif self._observes and self._is_news(node, said.commit, now_ms):
+        elif self._observes and self._follower.hear(node, said.commit, self._committed, now_ms):
             self._wake()
 
     def committed(self, commits: Sequence[CommittedBlocks]) -> None:
@@ -183,9 +183,6 @@ class Spreading:
 
     async def _reply(self, request: FetchBlocks) -> FetchedBlocks:
         return await trio.to_thread.run_sync(self._seat.serve, request)
-
-    def _is_news(self, node: bytes, commit: int, now_ms: int) -> bool:
-        return self._follower.hear(node, commit, self._committed, now_ms)
 
     @property
     def _committed(self) -> int:
