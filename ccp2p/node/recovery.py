@@ -34,7 +34,7 @@ def recovered_state(
 
     Before its first commit they are as CLOSE left them. LocalFault when the store differs.
     `check_policy` raises MemberFault for one that governors may not bring in. `before` goes on, if
-    it holds this very state: to read all of a large one from the disk takes seconds.
+    it holds this very state: all of it need not be read from the disk again.
     """
     epoch = record.epoch
     newest = store.newest_commit(epoch)
