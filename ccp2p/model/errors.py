@@ -5,6 +5,13 @@ Three faults, three classes: ours, a peer's, a member's. Each carries a short st
 bytes may raise only their own class, and only up to the edge that read them.
 """
 
+from pathlib import Path
+from traceback import walk_tb
+from typing import Final
+
+_PACKAGE: Final = Path(__file__).parents[1]
+_PLACES_TOLD: Final = 4
+
 
 class Fault(Exception):
     """Base of all ccp2p errors.
@@ -69,3 +76,18 @@ def fault_in(error: BaseException) -> Fault | None:
             return None
         error = error.exceptions[0]
     return error if isinstance(error, Fault) else None
+
+
+def origin(error: BaseException) -> str:
+    """What an error that nobody expected is and where it arose, for the log.
+
+    The innermost lines of our code that it went through; of a group, those of the first error that
+    is no fault. Never its message, which may hold plaintext.
+    """
+    while isinstance(error, BaseExceptionGroup):
+        unexpected = error.split(Fault)[1]
+        error = (unexpected or error).exceptions[0]
+    lines = [(Path(f.f_code.co_filename), number) for f, number in walk_tb(error.__traceback__)]
+    ours = [(p.relative_to(_PACKAGE), n) for p, n in lines if p.is_relative_to(_PACKAGE)]
+    places = ", ".join(f"{path}:{number}" for path, number in ours[-_PLACES_TOLD:])
+    return f"{type(error).__name__} at {places}" if places else type(error).__name__

@@ -17,7 +17,7 @@ import structlog
 import trio
 
 from ccp2p.model import limits
-from ccp2p.model.errors import Fault, LocalFault, MemberFault, PeerFault, Unreachable
+from ccp2p.model.errors import Fault, LocalFault, MemberFault, PeerFault, Unreachable, origin
 from ccp2p.network import framing
 from ccp2p.network.addresses import parse_address
 from ccp2p.network.door import Door, Place, host_of, ip_of_peer
@@ -191,7 +191,7 @@ class ClientListener:
         except Fault as fault:
             _log.debug("client connection ended", code=fault.code)
         except Exception as error:
-            _log.error("client connection failed", error=type(error).__name__)
+            _log.error("client connection failed", error=origin(error))
         finally:
             for taken in (place, entering):
                 if taken is not None:
@@ -256,7 +256,7 @@ class ClientListener:
             _log.debug("client stream ended", code=fault.code)
         except Exception as error:
             # The exception may hold what a member said, so only its type is told.
-            _log.error("client handler failed", error=type(error).__name__)
+            _log.error("client handler failed", error=origin(error))
         finally:
             await frames.aclose()
 

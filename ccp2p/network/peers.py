@@ -17,7 +17,7 @@ import structlog
 import trio
 
 from ccp2p.model import limits
-from ccp2p.model.errors import Fault, LocalFault, PeerFault, Unreachable
+from ccp2p.model.errors import Fault, LocalFault, PeerFault, Unreachable, origin
 from ccp2p.network.addresses import Address, parse_address
 from ccp2p.network.circuits import NODES, dial
 from ccp2p.network.contract import Attestor, Connected, Disconnected, PeerStatus
@@ -277,7 +277,7 @@ class PeerNetwork:
         except Exception as error:
             if not started:
                 raise
-            _log.error("connection failed", error=type(error).__name__)
+            _log.error("connection failed", error=origin(error))
 
     async def _run_link(
         self,

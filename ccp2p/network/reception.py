@@ -11,7 +11,7 @@ import structlog
 import trio
 
 from ccp2p.model import limits
-from ccp2p.model.errors import Fault, LocalFault, PeerFault
+from ccp2p.model.errors import Fault, LocalFault, PeerFault, origin
 from ccp2p.network import proof
 from ccp2p.network.addresses import parse_address
 from ccp2p.network.door import Door, Place, host_of
@@ -108,7 +108,7 @@ class Reception:
             _log.debug("inbound connection refused", code=fault.code)
         except Exception as error:
             arrival.counter(self.refusals)["error"] += 1
-            _log.error("inbound connection failed", error=type(error).__name__)
+            _log.error("inbound connection failed", error=origin(error))
         finally:
             arrival.release()
             entering.give_back()

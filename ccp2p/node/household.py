@@ -12,7 +12,7 @@ import structlog
 import trio
 
 from ccp2p.model import limits
-from ccp2p.model.errors import Fault, LocalFault, fault_in
+from ccp2p.model.errors import Fault, LocalFault, fault_in, origin
 from ccp2p.node import setup as setups
 from ccp2p.node.home import NodeHome
 from ccp2p.node.node import Node
@@ -138,7 +138,7 @@ class Household:
         except Exception as error:
             last, fault = error, fault_in(error)
             if fault is None:
-                _log.error("a network failed", error=type(error).__name__)
+                _log.error("a network failed", error=origin(error))
                 fault = LocalFault("internal", f"it failed: {type(error).__name__}")
         del self.nodes[network]
         self.ended.append(node)
