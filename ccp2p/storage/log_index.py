@@ -2,7 +2,8 @@
 
 Rebuilt from the log's small reference records when a store opens. A question about what lies above
 or below some rounds costs by its answer, not by the length of the log. A thread that writes does
-not disturb readers: they take what they need piece by piece, each from the place they have come to.
+not disturb readers: they take what they need piece by piece, each from the place they have come to,
+and nothing that came after they asked, as they may look at the disk of that moment.
 """
 
 import threading
@@ -136,14 +137,16 @@ class LogIndex:
 
     def of_epoch(self, epoch: int) -> list[Entry]:
         """All entries of an epoch in admission order."""
-        rows = [row for author in self._authors(epoch) for row in self._rows(epoch, author, 0)]
+        end = self.next_sequence
+        rows = [row for author in self._authors(epoch) for row in self._rows(epoch, author, 0, end)]
         rows.sort(key=itemgetter(1))
         return [(reference, epoch, sequence) for _, sequence, reference in rows]
 
     def above(self, epoch: int, rounds: Sequence[int]) -> Iterator[Entry]:
         """Entries of an epoch whose round is above `rounds[author]`, lowest rounds first."""
+        end = self.next_sequence
         newer = [
-            self._rows(epoch, author, rounds[author] + 1 if author < len(rounds) else 1)
+            self._rows(epoch, author, rounds[author] + 1 if author < len(rounds) else 1, end)
             for author in self._authors(epoch)
         ]
         return ((reference, epoch, sequence) for _, sequence, reference in merge(*newer))
@@ -166,12 +169,13 @@ class LogIndex:
         with self._lock:
             return list(self._chains.get(epoch, ()))
 
-    def _rows(self, epoch: int, author: int, round_: int) -> Iterator[_Row]:
-        """One author's blocks from a round on, ascending."""
+    def _rows(self, epoch: int, author: int, round_: int, end: int) -> Iterator[_Row]:
+        """One author's blocks from a round on with sequence numbers below `end`, ascending."""
         sequence = 0
         while data := self._read(epoch, author, round_, sequence):
             for round_, sequence, digest in _row.iter_unpack(data):
-                yield round_, sequence, BlockReference(round_, author, digest)
+                if sequence < end:
+                    yield round_, sequence, BlockReference(round_, author, digest)
             sequence += 1
 
     def _read(self, epoch: int, author: int, round_: int, sequence: int) -> bytes:

@@ -92,7 +92,7 @@ def test_long_chains_are_read_to_their_end(first: int) -> None:
     assert [each for each, _, _ in index.above(0, [first])] == three_a_round[3 * first :]
 
 
-def test_a_reader_keeps_its_place_while_others_write() -> None:
+def test_a_reader_keeps_its_place_while_others_prune() -> None:
     index = LogIndex()
     index.add((reference(round_), 0, round_) for round_ in range(1, 2001))
     seen = []
@@ -100,8 +100,16 @@ def test_a_reader_keeps_its_place_while_others_write() -> None:
         seen.append(each.round)
         if len(seen) == 10:
             index.remove(index.below(0, 400, 1000))
-            index.add([(reference(2001), 0, 2001)])
-    assert seen == list(range(501, 2002))
+    assert seen == list(range(501, 2001))
+
+
+def test_an_answer_has_nothing_that_came_after_the_question() -> None:
+    # Whoever asked may look at the disk as it was then.
+    index = LogIndex()
+    index.add([(reference(1), 0, 0)])
+    answer = index.above(0, [])
+    index.add([(reference(2), 0, 1), (reference(1, digest=1), 0, 2)])
+    assert [sequence for _, _, sequence in answer] == [0]
 
 
 def test_threads_may_ask_while_one_writes() -> None:
