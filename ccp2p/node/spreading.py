@@ -78,7 +78,7 @@ class Spreading:
             randomness,
         )
         self._serving: set[bytes] = set()
-        self._waiting: set[bytes] = set()
+        self._waiting: dict[bytes, FetchBlocks] = {}
         self._grown = trio.Event()
 
     @property
@@ -124,7 +124,12 @@ class Spreading:
             self._tell(self._herald.committed(news, self._observers))
 
     def closing(self) -> None:
-        """The newest commit is the last of the epoch."""
+        """The newest commit is the last of the epoch: whose answer waits needs it now.
+
+        A newcomer counts for the next epoch's quorum as soon as it is there.
+        """
+        for node, request in self._waiting.items():
+            self._send(node, encode_message(self._seat.serve(request)))
         if self._observers:
             self._tell(self._herald.closing())
 
@@ -166,14 +171,14 @@ class Spreading:
         finally:
             self._serving.discard(node)
         if not (reply.blocks or request.references) and self._may_wait(node, request):
-            self._waiting.add(node)
+            self._waiting[node] = request
             try:
                 with trio.move_on_after(HELD_MS / 1000):
                     await grown.wait()
                     await trio.sleep(self._gather_ms / 1000)
                 reply = await self._reply(request)
             finally:
-                self._waiting.discard(node)
+                del self._waiting[node]
         self._send(node, encode_message(reply))
 
     def _may_wait(self, node: bytes, request: FetchBlocks) -> bool:

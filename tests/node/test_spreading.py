@@ -14,7 +14,7 @@ from ccp2p.gossip.commits import announce
 from ccp2p.gossip.messages import Announce
 from ccp2p.model.genesis import Parameters
 from ccp2p.model.member_protocol import GetPeers
-from ccp2p.node.messages import FetchBlocks, encode_message
+from ccp2p.node.messages import FetchBlocks, FetchedBlocks, decode_message, encode_message
 from tests.node.stage import TIMEOUT_MS, Host, Stage, eventually, network
 from tests.node.test_epochs import epoch_of, join
 from tests.node.test_lifecycle import ann_in_lobby, assert_same_state
@@ -136,6 +136,26 @@ async def test_who_was_cut_off_while_an_epoch_ended_hears_of_the_next(tmp_path: 
         await far.node.peers.dial(seat.node.peers.addresses[0])
         await eventually(lambda: epoch_of(far) > begun)
         assert epoch_of(seat) == begun + 1, "by what is announced, not by the next end"
+
+
+async def test_whose_answer_waits_has_the_last_blocks_when_the_epoch_ends(tmp_path: Path) -> None:
+    async with triangle(tmp_path) as stage:
+        seat, _, far = stage.hosts
+        replica = seat.node._replica
+        assert replica is not None
+        spreading = replica._spreading
+        await eventually(lambda: key(far) in spreading._waiting)
+        told: list[bytes] = []
+
+        def note(node: bytes, frame: bytes) -> bool:
+            if isinstance(decode_message(frame), FetchedBlocks):
+                told.append(node)
+            return True
+
+        send, spreading._send = spreading._send, note
+        spreading.closing()
+        spreading._send = send
+        assert key(far) in told
 
 
 async def test_questions_without_an_answer_wait_once_a_node(tmp_path: Path) -> None:
