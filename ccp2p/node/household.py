@@ -138,8 +138,9 @@ class Household:
         except Exception as error:
             last, fault = error, fault_in(error)
             if fault is None:
-                _log.error("a network failed", error=origin(error))
-                fault = LocalFault("internal", f"it failed: {type(error).__name__}")
+                what = origin(error)
+                _log.error("a network failed", error=what)
+                fault = LocalFault("internal", f"it failed: {what}")
         del self.nodes[network]
         self.ended.append(node)
         self._last = last
