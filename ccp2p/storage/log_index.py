@@ -23,7 +23,7 @@ _Row = tuple[int, int, BlockReference]  # round, sequence number, reference
 
 _row = Struct(">QQ32s")  # round, sequence, digest: rows of one author ascend by their bytes
 _place = Struct(">QQ")
-_ROWS_AT_ONCE: Final = 256
+_PIECE_BYTES: Final = 256 * _row.size  # what a reader takes at once
 
 
 class _Chain:
@@ -33,22 +33,27 @@ class _Chain:
     would take 320.
     """
 
-    __slots__ = ("newest", "rows")
+    __slots__ = ("rows",)
 
     def __init__(self) -> None:
         self.rows = bytearray()
-        self.newest = -1  # the highest round that was ever here
+
+    @property
+    def newest(self) -> int:
+        """The highest round; -1 where there is none."""
+        rows = self.rows
+        return int(_place.unpack_from(rows, len(rows) - _row.size)[0]) if rows else -1
 
     def place(self, round_: int, sequence: int = 0) -> int:
         """Where the first row from this round and sequence number on begins; any integers."""
         rows = self.rows
         if round_ > self.newest:
             return len(rows)
-        key = _place.pack(max(0, round_), sequence)
+        key = bytearray(_place.pack(max(0, round_), sequence))
         count = len(rows) // _row.size
 
-        def key_at(number: int) -> bytes:
-            return bytes(rows[number * _row.size : number * _row.size + _place.size])
+        def key_at(number: int) -> bytearray:
+            return rows[number * _row.size : number * _row.size + _place.size]
 
         return bisect_left(range(count), key, key=key_at) * _row.size
 
@@ -56,12 +61,9 @@ class _Chain:
         """Put one block in."""
         at = self.place(round_, sequence)
         self.rows[at:at] = _row.pack(round_, sequence, digest)
-        self.newest = max(self.newest, round_)
 
     def find(self, reference: BlockReference) -> int | None:
         """The sequence number of a block, or None."""
-        if reference.round > self.newest:
-            return None
         at = self.place(reference.round)
         while at < len(self.rows):
             round_, sequence, digest = _row.unpack_from(self.rows, at)
@@ -171,12 +173,14 @@ class LogIndex:
 
     def _rows(self, epoch: int, author: int, round_: int, end: int) -> Iterator[_Row]:
         """One author's blocks from a round on with sequence numbers below `end`, ascending."""
-        sequence = 0
-        while data := self._read(epoch, author, round_, sequence):
+        sequence, is_whole = 0, False
+        while not is_whole:
+            data = self._read(epoch, author, round_, sequence)
             for round_, sequence, digest in _row.iter_unpack(data):
                 if sequence < end:
                     yield round_, sequence, BlockReference(round_, author, digest)
             sequence += 1
+            is_whole = len(data) < _PIECE_BYTES
 
     def _read(self, epoch: int, author: int, round_: int, sequence: int) -> bytes:
         with self._lock:
@@ -184,4 +188,4 @@ class LogIndex:
             if chain is None:
                 return b""
             at = chain.place(round_, sequence)
-            return bytes(chain.rows[at : at + _ROWS_AT_ONCE * _row.size])
+            return bytes(chain.rows[at : at + _PIECE_BYTES])
