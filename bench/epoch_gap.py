@@ -31,6 +31,8 @@ from ccp2p.devnet.replay import percentiles
 MEMBERS = 4
 TIMEOUT_MS = 60_000
 POLL_S = 0.004
+SEATED_S = 4.0
+"""How long a newcomer sits: its end, and the start of the next process, are no part of a change."""
 
 
 @dataclass
@@ -72,6 +74,7 @@ async def turn(network: LocalNetwork, nursery: trio.Nursery, number: int, invite
     guest = NodeProcess(number, folder, ["--join", "-", "--vendor", "sim-a"])
     await nursery.start(guest.run, invite)
     await guest.wait_for("epoch")
+    await trio.sleep(SEATED_S)
     await guest.stop()
     leaver = NodeProcess(number, folder, ["--leave", "--vendor", "sim-a"])
     await nursery.start(leaver.run)
