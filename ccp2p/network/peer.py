@@ -169,10 +169,14 @@ class Peer:
         return framing.encode(taken)
 
     async def _watch(self, timing: Timing) -> None:
-        """Send heartbeats, and end what is silent or takes nothing of our writes."""
+        """Send heartbeats, and end what is silent or takes nothing of our writes.
+
+        All peers of a process are looked at in the same moments: that wakes it once, not for each.
+        """
         heartbeat_s = timing.heartbeat_ms / 1000
         while True:
-            await trio.sleep(heartbeat_s / 2)
+            looks = trio.current_time() // (heartbeat_s / 2)
+            await trio.sleep_until((looks + 1) * heartbeat_s / 2)
             now = trio.current_time()
             if now - self.last_heard > timing.silence_ms / 1000:
                 self.end("silent")

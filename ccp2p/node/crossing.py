@@ -4,6 +4,7 @@ It ends when the next epoch can begin here, or, for a node that is not in it, a 
 """
 
 from collections.abc import Callable
+from functools import partial
 from typing import Final
 
 import structlog
@@ -13,13 +14,22 @@ from ccp2p.model.epoch import SignedEpochRecord
 from ccp2p.model.errors import PeerFault
 from ccp2p.node.correspondence import FrameFeed
 from ccp2p.node.early_frames import EarlyFrames
-from ccp2p.node.messages import Gossiped, PeerMessage, decode_message, encode_message
+from ccp2p.node.messages import (
+    FetchBlocks,
+    FollowReply,
+    Gossiped,
+    PeerMessage,
+    SecretReply,
+    decode_message,
+    encode_message,
+)
 from ccp2p.node.passage import Crossed, Passage, PassageMessage
 
 _log = structlog.get_logger()
 
 _SPEAK_S: Final = 0.5
 _SERVE_ON_S: Final = 5.0  # how long a node that left goes on serving
+_Long = FollowReply | FetchBlocks | SecretReply  # chains of records, the disk, a coin chain
 
 
 class Crossing:
@@ -59,7 +69,9 @@ class Crossing:
             if not isinstance(message, PassageMessage):
                 self._later.append(node, frame)
                 return
-            reply = await trio.to_thread.run_sync(self._passage.hear, node, message)
+            hear = partial(self._passage.hear, node, message)
+            is_long = isinstance(message, _Long)
+            reply = await trio.to_thread.run_sync(hear) if is_long else hear()
             if reply is not None:
                 self._tell(node, reply)
         except PeerFault as fault:

@@ -16,7 +16,7 @@ _PATIENCE_MS: Final = 250  # then another is asked as well
 _GIVEN_UP_MS: Final = 2_000
 _AT_ONCE: Final = 3
 _SLOW_MS: Final = 10_000  # who took longer than patience comes last for so long
-HELD_MS: Final = 500  # how long an answer may wait for something to be in it
+HELD_MS: Final = 2_000  # how long an answer may wait for something to be in it
 
 Above = tuple[int, ...]
 """The highest round held of each author."""

@@ -248,8 +248,7 @@ class Replica:
 
     def _saw_end(self) -> bool:
         """Whether the end of the epoch came after this process started."""
-        is_present = self.steward.is_present or self.survivor.has_signed
-        return self.floor is not None or is_present
+        return self.floor is not None or self.steward.is_present or self.survivor.has_signed
 
     def _wake(self) -> None:
         # A full queue is reason enough for the core to be awake.
@@ -416,6 +415,7 @@ class Replica:
                 self._is_settled = False
                 executed = await self._share.run_in_thread(partial(self.executor.execute, commits))
             await self._store(executed)
+            self._tending.executed()
             self._deliver(executed.outcomes, executed.dropped)
             for seat, fault in executed.faults:
                 self._blame(self.core.committee.seats[seat].node, fault)

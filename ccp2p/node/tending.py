@@ -22,7 +22,7 @@ from ccp2p.storage.store import Batch
 
 _log = structlog.get_logger()
 
-_TEND_S: Final = 0.25  # between two looks at the roster
+_TEND_S: Final = 0.5  # between two looks at a roster in which nothing happens
 
 
 class Tending:
@@ -60,6 +60,7 @@ class Tending:
         self._clock = clock
         self._relay_turn = 0
         self._seen: Roster | None = None
+        self._news = trio.Event()
         self._kept_out: dict[bytes, str] = {}
 
     async def run(self) -> None:
@@ -80,7 +81,14 @@ class Tending:
                 self._ask_for_secret(roster, proposal.epoch_key)
             self._desk.sweep()
             self._look()
-            await trio.sleep(_TEND_S)
+            with trio.move_on_after(_TEND_S):
+                await self._news.wait()
+            self._news = trio.Event()
+
+    def executed(self) -> None:
+        """Commits were executed: what they changed in the roster is looked at without delay."""
+        if self._executor.keeper.roster is not self._seen:
+            self._news.set()
 
     def _look(self) -> None:
         core = self._core

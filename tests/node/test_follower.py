@@ -1,6 +1,6 @@
 """Whom an observer asks: who announced, one after another, nobody for longer than it is worth."""
 
-from ccp2p.node.follower import Follower
+from ccp2p.node.follower import HELD_MS, Follower
 
 A, B, C, D, E = (bytes([at]) * 32 for at in range(5))
 NOTHING, SOME, MORE = (0, 0), (1, 0), (2, 2)
@@ -87,8 +87,9 @@ def test_who_is_asked_on_and_says_at_once_that_there_is_nothing_is_left_alone() 
     assert follower.next(5, SOME, 3) == A
     follower.answered(A, MORE, 4)
     assert follower.next(6, MORE, 4) == A
-    follower.answered(A, MORE, 504)
-    assert follower.next(6, MORE, 504) == A, "it waited for something to come"
+    waited = 4 + HELD_MS
+    follower.answered(A, MORE, waited)
+    assert follower.next(6, MORE, waited) == A, "it waited for something to come"
 
 
 def test_at_most_three_are_asked_at_once_and_each_is_given_up_in_the_end() -> None:
