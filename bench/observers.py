@@ -1,8 +1,9 @@
 """How soon nodes without a seat have each commit, and what they cost: real processes under load.
 
 Seats found a network whose vendor cap they fill, so that whoever comes later, all of one vendor,
-observes. Members write through the seats at a steady rate. A commit's lag at an observer runs from
-when the first seat had it executed and stored until the observer had. Prints one JSON object.
+observes. Members open their sessions, and then write through the seats at a steady rate. A commit's
+lag at an observer runs from when the first seat had it executed and stored until the observer had.
+With `--cold` sessions open while the clock runs. Prints one JSON object.
 
     PYTHONPATH=. python bench/observers.py --seats 4 --observers 12 --rate 200 --seconds 20
     PYTHONPATH=. python bench/observers.py --seats 10 --observers 40 --rate 500 --round-ms 250
@@ -21,7 +22,7 @@ import trio
 
 from ccp2p.attestation.measurement import measurement
 from ccp2p.attestation.policy import simulated_policy
-from ccp2p.benchmarks.network import Load, Run, open_members, seal_load
+from ccp2p.benchmarks.network import MEMBERS, Load, Run, open_members, seal_load
 from ccp2p.client.network import open_network
 from ccp2p.devnet.process import NodeProcess
 from ccp2p.devnet.replay import percentiles
@@ -107,7 +108,8 @@ def lags_ms(
 async def measure(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
     """Run it all; what is printed."""
     events = int(options.rate * options.seconds)
-    load = Load(options.seats, events, EVENT_BYTES, options.rate, False, IN_FLIGHT)
+    first = 0 if options.cold else MEMBERS
+    load = Load(options.seats, first + events, EVENT_BYTES, options.rate, False, IN_FLIGHT)
     async with trio.open_nursery() as nursery:
         seats = await found(folder, options.seats, options.round_ms, nursery)
         observers = await follow(folder, options.observers, seats[0], nursery)
@@ -116,7 +118,11 @@ async def measure(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
         ticket = Ticket(said.network, said.name, "member", True, said.record, reach, said.secret)
         await trio.sleep(SETTLE_S)
         async with open_network(ticket, allow_simulated=True, every_node=True) as client:
-            run = Run(load, seal_load(await open_members(client, lambda *_: None), load, _quiet))
+            sealed = seal_load(await open_members(client, _quiet), load, _quiet)
+            if first:
+                await Run(load, sealed[:first]).measure(client, _quiet)
+                await trio.sleep(SETTLE_S)
+            run = Run(load, sealed[first:])
             before = [(node.cpu_s(), times(folder, node)[-1][0]) for node in (*seats, *observers)]
             elapsed_s = await run.measure(client, _quiet)
         cpu = [
@@ -158,6 +164,7 @@ def main() -> None:
     parser.add_argument("--observers", type=int, default=12)
     parser.add_argument("--rate", type=float, default=200)
     parser.add_argument("--seconds", type=float, default=20)
+    parser.add_argument("--cold", action="store_true", help="count the openings of sessions, too")
     parser.add_argument("--round-ms", type=int, default=20, help="least time between two rounds")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="ccp2p-observers-") as folder:

@@ -28,7 +28,7 @@ from ccp2p.model.envelope import Event
 from ccp2p.model.errors import Fault, LocalFault
 from ccp2p.model.outcome import Outcome
 
-_MEMBERS = 256
+MEMBERS = 256
 _TIMEOUT_MS = 60_000
 _OBJECTS_PER_COLLECTION = 50_000  # as in a node: events under way are many objects, in no cycle
 
@@ -73,11 +73,11 @@ async def measure(load: Load, advance: Advance) -> dict[str, Any]:
 
 async def open_members(client: NetworkClient, advance: Advance) -> list[MemberSession]:
     """Sessions of many members, spread over the nodes."""
-    sessions = [client.session(SigningKey.generate(), prefer=i) for i in range(_MEMBERS)]
+    sessions = [client.session(SigningKey.generate(), prefer=i) for i in range(MEMBERS)]
     async with trio.open_nursery() as nursery:
         for session in sessions:
             nursery.start_soon(session.open, _TIMEOUT_MS)
-    advance("members", _MEMBERS, _MEMBERS)
+    advance("members", MEMBERS, MEMBERS)
     return sessions
 
 

@@ -1,10 +1,10 @@
 """One node's part in spreading announcements, as a pure machine: messages in, messages out.
 
 Each node sends what is new to it at once to a few peers, its mesh, which both sides agreed on with
-Graft and Prune; once a heartbeat it names what it has seen to some others (Have), who ask for what
-they miss (Want). Announcements of its own a node sends to more peers than its mesh, so that no mesh
-of hostile ones can swallow them. As in GossipSub v1.1 (Vyzovitis et al. 2020) a mesh keeps some
-peers that the node dialled itself, and scores decide who is grafted, pruned and ignored.
+Graft and Prune; every few heartbeats it names what it has seen since to some others (Have), who ask
+for what they miss (Want). Announcements of its own a node sends to more peers than its mesh, so
+that no mesh of hostile ones can swallow them. As in GossipSub v1.1 (Vyzovitis et al. 2020) a mesh
+keeps some peers that the node dialled itself, and scores decide who is grafted, pruned and ignored.
 
 Nothing is passed on before `check` accepted it, and everything that is kept has a bound.
 """
@@ -32,8 +32,8 @@ HEARTBEAT_MS: Final = 1_000
 MESH, MESH_LOW, MESH_HIGH, MESH_DIALLED = 6, 5, 12, 2
 LAZY: Final = 6  # peers outside the mesh that get a Have
 TOLD: Final = 32  # peers that get an announcement of our own, the mesh among them
-_NAMED_HEARTBEATS: Final = 3  # how long what was seen is named in a Have
-_KEPT_HEARTBEATS: Final = 5  # and how long it is given to who asks
+_NAMING_HEARTBEATS: Final = 3  # from one Have to the next, which names what was seen between
+_KEPT_HEARTBEATS: Final = 5  # how long what was seen is given to who asks
 _BACKOFF_MS: Final = 60_000
 _PROMISE_MS: Final = 3_000
 _MAX_SEEN: Final = 4_096
@@ -67,6 +67,7 @@ class Gossip:
         self._kept: dict[bytes, bytes] = {}
         self._windows: deque[list[bytes]] = deque([[]])
         self._promises: dict[bytes, tuple[bytes, int]] = {}  # id to who named it, until when
+        self._until_naming = _NAMING_HEARTBEATS
 
     def add(self, peer: bytes, is_dialled: bool) -> None:
         """A connection to an attested peer stands; `is_dialled` by us."""
@@ -132,7 +133,11 @@ class Gossip:
         for one in self._peers.values():
             one.score.fade()
             one.named = one.given = 0
-        sends = [*self._pruned(now_ms), *self._grafts(now_ms), *self._haves()]
+        sends = [*self._pruned(now_ms), *self._grafts(now_ms)]
+        self._until_naming -= 1
+        if not self._until_naming:
+            self._until_naming = _NAMING_HEARTBEATS
+            sends += self._haves()
         self._windows.appendleft([])
         if len(self._windows) > _KEPT_HEARTBEATS:
             for name in self._windows.pop():
@@ -217,7 +222,7 @@ class Gossip:
         return [(to, Graft()) for to in chosen]
 
     def _haves(self) -> list[Send]:
-        ids = [name for window in list(self._windows)[:_NAMED_HEARTBEATS] for name in window]
+        ids = [name for window in list(self._windows)[:_NAMING_HEARTBEATS] for name in window]
         if not ids:
             return []
         able = [
