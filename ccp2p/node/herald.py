@@ -2,7 +2,8 @@
 
 Seats come to the same commits within moments of each other, and announce the same few of them: the
 first of each span of ledger time, which all see alike. So of all their words only the first to come
-is news (decision 25). Who is not of the network is neither heard nor told.
+is news (decision 25). Who is not of the network is neither heard nor told, and nobody tells a seat
+of commits but other seats.
 """
 
 from collections.abc import Mapping, Sequence
@@ -13,7 +14,7 @@ from ccp2p.crypto.signatures import SigningKey
 from ccp2p.gossip import commits
 from ccp2p.gossip.commits import CommitAnnouncement, CommitCheck
 from ccp2p.gossip.core import Gossip, Send
-from ccp2p.gossip.messages import Announce, Message
+from ccp2p.gossip.messages import Announce, Have, Message
 from ccp2p.model.commit import Commit
 from ccp2p.model.committee import Committee
 from ccp2p.model.errors import PeerFault
@@ -39,7 +40,9 @@ class Herald:
         self._epoch = committee.epoch
         self._me = me
         self._signing = signing
-        self._check = CommitCheck(network, committee.epoch, [seat.node for seat in committee.seats])
+        seats = [seat.node for seat in committee.seats]
+        self._knowing = frozenset(seats) if me < 0 else frozenset()
+        self._check = CommitCheck(network, committee.epoch, seats)
         self._gossip = Gossip(self._check, random)
         self._newest = newest
         self._announced = newest.index if newest else 0
@@ -74,7 +77,7 @@ class Herald:
     def heartbeat(self, observers: int, now_ms: int) -> list[Send]:
         """What to send every `core.HEARTBEAT_MS`: commits go on also where ledger time stands."""
         self._check.heartbeat()
-        sends = self._gossip.heartbeat(now_ms)
+        sends = self._useful(self._gossip.heartbeat(now_ms))
         if self._newest is not None and self._is_quiet and observers:
             sends += self._announce(self._newest)
         self._is_quiet = True
@@ -93,7 +96,14 @@ class Herald:
         sends, news = self._gossip.handle(node, message, now_ms)
         self._is_quiet = self._is_quiet and not news
         is_fair = self._gossip.score_of(node) >= 0
-        return sends, said if is_fair else None
+        return self._useful(sends), said if is_fair else None
+
+    def _useful(self, sends: list[Send]) -> list[Send]:
+        return [
+            (to, message)
+            for to, message in sends
+            if to not in self._knowing or not isinstance(message, Announce | Have)
+        ]
 
     def _announce(self, commit: Commit) -> list[Send]:
         if self._me < 0 or commit.index <= self._announced:

@@ -96,6 +96,17 @@ def test_an_observer_passes_on_and_announces_nothing_itself() -> None:
     assert node.hear(OTHER, Announce(data), 0) == ([], said), "a second one to ask"
 
 
+def test_observers_tell_no_seat_of_commits_and_seats_do() -> None:
+    seat = KEYS[1].public
+    for me, told in ((-1, {OTHER}), (0, {OTHER, seat})):
+        node, (commit,) = herald(me), chain(1_000)
+        node.meet({PEER: False, OTHER: True, seat: True})
+        node.heartbeat(0, 0)
+        data = commits.announce(NETWORK, EPOCH, 1, commit.digest, 2, KEYS[2])
+        sends, _ = node.hear(PEER, Announce(data), 0)
+        assert {to for to, _ in sends} == told
+
+
 def test_what_is_of_another_epoch_is_shown_and_not_passed_on() -> None:
     node = herald(-1)
     for epoch in (EPOCH - 1, EPOCH + 1, 1 << 60):
