@@ -47,6 +47,12 @@ class Registry:
             return "seat"
         return "observer" if roster.following(node) else "none"
 
+    def coming(self) -> list[bytes]:
+        """Who has no seat yet, and has one in the epoch that the change under way begins."""
+        roster = self.roster
+        members = roster.change.members if roster.change is not None else ()
+        return [one.node for one in members if roster.seated(one.node) is None]
+
     def may_fetch(self, node: bytes) -> bool:
         """Whether a node gets blocks: also who left with the last epoch, and has yet to end it."""
         return self.place_of(node) != "none" or node in self._former

@@ -462,15 +462,15 @@ class Replica:
         """Send to a seat, or to all others; ask somebody else where no seat is connected."""
         frame = encode_message(message)
         seats = self.core.committee.seats
-        targets = range(len(seats)) if seat is None else (seat,)
         told = 0
-        for index in targets:
+        for index in range(len(seats)) if seat is None else (seat,):
             if index != self.core.me and self._send_to(seats[index].node, frame):
                 self.seat.sent(index, message)
                 told += 1
-        other = None if told else self._spreading.another()
-        if other is not None and isinstance(message, FetchBlocks):
+        if isinstance(message, FetchBlocks) and not told and (other := self._spreading.another()):
             self._ask(other, message)
+        if isinstance(message, Blocks) and seat is None:
+            self._spreading.push(frame)
 
     def _ask(self, node: bytes, message: FetchBlocks) -> bool:
         """Ask one node, be it a seat or not."""

@@ -89,12 +89,13 @@ class Spreading:
         return tuple(reference.round if reference else floor for reference in newest)
 
     async def beat(self) -> None:
-        """Keep the mesh in order, until cancelled."""
+        """Keep the mesh in order where anybody needs one, until cancelled."""
         while True:
             peers = self._peers()
             self._herald.meet(peers)
             self._follower.keep_only(peers)
-            self._tell(self._herald.heartbeat(self._observers, _now_ms()))
+            if self._observers:
+                self._tell(self._herald.heartbeat(self._observers, _now_ms()))
             await trio.sleep(HEARTBEAT_MS / 1000)
 
     def hear(self, node: bytes, message: Gossiped) -> None:
@@ -122,6 +123,15 @@ class Spreading:
             self._grown = trio.Event()
             news = [one.commit for one in commits]
             self._tell(self._herald.committed(news, self._observers))
+
+    def push(self, frame: bytes) -> None:
+        """A block of ours, also for who has a seat in the next epoch and none in this one.
+
+        Such a node counts for the next epoch's quorum at once, and would end this one later than
+        all others if it had to ask for each block.
+        """
+        for node in self._registry.coming():
+            self._send(node, frame)
 
     def closing(self) -> None:
         """The newest commit is the last of the epoch: whose answer waits needs it now.

@@ -66,6 +66,9 @@ class Tending:
     async def run(self) -> None:
         """Tend until cancelled."""
         while True:
+            with trio.move_on_after(_TEND_S):
+                await self._news.wait()
+            self._news = trio.Event()
             self._steward.must_close = self._core.coin_runs_out
             keeper = self._executor.keeper
             roster, at = keeper.roster, keeper.at
@@ -81,9 +84,6 @@ class Tending:
                 self._ask_for_secret(roster, proposal.epoch_key)
             self._desk.sweep()
             self._look()
-            with trio.move_on_after(_TEND_S):
-                await self._news.wait()
-            self._news = trio.Event()
 
     def executed(self) -> None:
         """Commits were executed: what they changed in the roster is looked at without delay."""

@@ -14,7 +14,13 @@ from ccp2p.gossip.commits import announce
 from ccp2p.gossip.messages import Announce
 from ccp2p.model.genesis import Parameters
 from ccp2p.model.member_protocol import GetPeers
-from ccp2p.node.messages import FetchBlocks, FetchedBlocks, decode_message, encode_message
+from ccp2p.node.messages import (
+    Blocks,
+    FetchBlocks,
+    FetchedBlocks,
+    decode_message,
+    encode_message,
+)
 from tests.node.stage import TIMEOUT_MS, Host, Stage, eventually, network
 from tests.node.test_epochs import epoch_of, join
 from tests.node.test_lifecycle import ann_in_lobby, assert_same_state
@@ -177,3 +183,22 @@ async def test_questions_without_an_answer_wait_once_a_node(tmp_path: Path) -> N
         assert most - before < 20, "one that waits, one that is looked up, and what else goes on"
         assert await lag(seat, near) < 5
         assert await lag(seat, far) < 5
+
+
+async def test_who_comes_in_is_sent_blocks_before_it_has_a_seat(tmp_path: Path) -> None:
+    async with network(tmp_path, 3, parameters=PARAMETERS) as stage:
+        seat = stage.hosts[0]
+        replica = seat.node._replica
+        assert replica is not None
+        spreading, told = replica._spreading, set[bytes]()
+        send = spreading._send
+
+        def note(node: bytes, frame: bytes) -> bool:
+            if isinstance(decode_message(frame), Blocks):
+                told.add(node)
+            return send(node, frame)
+
+        spreading._send = note
+        newcomer = await join(stage, 3)
+        await eventually(lambda: epoch_of(newcomer) == 1)
+        assert told == {key(newcomer)}
