@@ -31,8 +31,9 @@ from ccp2p.devnet.replay import percentiles
 MEMBERS = 4
 TIMEOUT_MS = 60_000
 POLL_S = 0.004
-SEATED_S = 4.0
-"""How long a newcomer sits: its end, and the start of the next process, are no part of a change."""
+SETTLED_S = 12.0
+"""Between one change and the next: a start of a process, its end, and what nodes do some seconds
+after an epoch began (`node/tidying.py`) are no part of the next one's end."""
 
 
 @dataclass
@@ -74,11 +75,12 @@ async def turn(network: LocalNetwork, nursery: trio.Nursery, number: int, invite
     guest = NodeProcess(number, folder, ["--join", "-", "--vendor", "sim-a"])
     await nursery.start(guest.run, invite)
     await guest.wait_for("epoch")
-    await trio.sleep(SEATED_S)
+    await trio.sleep(SETTLED_S)
     await guest.stop()
     leaver = NodeProcess(number, folder, ["--leave", "--vendor", "sim-a"])
     await nursery.start(leaver.run)
     await leaver.wait_for("stopped")
+    await trio.sleep(SETTLED_S)
 
 
 async def measure(turns: int, folder: Path) -> dict[str, Any]:
@@ -103,6 +105,7 @@ async def measure(turns: int, folder: Path) -> dict[str, Any]:
         only_one = replace(network.ticket, addresses=network.ticket.addresses[:1])
         async with open_network(only_one, allow_simulated=True) as watched:
             nursery.start_soon(watch.run, watched.connections[0])
+            await trio.sleep(SETTLED_S)
             for number in range(turns):
                 await turn(network, nursery, 4 + number, invite)
             nursery.cancel_scope.cancel()
