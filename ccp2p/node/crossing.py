@@ -79,6 +79,8 @@ class Crossing:
             _log.warning("peer at fault", node=name, code=fault.code, reason=str(fault))
 
     async def _speak(self) -> None:
+        if self._passage.only_listens:  # a question now would meet seats that have most to do
+            await trio.sleep(_SPEAK_S)
         while True:
             self._tell_all()
             await trio.sleep(_SPEAK_S)

@@ -85,6 +85,12 @@ class Passage:
             return False
         return not self.goes_on or bool(self._own_secret())
 
+    @property
+    def only_listens(self) -> bool:
+        """Whether nothing lacks here but the record, which who signs it shows unasked."""
+        has_secret = not self.goes_on or bool(self._own_secret())
+        return has_secret and self._handover.word is None
+
     def words(self) -> list[tuple[bytes, PeerMessage]]:
         """What to tell whom now, and again until this is done."""
         # Whoever is in the next epoch reminds those that sign its record; others must ask.

@@ -30,8 +30,8 @@ from ccp2p.sealing.identity import Identity
 
 _MOST_WAITING: Final = 8  # nodes whose answer waits for something to be in it; others get it empty
 _GATHER_MS: Final = 20  # so that an answer has more than one commit in a busy network
-_MS_OF_OBSERVER: Final = 5  # more for each of them: all that many of them do is to ask
-_MOST_MS: Final = 200
+_MS_OF_OBSERVER: Final = 2  # more for each of them: all that many of them do is to ask
+_MOST_MS: Final = 150
 
 
 class Spreading:
