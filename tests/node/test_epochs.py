@@ -5,6 +5,7 @@ import weakref
 from pathlib import Path
 
 import msgspec
+import pytest
 import trio
 
 from ccp2p.attestation.measurement import measurement
@@ -13,6 +14,7 @@ from ccp2p.client import rooms
 from ccp2p.model.epoch import record_digest
 from ccp2p.model.genesis import Parameters
 from ccp2p.node import setup as setups
+from ccp2p.node import tending
 from tests.node.stage import TIMEOUT_MS, Host, Stage, eventually, network, welcome_of
 from tests.node.test_lifecycle import ann_in_lobby, texts
 
@@ -220,3 +222,12 @@ async def test_reads_wait_until_the_next_epochs_session_is_open(tmp_path: Path):
             await rooms.ask_post(ann, "lobby", str(said), TIMEOUT_MS)
             over.set()
         assert await texts(ann) == [str(number) for number in range(said + 1)]
+
+
+async def test_what_changes_the_roster_is_acted_on_without_a_timer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(tending, "_TEND_S", 3600.0)
+    async with network(tmp_path, 3) as stage:
+        await join(stage, 3)
+        await eventually(lambda: all(seats_of(host) == 4 for host in stage.hosts), PATIENCE_S)
