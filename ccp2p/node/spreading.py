@@ -134,10 +134,7 @@ class Spreading:
             self._send(node, frame)
 
     def closing(self) -> None:
-        """The newest commit is the last of the epoch: whose answer waits needs it now.
-
-        A newcomer counts for the next epoch's quorum as soon as it is there.
-        """
+        """The newest commit is the last of the epoch: whose answer waits gets it now, or never."""
         for node, request in self._waiting.items():
             self._send(node, encode_message(self._seat.serve(request)))
         if self._observers:
