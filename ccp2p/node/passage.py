@@ -81,15 +81,12 @@ class Passage:
     @property
     def is_done(self) -> bool:
         """Whether the record is complete, and its secret here where it is needed."""
-        if self._handover.signed is None:
-            return False
-        return not self.goes_on or bool(self._own_secret())
+        return self._handover.signed is not None and not self._lacks_secret
 
     @property
     def only_listens(self) -> bool:
         """Whether nothing lacks here but the record, which who signs it shows unasked."""
-        has_secret = not self.goes_on or bool(self._own_secret())
-        return has_secret and self._handover.word is None
+        return self._handover.word is None and not self._lacks_secret
 
     def words(self) -> list[tuple[bytes, PeerMessage]]:
         """What to tell whom now, and again until this is done."""
@@ -97,7 +94,7 @@ class Passage:
         word = self._handover.word or FollowRequest(self._previous.digest)
         everyone = dict.fromkeys((*self._before, *self._after))
         said: list[tuple[bytes, PeerMessage]] = [(node, word) for node in everyone]
-        if self.goes_on and not self._own_secret():
+        if self._lacks_secret:
             request = SecretRequest(self._closing.record.epoch_key)
             said.extend((node, request) for node in self._after)
             # Nobody keeps the secret of an epoch that is over: then the records show it.
@@ -147,6 +144,10 @@ class Passage:
                 link = check_successor(signed, link, signatures.verify_batch)
                 if self._is_later(signed):
                     self.overtaken_by = signed
+
+    @property
+    def _lacks_secret(self) -> bool:
+        return self.goes_on and not self._own_secret()
 
     def _own_secret(self) -> bytes:
         return self._secret or self._steward.secret_of(self._closing.record.epoch_key) or b""

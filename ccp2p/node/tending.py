@@ -23,6 +23,7 @@ from ccp2p.storage.store import Batch
 _log = structlog.get_logger()
 
 _TEND_S: Final = 0.5  # between two looks at a roster in which nothing happens
+_LEAST_S: Final = 0.1  # and in any: a flood of requests changes it with each commit
 
 
 class Tending:
@@ -66,8 +67,10 @@ class Tending:
     async def run(self) -> None:
         """Tend until cancelled."""
         while True:
+            looked_s = trio.current_time()
             with trio.move_on_after(_TEND_S):
                 await self._news.wait()
+            await trio.sleep_until(looked_s + _LEAST_S)
             self._news = trio.Event()
             self._steward.must_close = self._core.coin_runs_out
             keeper = self._executor.keeper

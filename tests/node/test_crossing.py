@@ -6,9 +6,16 @@ import pytest
 import trio
 
 from ccp2p.client import rooms
+from ccp2p.node import crossing
 from ccp2p.node import setup as setups
 from ccp2p.node.crossing import Crossed, Crossing
-from ccp2p.node.messages import FetchBlocks, decode_message, encode_message
+from ccp2p.node.messages import (
+    FetchBlocks,
+    FollowRequest,
+    PeerMessage,
+    decode_message,
+    encode_message,
+)
 from ccp2p.node.replica import CLOSING
 from tests.node.stage import PATIENCE_S, TIMEOUT_MS, Stage, eventually, network
 from tests.node.test_epochs import epoch_of, join
@@ -92,3 +99,22 @@ async def test_who_missed_a_whole_epoch_behind_close_fetches_the_state(
         await reopen_between(stage, 3)
         await eventually(lambda: epoch_of(stage.hosts[3]) == 2, 2 * PATIENCE_S)
         await assert_same_state(stage)
+
+
+async def test_who_waits_for_the_record_alone_asks_nobody_at_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(crossing, "_SPEAK_S", 30.0)
+    asked: list[bytes] = []
+    tell = Crossing._tell
+
+    def note(self: Crossing, node: bytes, message: PeerMessage) -> None:
+        if isinstance(message, FollowRequest):
+            asked.append(node)
+        tell(self, node, message)
+
+    monkeypatch.setattr(Crossing, "_tell", note)
+    async with network(tmp_path, 3) as stage:
+        await join(stage, 3)
+        await eventually(lambda: [epoch_of(host) for host in stage.hosts] == [1] * 4, PATIENCE_S)
+    assert asked == []

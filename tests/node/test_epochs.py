@@ -3,6 +3,7 @@
 import shutil
 import weakref
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -231,3 +232,22 @@ async def test_what_changes_the_roster_is_acted_on_without_a_timer(
     async with network(tmp_path, 3) as stage:
         await join(stage, 3)
         await eventually(lambda: all(seats_of(host) == 4 for host in stage.hosts), PATIENCE_S)
+
+
+async def test_a_roster_that_changes_all_the_time_is_looked_at_now_and_then(tmp_path: Path):
+    async with network(tmp_path, 1) as stage:
+        replica = stage.hosts[0].node._replica
+        assert replica is not None
+        act, looks = replica.steward.act, 0
+
+        def count(*arguments: Any) -> Any:
+            nonlocal looks
+            looks += 1
+            return act(*arguments)
+
+        replica.steward.act = count  # type: ignore[method-assign]
+        for _ in range(100):
+            replica._tending._seen = None
+            replica._tending.executed()
+            await trio.sleep(0.01)
+        assert 2 <= looks <= 15, "for a second, at most each tenth of one"
