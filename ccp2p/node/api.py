@@ -69,8 +69,8 @@ class Backend(Protocol):
     def welcome(self, hello: Hello) -> Welcome:
         """Fresh evidence, and the epoch records from the pinned one."""
 
-    def submit(self, envelopes: list[bytes]) -> int:
-        """Queue envelopes for a block; the number taken, in order."""
+    def submit(self, envelopes: list[bytes], *, is_repeated: bool) -> int:
+        """See envelopes into a block; the number taken, in order. Repeated: none came in time."""
 
     async def query(self, query: Query) -> Reply:
         """Answer a member's read."""
@@ -202,9 +202,11 @@ class ClientApi:
         if not all(tag for _, tag in accepted):
             accepted = self._sort_out(accepted, refusals)
         room = max(0, limits.CLIENT_IN_FLIGHT - len(client.waiting))
+        is_repeated = any(tag in client.waiting for _, tag in accepted[:room])
         for _, tag in accepted[:room]:
             self._wait(client, tag)
-        taken = self._backend.submit([data for data, _ in accepted[:room]])
+        data = [data for data, _ in accepted[:room]]
+        taken = self._backend.submit(data, is_repeated=is_repeated)
         for _, tag in accepted[taken:]:
             self._take_one(client, tag)
             refusals.append(Refusal(tag, "busy", "the node's queue is full; send it again later"))

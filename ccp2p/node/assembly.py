@@ -17,6 +17,7 @@ from ccp2p.node.epoch import Surroundings, link_of, resume_epoch
 from ccp2p.node.floor import Floor
 from ccp2p.node.means import means_of
 from ccp2p.node.network_record import NetworkRecord
+from ccp2p.node.quota import Allowance
 from ccp2p.node.replica import Replica
 from ccp2p.node.setup import NodeSetup
 from ccp2p.node.steward import META, Steward
@@ -39,6 +40,7 @@ def build_replica(
     found_floor: Callable[[Floor], None],
     share: Share,
     blamed: Callable[[bytes, str, int], bool],
+    allowance: Allowance,
     join_request: Callable[[bytes], JoinRequest],
     before: Replica | None = None,
 ) -> Replica:
@@ -86,6 +88,8 @@ def build_replica(
         found_floor=found_floor,
         share=share,
         blamed=blamed,
+        allowance=allowance,
+        queue_bytes=setup.quota.queue_bytes,
     )
     if before is not None:
         replica.execution_turn = before.execution_turn  # who still reads there may read this state

@@ -99,6 +99,13 @@ class Relay(Wire, frozen=True):
     events: tuple[bytes, ...]
 
 
+class HandedOn(Wire, frozen=True):
+    """Envelopes of the sender's members, to be ordered: it has no vote."""
+
+    kind: ClassVar[str] = "handed-on"
+    envelopes: tuple[bytes, ...]
+
+
 class FollowRequest(Wire, frozen=True):
     """What must I know to follow? `pinned` is the digest of the newest record known, or empty."""
 
@@ -234,6 +241,7 @@ PeerMessage = (
     | RecoveryProposal
     | RecoveryAnswer
     | Relay
+    | HandedOn
     | FollowRequest
     | FollowReply
     | SecretRequest

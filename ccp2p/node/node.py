@@ -271,13 +271,11 @@ class Node:
         peers, clients = self.peers.announced, self._client_addresses()
         return welcome_of(self.setup, self._attestor, hello, peers, clients)
 
-    def submit(self, envelopes: list[bytes]) -> int:
-        """Queue a client's envelopes for the next blocks, as far as the quota goes."""
-        replica = self._replica
-        if replica is None or replica.seat.queued_bytes >= self.setup.quota.queue_bytes:
+    def submit(self, envelopes: list[bytes], *, is_repeated: bool) -> int:
+        """See a client's envelopes into blocks, as far as the quota goes."""
+        if self._replica is None:
             return 0
-        allowed = self._allowance.take(len(envelopes), trio.current_time())
-        return replica.submit(envelopes[:allowed])
+        return self._replica.courier.submit(envelopes, is_repeated=is_repeated)
 
     async def query(self, query: Query) -> Reply:
         """Answer a member's question."""
@@ -421,6 +419,7 @@ class Node:
             share=self._share,
             blamed=self._around.scoreboard.blame,
             join_request=self._join_request,
+            allowance=self._allowance,
             before=self._replica,
         )
         async with self._replica.execution_turn if self._replica else trio.Lock():

@@ -25,6 +25,7 @@ from ccp2p.model.errors import LocalFault, PeerFault
 from ccp2p.model.genesis import Parameters
 from ccp2p.node.boundary import Boundary
 from ccp2p.node.core import NodeCore, Step
+from ccp2p.node.courier import Courier
 from ccp2p.node.desk import Desk
 from ccp2p.node.ending import Ended, Ending
 from ccp2p.node.executor import Executed, Executor
@@ -38,6 +39,7 @@ from ccp2p.node.messages import (
     FollowReply,
     FollowRequest,
     Gossiped,
+    HandedOn,
     PeerMessage,
     RecordComplete,
     RecordSignature,
@@ -53,6 +55,7 @@ from ccp2p.node.messages import (
 )
 from ccp2p.node.network_record import NetworkRecord
 from ccp2p.node.patience import Patience
+from ccp2p.node.quota import Allowance
 from ccp2p.node.registry import Registry
 from ccp2p.node.retention import Retention
 from ccp2p.node.roster_keeper import CLOSING
@@ -104,6 +107,8 @@ class Replica:
         found_floor: Callable[[Floor], None],
         share: Share,
         blamed: Callable[[bytes, str, int], bool],
+        allowance: Allowance,
+        queue_bytes: int,
     ) -> None:
         self.core = core
         self.seat = Seat(core, store, os.urandom(16))
@@ -140,7 +145,7 @@ class Replica:
         self._meter = share.meter
         self._blamed = blamed
         self._intake = BlockIntake(rules, core.committee, core.consensus.is_admitted)
-        self._epoch = core.committee.epoch
+        self.epoch = core.committee.epoch
         self._inputs, self._inbox = trio.open_memory_channel[Input](limits.INBOX_FRAMES)
         self._commits, self._backlog = trio.open_memory_channel[CommittedBlocks](
             limits.COMMIT_BACKLOG
@@ -149,6 +154,14 @@ class Replica:
         self._is_settled = True
         self._fetching: set[bytes] = set()  # nodes without a seat whose answer may come
         self._answering: set[bytes] = set()
+        self.courier = Courier(
+            seat=self.seat,
+            registry=self.registry,
+            allowance=allowance,
+            queue_bytes=queue_bytes,
+            send=self._send_to,
+            wake=self._wake,
+        )
         self.ending = self._new_ending()
         self._spreading = self._new_spreading(link.record.network, identity, connections)
         self._tending = self._new_tending()
@@ -184,7 +197,6 @@ class Replica:
     def _new_tending(self) -> Tending:
         return Tending(
             core=self.core,
-            seat=self.seat,
             executor=self.executor,
             steward=self.steward,
             desk=self.desk,
@@ -192,7 +204,7 @@ class Replica:
             write=self._writer.write,
             send=self._send_to,
             another=self._spreading.another,
-            wake=self._wake,
+            submit=self.courier.submit_membership,
             clock=self._clock,
         )
 
@@ -206,11 +218,6 @@ class Replica:
             write=self._writer.write,
             send=self._send_to,
         )
-
-    @property
-    def epoch(self) -> int:
-        """The epoch."""
-        return self._epoch
 
     @property
     def floor(self) -> Floor | None:
@@ -239,12 +246,6 @@ class Replica:
         if self.ending.ended is None:
             raise LocalFault("replica", "the epoch's work ended without a reason")
         return self.ending.ended
-
-    def submit(self, envelopes: list[bytes]) -> int:
-        """Queue envelopes for our next blocks; how many of them, from the front, fitted."""
-        taken = self.seat.submit(envelopes) if self.core.me >= 0 else 0
-        self._wake()
-        return taken
 
     def _saw_end(self) -> bool:
         """Whether the end of the epoch came after this process started."""
@@ -275,9 +276,8 @@ class Replica:
             if node not in self._answering:
                 self._answering.add(node)
                 nursery.start_soon(self._answer, node, message)
-        elif isinstance(message, Relay):
-            self.seat.queue_membership(self.registry.relayed(node, message, _now_ms()))
-            self._wake()
+        elif isinstance(message, Relay | HandedOn):
+            self.courier.hear(node, message)
         elif isinstance(message, SecretReply):
             self.steward.hear_secret(node, message.epoch_key, message.secret)
         elif isinstance(message, RecoveryAnswer):
@@ -348,7 +348,7 @@ class Replica:
             await trio.sleep(_FLOOR_INTERVAL_S)
 
     def _fetch_all(self) -> None:
-        self._tell(None, FetchBlocks((), self._spreading.above, self._epoch))
+        self._tell(None, FetchBlocks((), self._spreading.above, self.epoch))
 
     async def _order(self) -> None:
         wake_ms: int | None = 0
@@ -434,7 +434,7 @@ class Replica:
         """One transaction for the commits, their state, and the next record after CLOSE."""
         closing = {CLOSING: codec.encode(executed.closed)} if executed.closed else {}
         batch = Batch(
-            epoch=self._epoch,
+            epoch=self.epoch,
             commits=executed.records,
             buckets=executed.buckets,
             meta=executed.receipts | closing,
@@ -442,7 +442,7 @@ class Replica:
         await self._writer.write(batch)
         newest = executed.records[-1][0]
         async with self.execution_turn:
-            self.executor.machine.stored(self._epoch, newest)
+            self.executor.machine.stored(self.epoch, newest)
             self._is_settled = True
         self.executed = newest
         self._moved.set()

@@ -96,6 +96,11 @@ class Seat:
         return self._has_proposed
 
     @property
+    def queued(self) -> int:
+        """How many envelopes wait for our next blocks."""
+        return len(self._envelopes)
+
+    @property
     def queued_bytes(self) -> int:
         """Bytes of the envelopes that wait for our next blocks."""
         return self._envelope_bytes

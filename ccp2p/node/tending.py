@@ -14,9 +14,8 @@ from ccp2p.membership.roster import Roster
 from ccp2p.node.core import NodeCore
 from ccp2p.node.desk import Desk
 from ccp2p.node.executor import Executor
-from ccp2p.node.messages import Relay, SecretRequest, encode_message
+from ccp2p.node.messages import SecretRequest, encode_message
 from ccp2p.node.patience import WAITING, Patience
-from ccp2p.node.seat import Seat
 from ccp2p.node.steward import Steward
 from ccp2p.storage.store import Batch
 
@@ -29,15 +28,14 @@ _LEAST_S: Final = 0.1  # and in any: a flood of requests changes it with each co
 class Tending:
     """One node in one epoch.
 
-    `send(node, frame)` says whether the node is connected; `another()` is anybody who is. `wake()`
-    calls for a step of the core.
+    `send(node, frame)` says whether the node is connected; `another()` is anybody who is.
+    `submit` sees our own membership events into a block.
     """
 
     def __init__(
         self,
         *,
         core: NodeCore,
-        seat: Seat,
         executor: Executor,
         steward: Steward,
         desk: Desk,
@@ -45,11 +43,10 @@ class Tending:
         write: Callable[[Batch], Awaitable[None]],
         send: Callable[[bytes, bytes], bool],
         another: Callable[[], bytes | None],
-        wake: Callable[[], None],
+        submit: Callable[[list[bytes]], None],
         clock: Callable[[], int],
     ) -> None:
         self._core = core
-        self._seat = seat
         self._executor = executor
         self._steward = steward
         self._desk = desk
@@ -57,9 +54,8 @@ class Tending:
         self._write = write
         self._send = send
         self._another = another
-        self._wake = wake
+        self._submit = submit
         self._clock = clock
-        self._relay_turn = 0
         self._seen: Roster | None = None
         self._news = trio.Event()
         self._kept_out: dict[bytes, str] = {}
@@ -107,19 +103,6 @@ class Tending:
             if reason != self._kept_out.get(node):
                 _log.warning("no seat for an observer", node=node.hex()[:16], reason=reason)
         self._kept_out = kept_out
-
-    def _submit(self, events: list[bytes]) -> None:
-        """Into our own next block, or by a connected seat: each time the next, lest one be deaf."""
-        if self._core.me >= 0 and not self._core.starting:
-            self._seat.queue_membership(events)
-            self._wake()
-            return
-        frame = encode_message(Relay(tuple(events)))
-        seats = self._core.committee.seats
-        for _ in seats:
-            self._relay_turn = (self._relay_turn + 1) % len(seats)
-            if self._send(seats[self._relay_turn].node, frame):
-                return
 
     def _ask_for_secret(self, roster: Roster, epoch_key: bytes) -> None:
         """Ask all who acked it, or, where none of them is connected, anybody."""

@@ -37,11 +37,13 @@ class Queue:
     epoch: int | None = 0
     room: int = 1 << 30
     taken: list[bytes] = field(default_factory=list)
+    repeated: int = 0
 
     def welcome(self, hello: Hello) -> Welcome:
         return Welcome(hello.nonce, (), b"", b"", b"", (), ())
 
-    def submit(self, envelopes: list[bytes]) -> int:
+    def submit(self, envelopes: list[bytes], *, is_repeated: bool) -> int:
+        self.repeated += is_repeated
         fitting = envelopes[: self.room]
         self.room -= len(fitting)
         self.taken += fitting
@@ -160,6 +162,14 @@ async def test_a_full_queue_is_busy_for_the_rest_of_a_submission():
         refused = await refusals(stream, *(envelope(n) for n in range(4)))
         assert refused == [(tag(2), "busy"), (tag(3), "busy")]
         assert [node.api.waits_for(tag(n)) for n in range(4)] == [True, True, False, False]
+
+
+async def test_the_node_hears_what_a_client_sends_again():
+    async with served() as node, connect(node.address, timeout_ms=15_000) as stream:
+        for number in (1, 2, 1):
+            await stream.send(encode_message(Submit((envelope(number),))))
+        await eventually(lambda: len(node.queue.taken) == 3)
+        assert node.queue.repeated == 1
 
 
 async def test_one_connection_has_a_bounded_number_of_envelopes_in_flight():

@@ -21,6 +21,7 @@ from ccp2p.node.messages import (
     FoundingProposal,
     FoundingRefusal,
     FoundingSignature,
+    HandedOn,
     PeerMessage,
     RecordComplete,
     RecordSignature,
@@ -51,6 +52,7 @@ MESSAGES = [
     RecoveryProposal(b"record", ((0, b"signature"),), b"sealed"),
     RecoveryAnswer(b"digest", b"", "because"),
     Relay((b"event",)),
+    HandedOn((b"envelope",)),
     FollowRequest(b"digest"),
     FollowReply(
         (SignedEpochRecord(b"record", ()),),
