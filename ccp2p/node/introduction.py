@@ -58,7 +58,7 @@ def welcome_of(
 def status_of(replica: Replica, query: GetStatus, connected: int) -> Status:
     """The roots after a commit that the replica still has on record; after the newest for 0."""
     record = _stored_commit(replica, query.commit or replica.executed)
-    floor, roster = replica.floor, replica.registry.roster
+    floor, roster = replica.seat.floor, replica.registry.roster
     return Status(
         number=query.number,
         epoch=replica.epoch,
