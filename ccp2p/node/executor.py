@@ -42,6 +42,7 @@ class Executed:
 
     `receipts` is what proofs are made of, by name. Answered after that: `outcomes` are (tag, sealed
     outcome) for whoever waits; `dropped` are (tag, reason code).
+    `has_checkpoint` says whether the roots after one of them are voted on.
     `closed` is what CLOSE left, when the last of them was it: what was ordered after it is void.
     """
 
@@ -53,6 +54,7 @@ class Executed:
     votes: list[bytes] = field(default_factory=list)
     faults: list[tuple[int, PeerFault]] = field(default_factory=list)
     events: int = 0
+    has_checkpoint: bool = False
     closed: Closing | None = None
 
 
@@ -189,6 +191,7 @@ class Executor:
             self._network, record.commit, record.state_root, record.outcomes_root
         )
         self._decided(self._tally.executed(checkpoint), executed)
+        executed.has_checkpoint = True
         if self._me is not None:
             executed.votes.append(self.vote(checkpoint))
 

@@ -426,6 +426,7 @@ class Replica:
             if executed.votes:
                 self.seat.queue_votes(executed.votes)
                 self._wake()
+            if executed.has_checkpoint:
                 gc_round = self.core.consensus.gc_round
                 await trio.to_thread.run_sync(self._retention.prune, commits[-1].commit, gc_round)
 

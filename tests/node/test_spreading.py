@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import pytest
 import trio
 from msgspec.structs import replace
 
@@ -12,6 +13,7 @@ from ccp2p.attestation.policy import simulated_policy
 from ccp2p.client import rooms
 from ccp2p.gossip.commits import announce
 from ccp2p.gossip.messages import Announce
+from ccp2p.model import limits
 from ccp2p.model.genesis import Parameters
 from ccp2p.model.member_protocol import GetPeers
 from ccp2p.node.messages import (
@@ -202,3 +204,15 @@ async def test_who_comes_in_is_sent_blocks_before_it_has_a_seat(tmp_path: Path) 
         newcomer = await join(stage, 3)
         await eventually(lambda: epoch_of(newcomer) == 1)
         assert told == {key(newcomer)}
+
+
+async def test_who_follows_drops_old_blocks_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "LOG_RETAINED_ROUNDS", 50)
+    hasty = replace(PARAMETERS, min_round_delay_ms=10, max_round_delay_ms=10)
+    async with triangle(tmp_path, hasty) as stage:
+        for host in stage.hosts:
+            store = host.node.setup.store
+            assert store is not None
+            await eventually(lambda store=store: next(store.blocks(0))[0] > 100, 20)
