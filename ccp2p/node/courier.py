@@ -5,6 +5,7 @@ and gives the outcome itself, since it executes whatever is ordered. A seat keep
 from what is handed on, and takes from each node so much a second.
 """
 
+import math
 from collections.abc import Callable
 from typing import Final
 
@@ -20,6 +21,7 @@ from ccp2p.node.registry import Registry
 from ccp2p.node.seat import Seat
 
 _FRAME_BYTES: Final = 256 * 1024  # envelopes in one frame, so that blocks get between them
+_TURN_S: Final = 4.0  # clients wait longer: what they repeat later than this went by another seat
 
 
 class Courier:
@@ -46,6 +48,8 @@ class Courier:
         self._send = send
         self._wake = wake
         self._turn = 0
+        self._turned_s = -math.inf
+        self._handing = Allowance(limits.HANDED_ON_PER_S, 0.0)
         self._allowed: dict[bytes, Allowance] = {}
 
     def submit(self, envelopes: list[bytes], *, is_repeated: bool = False) -> int:
@@ -55,13 +59,14 @@ class Courier:
         """
         if self._seat.queued_bytes >= self._queue_bytes:
             return 0
-        allowed = envelopes[: self._allowance.take(len(envelopes), trio.current_time())]
-        if not allowed:
-            return 0
-        self._turn += is_repeated
-        if self._votes or not self._hand_on(allowed):
+        now_s = trio.current_time()
+        allowed = envelopes[: self._allowance.take(len(envelopes), now_s)]
+        if self._votes:
             return self._queue(allowed)
-        return len(allowed)
+        if is_repeated and now_s - self._turned_s >= _TURN_S:
+            self._turn, self._turned_s = self._turn + 1, now_s
+        allowed = allowed[: self._handing.take(len(allowed), now_s)]
+        return len(allowed) if self._hand_on(allowed) else self._queue(allowed)
 
     def submit_membership(self, events: list[bytes]) -> None:
         """See our own membership events into a block: each time by the next, lest one be deaf."""
@@ -116,6 +121,8 @@ class Courier:
 
     def _hand_on(self, envelopes: list[bytes]) -> bool:
         """Send envelopes to one seat; False where none is connected."""
+        if not envelopes:
+            return True
         batch: list[bytes] = []
         size_bytes = 0
         for envelope in envelopes:

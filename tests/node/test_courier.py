@@ -9,6 +9,7 @@ from msgspec.structs import replace
 
 from ccp2p.client import rooms
 from ccp2p.client.network import open_network
+from ccp2p.client.session import RETRY_AFTER_S
 from ccp2p.crypto.signatures import SigningKey
 from ccp2p.model import codec, limits
 from ccp2p.model.envelope import Envelope
@@ -108,14 +109,25 @@ async def test_who_has_no_vote_hands_on_to_a_seat(me: int | None):
     assert second == HandedOn((envelope(2), envelope(3)))
 
 
-async def test_what_is_sent_again_goes_by_each_other_seat_in_turn():
+async def test_what_is_sent_again_goes_by_each_other_seat_in_turn(autojump_clock):
     one = Driven(None)
     one.up = {0, 1, 3}
     for _ in range(4):
         assert one.courier.submit([envelope(1)], is_repeated=True) == 1
+        await trio.sleep(RETRY_AFTER_S)
     places = [place for place, _ in one.handed_on]
     assert set(places) == one.up
     assert all(before != after for before, after in pairwise(places))
+
+
+async def test_many_who_send_again_turn_from_a_deaf_seat_once_together():
+    one = Driven(None)
+    assert one.courier.submit([envelope(1)]) == 1
+    for number in range(1, 5):
+        assert one.courier.submit([envelope(number)], is_repeated=True) == 1
+    deaf, *others = [place for place, _ in one.handed_on]
+    assert len(set(others)) == 1
+    assert deaf not in others
 
 
 async def test_nothing_is_taken_that_can_go_nowhere():
@@ -124,6 +136,13 @@ async def test_nothing_is_taken_that_can_go_nowhere():
     assert alone.courier.submit([envelope(1)]) == 0
     assert starting.courier.submit([envelope(1)]) == 1, "it will have a block itself"
     assert (alone.seat.queued, starting.seat.queued) == (0, 1)
+
+
+async def test_no_more_is_taken_than_a_seat_takes_of_one_node():
+    one = Driven(None)
+    many = [envelope(number, size=0) for number in range(limits.HANDED_ON_PER_S + 9)]
+    assert one.courier.submit(many) == limits.HANDED_ON_PER_S
+    assert one.courier.submit(many) == 0
 
 
 async def test_large_envelopes_go_in_several_frames():
