@@ -67,9 +67,10 @@ async def test_busy_is_tried_again_until_there_is_room(tmp_path: Path, monkeypat
         node = stage.hosts[0].node
         submit, calls = node.submit, []
 
-        def reluctant(envelopes: list[bytes]) -> int:
+        def reluctant(envelopes: list[bytes], *, is_repeated: bool) -> int:
             calls.append(len(envelopes))
-            return submit(envelopes[:10]) if len(calls) < 4 else submit(envelopes)
+            taken = envelopes[:10] if len(calls) < 4 else envelopes
+            return submit(taken, is_repeated=is_repeated)
 
         monkeypatch.setattr(node, "submit", reluctant)
         await assert_each_once(ann, post_all(ann))

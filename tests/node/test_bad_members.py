@@ -180,7 +180,7 @@ async def test_garbage_under_a_stolen_tag_does_not_make_its_owner_give_up(
     monkeypatch.setattr(client_session, "RETRY_AFTER_S", 0.5)
     async with lobby(tmp_path) as (stage, _, ann):
         node = stage.hosts[0].node
-        monkeypatch.setattr(node, "submit", len)
+        monkeypatch.setattr(node, "submit", lambda taken, *, is_repeated: len(taken))
         garbage = Envelope(0, ann._keys.tag_of(ann.last + 1), b"", os.urandom(300))
         positions: list[int] = []
         async with trio.open_nursery() as nursery:
