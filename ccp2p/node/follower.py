@@ -13,8 +13,6 @@ from collections.abc import Container
 from typing import Final
 
 _PATIENCE_MS: Final = 250  # then another is asked as well
-_MOST_PATIENCE_MS: Final = 750  # where answers take long, so that a slow source costs no more
-_MEMORY: Final = 8  # answers that count for how long they take
 _GIVEN_UP_MS: Final = 2_000
 _AT_ONCE: Final = 3
 _SLOW_MS: Final = 10_000  # who took longer than patience comes last for so long
@@ -34,7 +32,6 @@ class Follower:
         self._slow: dict[bytes, int] = {}  # until when
         self._source = b""  # who is asked although nothing is known to be lacking
         self._behind_ms = 0  # since when something is
-        self._usual_ms = 0.0  # how long answers took that were waited for
 
     @property
     def is_behind(self) -> bool:
@@ -72,7 +69,7 @@ class Follower:
         if not self._claims:
             return self._ask(self._source, above, now_ms) if not self._asked else None
         for node in list(self._asked):
-            if self._waited_ms(node, now_ms) >= self._patience_ms:
+            if self._waited_ms(node, now_ms) >= _PATIENCE_MS:
                 self._slow[node] = now_ms + _SLOW_MS
             if self._waited_ms(node, now_ms) >= _GIVEN_UP_MS:
                 del self._asked[node]
@@ -94,7 +91,7 @@ class Follower:
             return None
         waited = [self._waited_ms(node, now_ms) for node in self._asked]
         is_patient = self._is_patient(now_ms)
-        left_ms = self._patience_ms - min(waited) if is_patient else _GIVEN_UP_MS - max(waited)
+        left_ms = _PATIENCE_MS - min(waited) if is_patient else _GIVEN_UP_MS - max(waited)
         return max(1, left_ms)
 
     def answered(self, node: bytes, above: Above, now_ms: int) -> None:
@@ -102,9 +99,6 @@ class Follower:
         asked_ms = self._asked.pop(node, None)
         if asked_ms is None:
             return
-        if self._claims:
-            took_ms = now_ms - max(asked_ms, self._behind_ms)
-            self._usual_ms += (took_ms - self._usual_ms) / _MEMORY
         if above != self._held.get(node) or now_ms - asked_ms >= HELD_MS // 2:
             self._source = node
         elif node == self._source:
@@ -122,9 +116,4 @@ class Follower:
         return now_ms - max(self._asked[node], self._behind_ms)
 
     def _is_patient(self, now_ms: int) -> bool:
-        return any(self._waited_ms(node, now_ms) < self._patience_ms for node in self._asked)
-
-    @property
-    def _patience_ms(self) -> int:
-        """Twice what answers take: who asks two for the same makes a full machine fuller."""
-        return min(_MOST_PATIENCE_MS, max(_PATIENCE_MS, int(2 * self._usual_ms)))
+        return any(self._waited_ms(node, now_ms) < _PATIENCE_MS for node in self._asked)

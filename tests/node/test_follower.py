@@ -109,32 +109,3 @@ def test_who_is_gone_is_forgotten() -> None:
     follower.forget(B)
     assert not follower.is_behind
     assert not any((follower._asked, follower._held, follower._claims, follower._source))
-
-
-def answers_after(delay_ms: int, follower: Follower) -> None:
-    """Thirty answers that bring something, each so long after it was announced and asked for."""
-    for turn in range(30):
-        now_ms, commit = turn * 10_000, turn + 1
-        follower.hear(A, commit, turn, now_ms)
-        follower.next(turn, (turn, 0), now_ms)  # nobody else where it is asked already
-        follower.answered(A, (commit, 0), now_ms + delay_ms)
-        follower.next(commit, (commit, 0), now_ms + delay_ms)
-
-
-def patience_ms(follower: Follower) -> int:
-    """How long nobody else is asked."""
-    follower.hear(B, 1_000, 30, 10**6)
-    return next(at for at in range(10_000) if follower.next(30, MORE, 10**6 + at))
-
-
-def test_where_answers_take_long_others_are_asked_later_but_not_much() -> None:
-    found = []
-    for delay_ms in (10, 200, 300, 1_500):
-        follower = Follower()
-        answers_after(delay_ms, follower)
-        found.append(patience_ms(follower))
-    quick, longer, long, endless = found
-    assert quick == 250
-    assert 380 <= longer <= 400
-    assert 580 <= long <= 600
-    assert endless == 750
