@@ -20,6 +20,7 @@ from ccp2p.client.verification import (
     verify_welcome,
 )
 from ccp2p.model import codec, limits
+from ccp2p.model.envelope import batches
 from ccp2p.model.epoch import SignedEpochRecord, is_full_page, record_digest
 from ccp2p.model.errors import Denied, Fault, LocalFault, PeerFault, Unreachable, fault_in
 from ccp2p.model.member_protocol import (
@@ -46,7 +47,6 @@ from ccp2p.model.member_protocol import (
 )
 from ccp2p.network import FrameStream, connect
 
-_FRAME_BYTES = 256 * 1024  # envelopes in one frame; far below the limit, so that others get turns
 _ANSWER_TIMEOUT_S = 15.0
 _RECOVERY_TIMEOUT_S = 90.0  # all who go on walk a coin chain and sign meanwhile
 
@@ -222,7 +222,8 @@ class NodeConnection:
             await self._outbox_filled.wait()
             self._outbox_filled = trio.Event()
             envelopes, self._outbox = self._outbox, []
-            await self._stream.send(*_frames(envelopes))
+            frames = [encode_message(Submit(batch)) for batch in batches(envelopes)]
+            await self._stream.send(*frames)
 
     async def _read(self) -> None:
         while True:
@@ -363,16 +364,3 @@ async def whole_welcome(greet: Callable[[Hello], Awaitable[Welcome]], hello: Hel
         page = welcome.records
         records += page[1:]
     return msgspec.structs.replace(welcome, records=records)
-
-
-def _frames(envelopes: list[bytes]) -> list[bytes]:
-    frames, batch, size = [], [], 0
-    for envelope in envelopes:
-        if batch and size + len(envelope) > _FRAME_BYTES:
-            frames.append(encode_message(Submit(tuple(batch))))
-            batch, size = [], 0
-        batch.append(envelope)
-        size += len(envelope)
-    if batch:
-        frames.append(encode_message(Submit(tuple(batch))))
-    return frames

@@ -4,6 +4,8 @@ An event is what a member asks for, signed; an envelope is that event sealed to 
 wire an envelope shows its epoch and a tag, so that hosts cannot link a member's events.
 """
 
+from collections.abc import Iterable
+
 from ccp2p.model import codec, hashing, limits
 from ccp2p.model.codec import Wire
 from ccp2p.model.errors import Fault, MemberFault
@@ -74,3 +76,17 @@ def parse_envelope(data: bytes, fault: type[Fault] = MemberFault) -> Envelope:
     if len(envelope.tag) != TAG_BYTES:
         raise fault("malformed", f"an envelope's tag has {TAG_BYTES} bytes")
     return envelope
+
+
+def batches(envelopes: Iterable[bytes]) -> list[tuple[bytes, ...]]:
+    """Encoded envelopes in as few frames as keep to `limits.ENVELOPE_FRAME_BYTES`, in order."""
+    frames: list[tuple[bytes, ...]] = []
+    batch: list[bytes] = []
+    size_bytes = 0
+    for envelope in envelopes:
+        if batch and size_bytes + len(envelope) > limits.ENVELOPE_FRAME_BYTES:
+            frames.append(tuple(batch))
+            batch, size_bytes = [], 0
+        batch.append(envelope)
+        size_bytes += len(envelope)
+    return [*frames, tuple(batch)] if batch else frames

@@ -153,6 +153,7 @@ PEER_INBOX_BYTES: Final = 32 * 1024 * 1024
 INBOX_PATIENCE_MS: Final = 2_000  # a full inbox stops the reader so long, then frames are dropped
 ENVELOPE_QUEUE: Final = 16_384  # accepted by the API, waiting for a block
 ENVELOPE_QUEUE_BYTES: Final = 64 * 1024 * 1024
+ENVELOPE_FRAME_BYTES: Final = 256 * 1024  # envelopes in one frame, so that others get turns
 HANDED_ON_PER_S: Final = 1000  # envelopes from one node without a vote, for its members
 HELLO_INTERVAL_MS: Final = 200  # on one client connection: fresh evidence costs a quote
 CLIENT_IN_FLIGHT: Final = 4096  # envelopes of one client connection without an outcome

@@ -13,14 +13,13 @@ import trio
 
 from ccp2p.crypto import envelopes as wire
 from ccp2p.model import limits
-from ccp2p.model.envelope import parse_envelope
+from ccp2p.model.envelope import batches, parse_envelope
 from ccp2p.model.errors import PeerFault
 from ccp2p.node.messages import HandedOn, Relay, encode_message
 from ccp2p.node.quota import Allowance
 from ccp2p.node.registry import Registry
 from ccp2p.node.seat import Seat
 
-_FRAME_BYTES: Final = 256 * 1024  # envelopes in one frame, so that blocks get between them
 _TURN_S: Final = 4.0  # clients wait longer: what they repeat later than this went by another seat
 
 
@@ -121,18 +120,8 @@ class Courier:
 
     def _hand_on(self, envelopes: list[bytes]) -> bool:
         """Send envelopes to one seat; False where none is connected."""
-        if not envelopes:
-            return True
-        batch: list[bytes] = []
-        size_bytes = 0
-        for envelope in envelopes:
-            if batch and size_bytes + len(envelope) > _FRAME_BYTES:
-                if not self._to_a_seat(encode_message(HandedOn(tuple(batch)))):
-                    return False
-                batch, size_bytes = [], 0
-            batch.append(envelope)
-            size_bytes += len(envelope)
-        return self._to_a_seat(encode_message(HandedOn(tuple(batch))))
+        frames = (encode_message(HandedOn(batch)) for batch in batches(envelopes))
+        return all(map(self._to_a_seat, frames))
 
     def _to_a_seat(self, frame: bytes) -> bool:
         """Send to the seat whose turn it is, or to the next that is connected."""
