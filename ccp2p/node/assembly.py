@@ -12,6 +12,7 @@ from ccp2p.model.epoch import parse_record, record_digest
 from ccp2p.model.errors import LocalFault
 from ccp2p.node.at_rest import coming_shares
 from ccp2p.node.attestor import NodeAttestor
+from ccp2p.node.courier import Courier
 from ccp2p.node.drawing import sampling_of
 from ccp2p.node.epoch import Surroundings, link_of, resume_epoch
 from ccp2p.node.floor import Floor
@@ -88,8 +89,7 @@ def build_replica(
         found_floor=found_floor,
         share=share,
         blamed=blamed,
-        allowance=allowance,
-        queue_bytes=setup.quota.queue_bytes,
+        courier=partial(Courier, allowance=allowance, queue_bytes=setup.quota.queue_bytes),
     )
     if before is not None:
         replica.execution_turn = before.execution_turn  # who still reads there may read this state

@@ -55,7 +55,6 @@ from ccp2p.node.messages import (
 )
 from ccp2p.node.network_record import NetworkRecord
 from ccp2p.node.patience import Patience
-from ccp2p.node.quota import Allowance
 from ccp2p.node.registry import Registry
 from ccp2p.node.retention import Retention
 from ccp2p.node.roster_keeper import CLOSING
@@ -85,7 +84,8 @@ class Replica:
 
     `connections()` are the connected nodes, True where we dialled.
     `deliver(outcomes, dropped)` hands results to waiting clients; `found_floor` is told once.
-    `blamed(node, code, now_ms)` says whether a peer's fault is worth a line in the log.
+    `blamed(node, code, now_ms)` says whether a peer's fault is worth a line in the log. `courier`
+    makes this epoch's `Courier` within the node's bounds.
     """
 
     def __init__(
@@ -107,8 +107,7 @@ class Replica:
         found_floor: Callable[[Floor], None],
         share: Share,
         blamed: Callable[[bytes, str, int], bool],
-        allowance: Allowance,
-        queue_bytes: int,
+        courier: Callable[..., Courier],
     ) -> None:
         self.core = core
         self.seat = Seat(core, store, os.urandom(16))
@@ -123,21 +122,8 @@ class Replica:
         self._retention = Retention(store, core.committee, parameters.checkpoint_interval)
         self._boundary = Boundary(link, record.signed)
         self.patience = Patience(parameters.max_round_delay_ms)
-        self.survivor = Survivor(
-            link=link,
-            identity=identity,
-            parameters=parameters,
-            core=core,
-            executor=executor,
-            store=store,
-            steward=steward,
-            boundary=self._boundary,
-            patience=self.patience,
-            settled=self._settled,
-            write=self._writer.write,
-            send=send,
-        )
         self._send = send
+        self.survivor = self._new_survivor(link, identity, parameters)
         self._deliver = deliver
         self._clock = clock
         self._found_floor = found_floor
@@ -152,21 +138,32 @@ class Replica:
         )
         self._moved = trio.Event()
         self._is_settled = True
-        # Who follows executes a round's commits together: one by one they cost half as much again.
+        # Who follows executes a round's commits together: an event costs less where more are.
         self._gather_s = parameters.min_round_delay_ms / 10_000 if core.me < 0 else 0.0
         self._fetching: set[bytes] = set()  # nodes without a seat whose answer may come
         self._answering: set[bytes] = set()
-        self.courier = Courier(
-            seat=self.seat,
-            registry=self.registry,
-            allowance=allowance,
-            queue_bytes=queue_bytes,
-            send=self._send_to,
-            wake=self._wake,
+        self.courier = courier(
+            seat=self.seat, registry=self.registry, send=self._send_to, wake=self._wake
         )
         self.ending = self._new_ending()
         self._spreading = self._new_spreading(link.record.network, identity, connections)
         self._tending = self._new_tending()
+
+    def _new_survivor(self, link: Link, identity: Identity, parameters: Parameters) -> Survivor:
+        return Survivor(
+            link=link,
+            identity=identity,
+            parameters=parameters,
+            core=self.core,
+            executor=self.executor,
+            store=self.store,
+            steward=self.steward,
+            boundary=self._boundary,
+            patience=self.patience,
+            settled=self._settled,
+            write=self._writer.write,
+            send=self._send,
+        )
 
     def _new_desk(self, link: Link, parameters: Parameters) -> Desk:
         return Desk(
