@@ -32,6 +32,8 @@ _IN_FLIGHT = limits.SEQUENCE_WINDOW
 _RETRY_CODES = frozenset({"busy", "unreachable", "not-founded", "sealed", "tag"})
 RETRY_AFTER_S = 5.0  # doubled with every silence
 MOST_RETRY_S = 20.0
+_FULL_CODES = frozenset({"busy", "not-founded"})  # here and now; elsewhere may be room
+_MOST_OFFERS = 3  # of an event to one node after the other: in an overload all of them are full
 _RENEW_PAUSE_S = 0.1  # between two looks at whether the node is in the next epoch
 _RENEW_PATIENCE_S = 30.0  # for a read that waits for the next epoch
 _NONCE_BYTES = 16
@@ -51,6 +53,7 @@ class SealedEvent:
     done: Done
     sent_at: float = 0.0
     silences: int = 0
+    offers: int = 0  # nodes that had no room for it since it was last waited for
 
     def is_overdue(self, now: float) -> bool:
         """Whether it is time to send it again: repeats at a steady pace would feed an overload."""
@@ -295,11 +298,18 @@ class MemberSession:
     def retry(self, now: float) -> None:
         """Send again whatever is overdue; call it about once a second."""
         overdue = [pending for pending in self._in_flight.values() if pending.is_overdue(now)]
-        if overdue:
-            self._connection = None if len(overdue) > 1 else self._connection
-            for pending in overdue:
-                pending.silences += 1
-                self._send(pending)
+        if any(pending.silences for pending in overdue):
+            self._turn_from(self._connection)  # who keeps silent may be cut off, or hostile
+        for pending in overdue:
+            pending.silences += 1
+            pending.offers = 0
+            self._send(pending)
+
+    def _turn_from(self, connection: NodeConnection | None) -> None:
+        """Go on with another node than this one, as far as there is one."""
+        live = self._others()
+        if connection is self._connection and connection in live:
+            self._connection = live[(live.index(connection) + 1) % len(live)]
 
     def _seal(self, sequence: int, body: bytes, opening: bytes) -> SealedEvent:
         identifier = self._identifier(sequence, body)
@@ -347,19 +357,21 @@ class MemberSession:
         pending.sent_at = trio.current_time()
         self._in_flight[pending.tag] = pending
         try:
-            self._connection = self._pick(self._connection)
-            self._connection.submit(
-                pending.tag, pending.envelope, lambda answer: self._answered(pending, answer)
+            self._connection = via = self._pick(self._connection)
+            via.submit(
+                pending.tag, pending.envelope, lambda answer: self._answered(pending, via, answer)
             )
         except Unreachable:
             pass  # no node is up now; `retry` tries again
 
-    def _answered(self, pending: SealedEvent, answer: Answer) -> None:
+    def _answered(self, pending: SealedEvent, via: NodeConnection, answer: Answer) -> None:
         if self._in_flight.get(pending.tag) is not pending:
             return
         if isinstance(answer, Fault):
             if answer.code == "unreachable":
                 self._send(pending)
+            elif answer.code in _FULL_CODES:
+                self._offer_elsewhere(pending, via)
             elif answer.code == "wrong-epoch":
                 self._past_epoch.set()  # it stays in flight, to be sealed anew
             elif answer.code not in _RETRY_CODES:
@@ -378,6 +390,13 @@ class MemberSession:
             self._finish(
                 pending, PeerFault("outcome", "the node answered with another event's outcome")
             )
+
+    def _offer_elsewhere(self, pending: SealedEvent, full: NodeConnection) -> None:
+        """Send it to another node at once; where a few have no room it waits to be overdue."""
+        pending.offers += 1
+        self._turn_from(full)
+        if pending.offers < min(_MOST_OFFERS, len(self._others())):
+            self._send(pending)
 
     def _open(self, pending: SealedEvent, sealed: bytes) -> Outcome:
         plaintext = sessions.open_outcome(self._context, self._keys, pending.tag, sealed, PeerFault)

@@ -1,6 +1,7 @@
 """A member's session while nodes come and go: every outcome arrives, once."""
 
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -11,9 +12,11 @@ from ccp2p.client import session as client_session
 from ccp2p.client.network import NetworkClient, open_network
 from ccp2p.client.session import MemberSession
 from ccp2p.crypto.signatures import SigningKey
+from ccp2p.model import limits
 from ccp2p.model.errors import Fault, NotCommitted, Unreachable
 from ccp2p.model.outcome import Outcome
-from tests.node.stage import TIMEOUT_MS, eventually, network
+from ccp2p.node.node import Node
+from tests.node.stage import TIMEOUT_MS, Stage, eventually, network
 
 COUNT = 100
 
@@ -75,6 +78,64 @@ async def test_busy_is_tried_again_until_there_is_room(tmp_path: Path, monkeypat
         monkeypatch.setattr(node, "submit", reluctant)
         await assert_each_once(ann, post_all(ann))
         assert len(calls) >= 4
+
+
+def serving(stage: Stage, ann: MemberSession) -> Node:
+    """The node that a session talks to."""
+    assert ann._connection is not None
+    key = ann._connection.node.node
+    return next(host.node for host in stage.hosts if host.node.setup.identity.node == key)
+
+
+async def test_what_a_full_node_refuses_goes_to_the_next_at_once(tmp_path: Path, monkeypatch):
+    monkeypatch.setattr(client_session, "RETRY_AFTER_S", 10 * TIMEOUT_MS / 1000)
+    monkeypatch.setattr(client_session, "MOST_RETRY_S", 10 * TIMEOUT_MS / 1000)
+    async with network(tmp_path) as stage, stage.client(every_node=True) as client:
+        ann = await ann_in_lobby(client)
+        offered: list[int] = []
+        first = serving(stage, ann)
+        second = next(host.node for host in stage.hosts if host.node is not first)
+        for node in (first, second):
+            monkeypatch.setattr(node, "submit", full(offered))
+        await assert_each_once(ann, post_all(ann))
+        assert limits.SEQUENCE_WINDOW <= sum(offered) <= 2 * limits.SEQUENCE_WINDOW
+
+
+async def test_where_all_are_full_an_event_waits(tmp_path: Path, monkeypatch):
+    async with network(tmp_path) as stage, stage.client(every_node=True) as client:
+        ann = await ann_in_lobby(client)
+        offered: list[int] = []
+        for host in stage.hosts:
+            monkeypatch.setattr(host.node, "submit", full(offered))
+        with pytest.raises(NotCommitted):
+            await rooms.ask_post(ann, "lobby", "is there room?", 1_000)
+        assert sum(offered) == 3
+
+
+async def test_who_keeps_silent_is_left_for_another(tmp_path: Path, monkeypatch):
+    monkeypatch.setattr(client_session, "RETRY_AFTER_S", 0.2)
+    async with network(tmp_path) as stage, stage.client() as client:
+        ann = await ann_in_lobby(client)
+        silent, swallowed = serving(stage, ann), []
+
+        def swallow(envelopes: list[bytes], *, is_repeated: bool) -> int:
+            swallowed.extend(envelopes)
+            return len(envelopes)
+
+        monkeypatch.setattr(silent, "submit", swallow)
+        await assert_each_once(ann, post_all(ann))
+        assert len(swallowed) >= COUNT
+        assert serving(stage, ann) is not silent
+
+
+def full(offered: list[int]) -> Callable[..., int]:
+    """A node's `submit` that has no room, and counts what it refuses."""
+
+    def submit(envelopes: list[bytes], *, is_repeated: bool) -> int:
+        offered.append(len(envelopes))
+        return 0
+
+    return submit
 
 
 async def test_what_cannot_commit_is_reported_and_not_waited_for_forever(tmp_path: Path):
