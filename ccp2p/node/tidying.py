@@ -1,5 +1,6 @@
 """What ended epochs leave in memory, dropped at a moment that no other node shares."""
 
+import ctypes
 import gc
 from collections.abc import Callable
 from random import Random
@@ -9,6 +10,8 @@ import trio
 
 _LEAST_S: Final = 2.0  # after an epoch began: its first commits come first
 _MOST_S: Final = 10.0
+# Of the C library, where it has this: else what is freed between what is in use stays resident.
+_give_back: Callable[[int], int] | None = getattr(ctypes.CDLL(None), "malloc_trim", None)
 
 
 async def tidy(epoch: Callable[[], int | None], randomness: Random) -> None:
@@ -16,6 +19,7 @@ async def tidy(epoch: Callable[[], int | None], randomness: Random) -> None:
 
     An epoch's parts hold each other, and much beside. To find them stops the process for some 50 to
     150 milliseconds; were all nodes to do it as an epoch begins, their network would stand still.
+    The pages that are free then go back to the system.
     """
     seen = epoch()
     while True:
@@ -23,3 +27,5 @@ async def tidy(epoch: Callable[[], int | None], randomness: Random) -> None:
         if epoch() != seen:
             seen = epoch()
             gc.collect()
+            if _give_back is not None:
+                _give_back(0)

@@ -1,9 +1,12 @@
 """Ended epochs leave memory, and each node at a moment of its own."""
 
 import gc
+import platform
 import weakref
+from pathlib import Path
 from random import Random
 
+import pytest
 import trio
 
 from ccp2p.node.tidying import tidy
@@ -41,3 +44,25 @@ async def test_what_an_epoch_left_goes_once_the_next_has_begun(autojump_clock: o
             nursery.cancel_scope.cancel()
     finally:
         gc.enable()
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="another C library's memory")
+async def test_pages_between_what_is_in_use_go_back_to_the_system(autojump_clock: object) -> None:
+    epoch = 0
+    many = [bytes(1000) for _ in range(40_000)]
+    many = many[::40]
+    before_kib = resident_kib()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(tidy, lambda: epoch, Random(1))
+        await trio.sleep(1)
+        epoch = 1
+        await trio.sleep(20)
+        nursery.cancel_scope.cancel()
+    assert before_kib - resident_kib() > 20_000
+    assert len(many) == 1000
+
+
+def resident_kib() -> int:
+    """What this process holds beside mapped files."""
+    status = Path("/proc/self/status").read_text()
+    return int(status.split("RssAnon:")[1].split()[0])
