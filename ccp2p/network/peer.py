@@ -64,6 +64,10 @@ class Peer:
 
     def send(self, frame: bytes) -> bool:
         """Queue a frame; False when the queue has no room for it."""
+        if self._is_idle and self._stream.offer(framing.encode([frame])):
+            self.frames_out += 1
+            self._wrote_at = trio.current_time()
+            return True
         if (
             len(self._queue) >= limits.PEER_QUEUE_FRAMES
             or self._queued_bytes + len(frame) > limits.PEER_QUEUE_BYTES
@@ -73,6 +77,11 @@ class Peer:
         self._queued_bytes += len(frame)
         self._queued.set()
         return True
+
+    @property
+    def _is_idle(self) -> bool:
+        """Whether no frame waits for its turn: then the next one needs none."""
+        return not self._queue and not self._is_writing
 
     def end(self, reason: str) -> None:
         """Let `run` return with this reason."""

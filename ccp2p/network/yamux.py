@@ -69,6 +69,14 @@ class YamuxStream:
             self._consumed = 0
         return data
 
+    def offer(self, data: bytes) -> bool:
+        """Queue all of `data` for sending, if there is room for it and nothing else waits."""
+        room = min(self.send_window, _MAX_FRAME_BYTES)
+        if len(data) > room or self.is_reset or not self._connection.is_idle:
+            return False
+        self._queue(data)
+        return True
+
     async def write(self, data: bytes) -> None:
         """Queue all of `data` for sending, as the peer's window allows."""
         start, end = 0, len(data)
@@ -81,9 +89,7 @@ class YamuxStream:
             size = min(self.send_window, end - start, _MAX_FRAME_BYTES)
             if not size:
                 continue
-            self.send_window -= size
-            self.sent_bytes += size
-            self._connection.queue(_DATA, 0, self.stream_id, size, data[start : start + size])
+            self._queue(data[start : start + size])
             start += size
 
     async def close(self) -> None:
@@ -113,6 +119,11 @@ class YamuxStream:
         extra = self._connection.window_bytes - _INITIAL_WINDOW_BYTES
         self.receive_window += extra
         self._connection.queue(_WINDOW_UPDATE, flag, self.stream_id, extra)
+
+    def _queue(self, data: bytes) -> None:
+        self.send_window -= len(data)
+        self.sent_bytes += len(data)
+        self._connection.queue(_DATA, 0, self.stream_id, len(data), data)
 
     def _grant(self, size: int) -> None:
         if not self.is_ended and not self.is_reset:
@@ -187,6 +198,11 @@ class YamuxConnection:
         self._outgoing_bytes += _HEADER_BYTES + len(data)
         self._has_outgoing.set()
 
+    @property
+    def is_idle(self) -> bool:
+        """Whether the connection lives, and has nothing to send."""
+        return not (self._outgoing or self._is_writing or self.is_closed)
+
     async def wait_for_room(self) -> None:
         """Return once less than a write's worth of frames is waiting."""
         while self._outgoing_bytes >= _MAX_OUTGOING_BYTES and not self.is_closed:
@@ -196,7 +212,7 @@ class YamuxConnection:
 
     async def flush(self) -> None:
         """Return once all that was queued is handed to the operating system."""
-        while (self._outgoing or self._is_writing) and not self.is_closed:
+        while not (self.is_idle or self.is_closed):
             if self._has_room.is_set():
                 self._has_room = trio.Event()
             await self._has_room.wait()

@@ -224,17 +224,18 @@ class Steward:
         change = roster.change
         if change is None:
             self._turn_ms = None
-            elapsed_ms = at.time_ms - self._begun_ms
-            is_due = self.must_close or rules.is_due(
-                roster, self._vendor_cap, self._sampling, elapsed_ms
-            )
-            if seated and is_due and node not in roster.intents:
+            if seated and node not in roster.intents and self._is_end_due(roster, at):
                 wanted.append((f"close {roster.attempt}", CloseIntent(roster.attempt)))
             return wanted
         place = change.index_of(node)
         if place is not None:
             wanted.extend(self._rekey(roster, change, place, at, now_ms))
         return wanted
+
+    def _is_end_due(self, roster: Roster, at: Moment) -> bool:
+        """Whether the epoch should end. Who may ask for it works this out, which is dear."""
+        elapsed_ms = at.time_ms - self._begun_ms
+        return self.must_close or rules.is_due(roster, self._vendor_cap, self._sampling, elapsed_ms)
 
     def _must_renew(self, roster: Roster, now_ms: int) -> bool:
         """Whether our evidence is not known to satisfy the policy that is in force or comes in."""

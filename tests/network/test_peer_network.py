@@ -199,7 +199,7 @@ async def test_send_says_no_without_a_connection_and_when_the_queue_is_full(nurs
     accepted = 0
     while one.send(two.node, b"x"):
         accepted += 1
-    assert accepted == limits.PEER_QUEUE_FRAMES
+    assert accepted == 1 + limits.PEER_QUEUE_FRAMES, "one is on its way"
     assert one.peers()[two.node].queued_frames == limits.PEER_QUEUE_FRAMES
     await eventually(lambda: one.send(two.node, b"y"))
 
