@@ -1,5 +1,6 @@
 """`ccp2p net policy|propose|proposals|approve|evict`: what governors may change, and did change."""
 
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -317,7 +318,8 @@ def _warnings(amendment: "Amendment", verified: "VerifiedNode") -> list[str]:
             f"is {before}"
         )
     policy = parse_policy(amendment.policy) if amendment.policy else verified.policy
-    if len(staying) < len(seats) and not vendors_fit(staying, policy.caps.vendor):
+    held = Counter(seat.vendor for seat in staying)
+    if len(staying) < len(seats) and not vendors_fit(held, policy.caps.vendor):
         warnings.append(
             f"one vendor has more of the {len(staying)} seats that stay than the policy's cap "
             f"{policy.caps.vendor!r} allows"

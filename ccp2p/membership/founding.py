@@ -5,7 +5,8 @@ record; each founder checks it with these rules, recomputes the secrets, and sig
 Since all must sign, a dishonest founder can prevent a network and cannot split it.
 """
 
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 
 from ccp2p.model import hashing, limits
 from ccp2p.model.codec import Wire
@@ -73,7 +74,7 @@ def check_vendors(seats: Sequence[Seat], cap: str, size: int) -> None:
     (design section 8).
     """
     most = _most_of_a_vendor(cap, size)
-    for vendor, held in _held_by_vendor(seats):
+    for vendor, held in sorted(Counter(seat.vendor for seat in seats).items()):
         if held > most:
             raise PeerFault(
                 "vendor-cap",
@@ -82,10 +83,9 @@ def check_vendors(seats: Sequence[Seat], cap: str, size: int) -> None:
             )
 
 
-def vendors_fit(seats: Sequence[Seat], cap: str) -> bool:
-    """Whether `check_vendors` accepts these seats as a whole committee."""
-    most = _most_of_a_vendor(cap, len(seats))
-    return all(held <= most for _, held in _held_by_vendor(seats))
+def vendors_fit(held: Mapping[str, int], cap: str) -> bool:
+    """Whether `check_vendors` accepts so many seats of each vendor as a whole committee."""
+    return max(held.values(), default=0) <= _most_of_a_vendor(cap, sum(held.values()))
 
 
 def _most_of_a_vendor(cap: str, size: int) -> int:
@@ -93,11 +93,6 @@ def _most_of_a_vendor(cap: str, size: int) -> int:
         return size
     faulty = (size - 1) // 3
     return faulty if cap == "f" else size - 2 * faulty - 1
-
-
-def _held_by_vendor(seats: Sequence[Seat]) -> list[tuple[str, int]]:
-    vendors = [seat.vendor for seat in seats]
-    return [(vendor, vendors.count(vendor)) for vendor in sorted(set(vendors))]
 
 
 def record_zero(

@@ -199,10 +199,11 @@ class Roster(Wire, frozen=True):
 
     def is_silent(self, node: bytes) -> bool:
         """Whether a seat's ordered blocks are so far behind that it may lose the seat."""
-        place = self.committee.index_of(node)
-        if place is None or len(self.last_rounds) != len(self.members):
+        if len(self.last_rounds) != len(self.members):
             return False
-        return max(self.last_rounds) - self.last_rounds[place] > limits.EVICTION_ROUNDS
+        seats = zip(self.members, self.last_rounds, strict=True)
+        reached = next((round_ for member, round_ in seats if member.node == node), None)
+        return reached is not None and max(self.last_rounds) - reached > limits.EVICTION_ROUNDS
 
     def encode(self) -> bytes:
         """The form in which the state holds it."""

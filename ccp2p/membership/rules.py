@@ -11,6 +11,7 @@ that garbage leaves room for others; joiners that stand in the way are left out;
 gets nowhere is void, after which others may be tried.
 """
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import NamedTuple, TypeVar
 
@@ -360,7 +361,7 @@ def _go_on_without(
     members = tuple(change.members[place] for place in kept)
     is_sound = (
         faulty_of(len(kept)) == faulty_of(len(change.members))
-        and vendors_fit([one.seat for one in members], vendor_cap)
+        and vendors_fit(Counter(one.vendor for one in members), vendor_cap)
         and [one.node for one in members] != [one.node for one in roster.members]
         and not any(change.members[place].replaces for place in silent)
     )

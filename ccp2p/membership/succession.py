@@ -7,6 +7,7 @@ from ccp2p.membership.founding import check_vendors, vendors_fit
 from ccp2p.membership.roster import Member, Roster, faulty_of, quorum_of
 from ccp2p.membership.sampling import Sampling, drawn
 from ccp2p.model import limits
+from ccp2p.model.committee import Seat
 from ccp2p.model.errors import PeerFault
 
 
@@ -40,14 +41,19 @@ def kept_out(roster: Roster, vendor_cap: str, sampling: Sampling | None = None) 
         return {}
     seats = [member.seat for member in next_members(roster, vendor_cap, sampling)]
     taken = {seat.node for seat in seats}
-    reasons = {}
-    for one in _waiting(roster):
-        if one.node not in taken and not one.replaces:
-            try:
-                check_vendors([*seats, one.seat], cap, len(seats) + 1)
-            except PeerFault as fault:
-                reasons[one.node] = f"{fault.code}: {fault}"
-    return reasons
+    waiting = [one for one in _waiting(roster) if one.node not in taken and not one.replaces]
+    vendors = {one.vendor: one.seat for one in waiting}
+    words = {vendor: _too_many(seats, seat, cap) for vendor, seat in vendors.items()}
+    return {one.node: words[one.vendor] for one in waiting if words[one.vendor]}
+
+
+def _too_many(seats: Sequence[Seat], another: Seat, cap: str) -> str:
+    """Why a seat of this vendor would be one too many, or empty."""
+    try:
+        check_vendors([*seats, another], cap, len(seats) + 1)
+    except PeerFault as fault:
+        return f"{fault.code}: {fault}"
+    return ""
 
 
 def must_draw(roster: Roster, sampling: Sampling | None) -> bool:
@@ -155,23 +161,21 @@ def _with_joiners(
 ) -> tuple[Member, ...]:
     """`staying`, and as many of `waiting` as size and vendor cap allow.
 
-    All are tried at once: a cap may allow two more where it allows no single one.
+    All are tried at once: a cap may allow two more where it allows no single one. While they are
+    too many, the last one goes of the vendor that has the most seats among those with joiners.
     """
     room = max(0, most - len(staying))
     if vendor_cap == "none":
         return (*staying, *waiting[:room])
-    joining = list(waiting)
-    while joining and not (len(joining) <= room and _fit(staying, joining, vendor_cap)):
-        joining.remove(_surplus(staying, joining))
-    return (*staying, *joining)
-
-
-def _fit(staying: Sequence[Member], joining: Sequence[Member], vendor_cap: str) -> bool:
-    return vendors_fit([member.seat for member in (*staying, *joining)], vendor_cap)
-
-
-def _surplus(staying: Sequence[Member], joining: Sequence[Member]) -> Member:
-    """The last joiner of the vendor that has the most seats among those with joiners."""
-    held = Counter(member.vendor for member in (*staying, *joining))
-    most = max({member.vendor for member in joining}, key=lambda vendor: (held[vendor], vendor))
-    return next(member for member in reversed(joining) if member.vendor == most)
+    held = Counter(member.vendor for member in (*staying, *waiting))
+    joining: dict[str, list[Member]] = {}
+    for one in waiting:
+        joining.setdefault(one.vendor, []).append(one)
+    count = len(waiting)
+    while count and not (count <= room and vendors_fit(held, vendor_cap)):
+        surplus = max((v for v in joining if joining[v]), key=lambda vendor: (held[vendor], vendor))
+        joining[surplus].pop()
+        held[surplus] -= 1
+        count -= 1
+    kept = {one.node for each in joining.values() for one in each}
+    return (*staying, *(one for one in waiting if one.node in kept))

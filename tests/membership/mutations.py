@@ -105,12 +105,12 @@ def second_proposals() -> list[Mutation]:
 
 def no_cap() -> list[Mutation]:
     """Additions ignore the vendor cap."""
-    return [(succession, "vendors_fit", lambda _seats, _cap: True)]
+    return [(succession, "vendors_fit", lambda _held, _cap: True)]
 
 
 def no_cap_when_dropping() -> list[Mutation]:
     """Joiners are dropped though a vendor has too many of the seats that are left."""
-    return [(rules, "vendors_fit", lambda _seats, _cap: True)]
+    return [(rules, "vendors_fit", lambda _held, _cap: True)]
 
 
 def evicting_freely() -> list[Mutation]:

@@ -385,7 +385,7 @@ def any_secret() -> list[Patch]:
 
 def caps_ignored() -> list[Patch]:
     """A vendor gets as many seats as it asks for."""
-    return [(succession, "vendors_fit", lambda seats, cap: True)]
+    return [(succession, "vendors_fit", lambda held, cap: True)]
 
 
 def rekey_unchecked() -> list[Patch]:
