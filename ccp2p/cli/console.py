@@ -51,9 +51,8 @@ def run(main: Callable[[], Awaitable[Any]]) -> Any:
     """
     import trio
 
-    earlier = signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
     try:
-        return trio.run(main)
+        return trio.run(_until_sigterm, main)
     except KeyboardInterrupt:
         raise SystemExit(EXIT_INTERRUPTED) from None
     except (Fault, BrokenPipeError, BaseExceptionGroup) as error:
@@ -67,8 +66,31 @@ def run(main: Callable[[], Awaitable[Any]]) -> Any:
         if fault is None:
             raise
         fail(fault)
-    finally:
-        signal.signal(signal.SIGTERM, earlier)
+
+
+async def _until_sigterm(main: Callable[[], Awaitable[Any]]) -> Any:
+    """Run `main`; KeyboardInterrupt at SIGTERM.
+
+    A job in the background of a script is deaf to Ctrl-C, and SIGTERM alone ends it: there it
+    cancels. Else it interrupts, as Ctrl-C does, also what waits for a person's answer.
+    """
+    import trio
+
+    with trio.CancelScope() as scope:
+        token = trio.lowlevel.current_trio_token()
+
+        def end(*_: object) -> None:
+            if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+                token.run_sync_soon(scope.cancel)
+            else:
+                signal.raise_signal(signal.SIGINT)
+
+        earlier = signal.signal(signal.SIGTERM, end)
+        try:
+            return await main()
+        finally:
+            signal.signal(signal.SIGTERM, earlier)
+    raise KeyboardInterrupt
 
 
 def fail(fault: Fault) -> NoReturn:

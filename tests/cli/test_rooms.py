@@ -1,7 +1,10 @@
 import json
 import os
+import signal
 import subprocess
 import sys
+
+import pytest
 
 from tests.cli.conftest import Member
 
@@ -65,12 +68,23 @@ def test_a_closed_room_is_unknown_to_who_did_not_ask(ann: Member, bob: Member):
     assert "hidden" in ann.run("room", "list").stdout
 
 
-def test_tail_prints_what_is_there_and_what_comes(ann: Member, bob: Member):
-    ann.run("room", "create", "news", "--as", "ann")
-    bob.run("room", "join", "news", "--as", "bob")
-    ann.run("send", "news", "old")
+IN_A_SCRIPTS_BACKGROUND = ["sh", "-c", 'trap "" INT; exec "$@"', "sh"]
+"""Such a job hears no Ctrl-C: a shell has it ignore the signal."""
+
+
+@pytest.mark.parametrize(
+    ("shell", "ending"),
+    [([], signal.SIGINT), ([], signal.SIGTERM), (IN_A_SCRIPTS_BACKGROUND, signal.SIGTERM)],
+)
+def test_tail_prints_what_is_there_and_what_comes_until_it_is_told_to_end(
+    ann: Member, bob: Member, shell: list[str], ending: signal.Signals
+):
+    room = f"news-{len(shell)}-{int(ending)}"
+    ann.run("room", "create", room, "--as", "ann")
+    bob.run("room", "join", room, "--as", "bob")
+    ann.run("send", room, "old")
     tail = subprocess.Popen(
-        [sys.executable, "-m", "ccp2p", "tail", "news", "--json"],
+        [*shell, sys.executable, "-m", "ccp2p", "tail", room, "--json"],
         env=os.environ | bob.environment,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -78,10 +92,10 @@ def test_tail_prints_what_is_there_and_what_comes(ann: Member, bob: Member):
     try:
         assert tail.stdout is not None
         assert json.loads(tail.stdout.readline())["text"] == "old"
-        ann.run("send", "news", "new")
+        ann.run("send", room, "new")
         message = json.loads(tail.stdout.readline())
         assert (message["schema"], message["name"], message["text"]) == ("message/1", "ann", "new")
-        tail.send_signal(2)
+        tail.send_signal(ending)
         assert tail.wait(timeout=60) == 130
         assert tail.stderr is not None
         assert b"Traceback" not in tail.stderr.read()
