@@ -1,6 +1,6 @@
 """A client's view of a network: verified connections to several of its nodes.
 
-A session keeps to one node while that lives and moves to the next when it does not. A connection
+A session keeps to one node and moves to the next when it is lost, full or silent. A connection
 that is lost is dialled and verified again, as long as the client lives; a node that fell behind
 what is known is asked again later. Nodes that joined meanwhile become known with each new epoch.
 """
@@ -28,7 +28,7 @@ class NetworkClient:
     """Connections to nodes of one network, and the sessions that use them.
 
     `refused` says why addresses are not used. With `every_node` all nodes that become known are
-    connected to, otherwise only when none is connected any more.
+    connected to, otherwise only when none is connected any more, or a session needs another.
     """
 
     def __init__(

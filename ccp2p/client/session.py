@@ -28,8 +28,8 @@ from ccp2p.sealing.session import SessionContext, SessionKeys
 # The oldest event without an outcome is at most this far behind the newest, so that its number is
 # within the window of kept outcomes even when all the others have been executed.
 _IN_FLIGHT = limits.SEQUENCE_WINDOW
-# The last two: somebody else had garbage ordered under our tag, which hosts can see.
-_RETRY_CODES = frozenset({"busy", "unreachable", "not-founded", "sealed", "tag"})
+# Somebody else had garbage ordered under our tag, which hosts can see.
+_RETRY_CODES = frozenset({"sealed", "tag"})
 RETRY_AFTER_S = 5.0  # doubled with every silence
 MOST_RETRY_S = 20.0
 _FULL_CODES = frozenset({"busy", "not-founded"})  # here and now; elsewhere may be room
@@ -305,11 +305,12 @@ class MemberSession:
             pending.offers = 0
             self._send(pending)
 
-    def _turn_from(self, connection: NodeConnection | None) -> None:
-        """Go on with another node than this one, as far as there is one."""
+    def _turn_from(self, connection: NodeConnection | None) -> int:
+        """Go on with another node than this one, if there is one; how many are connected."""
         live = self._others()
         if connection is self._connection and connection in live:
             self._connection = live[(live.index(connection) + 1) % len(live)]
+        return len(live)
 
     def _seal(self, sequence: int, body: bytes, opening: bytes) -> SealedEvent:
         identifier = self._identifier(sequence, body)
@@ -394,8 +395,7 @@ class MemberSession:
     def _offer_elsewhere(self, pending: SealedEvent, full: NodeConnection) -> None:
         """Send it to another node at once; where a few have no room it waits to be overdue."""
         pending.offers += 1
-        self._turn_from(full)
-        if pending.offers < min(_MOST_OFFERS, len(self._others())):
+        if pending.offers < min(_MOST_OFFERS, self._turn_from(full)):
             self._send(pending)
 
     def _open(self, pending: SealedEvent, sealed: bytes) -> Outcome:

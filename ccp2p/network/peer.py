@@ -64,7 +64,8 @@ class Peer:
 
     def send(self, frame: bytes) -> bool:
         """Queue a frame; False when the queue has no room for it."""
-        if self._is_idle and self._stream.offer(framing.encode([frame])):
+        if self._is_idle and self._stream.takes(framing.LENGTH_BYTES + len(frame)):
+            self._stream.put(framing.encode([frame]))
             self.frames_out += 1
             self._wrote_at = trio.current_time()
             return True

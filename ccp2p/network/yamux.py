@@ -69,13 +69,16 @@ class YamuxStream:
             self._consumed = 0
         return data
 
-    def offer(self, data: bytes) -> bool:
-        """Queue all of `data` for sending, if there is room for it and nothing else waits."""
-        room = min(self.send_window, _MAX_FRAME_BYTES)
-        if len(data) > room or self.is_reset or not self._connection.is_idle:
-            return False
-        self._queue(data)
-        return True
+    def takes(self, size_bytes: int) -> bool:
+        """Whether so much may be `put` now: there is room for it, and nothing else waits."""
+        room_bytes = min(self.send_window, _MAX_FRAME_BYTES)
+        return size_bytes <= room_bytes and not self.is_reset and self._connection.is_idle
+
+    def put(self, data: bytes) -> None:
+        """Queue all of `data` for sending; the caller knows that the peer's window allows it."""
+        self.send_window -= len(data)
+        self.sent_bytes += len(data)
+        self._connection.queue(_DATA, 0, self.stream_id, len(data), data)
 
     async def write(self, data: bytes) -> None:
         """Queue all of `data` for sending, as the peer's window allows."""
@@ -89,7 +92,7 @@ class YamuxStream:
             size = min(self.send_window, end - start, _MAX_FRAME_BYTES)
             if not size:
                 continue
-            self._queue(data[start : start + size])
+            self.put(data[start : start + size])
             start += size
 
     async def close(self) -> None:
@@ -119,11 +122,6 @@ class YamuxStream:
         extra = self._connection.window_bytes - _INITIAL_WINDOW_BYTES
         self.receive_window += extra
         self._connection.queue(_WINDOW_UPDATE, flag, self.stream_id, extra)
-
-    def _queue(self, data: bytes) -> None:
-        self.send_window -= len(data)
-        self.sent_bytes += len(data)
-        self._connection.queue(_DATA, 0, self.stream_id, len(data), data)
 
     def _grant(self, size: int) -> None:
         if not self.is_ended and not self.is_reset:
