@@ -387,6 +387,9 @@ class Replica:
                 self._found_floor(step.floor)
             self._spreading.committed(step.commits)
             for commit in step.commits:
+                with suppress(trio.WouldBlock):  # without a pause: one turn executes all of them
+                    self._commits.send_nowait(commit)
+                    continue
                 await self._commits.send(commit)
 
     async def _persist(self, steps: list[Step]) -> None:
