@@ -337,7 +337,7 @@ class MemberSession:
         with trio.move_on_after(timeout_ms / 1000):
             await finished.wait()
         if not results:
-            self._in_flight.pop(pending.tag, None)
+            self._forget(pending)
             if pending in self._queue:
                 self._queue.remove(pending)
             raise NotCommitted(
@@ -402,8 +402,17 @@ class MemberSession:
         plaintext = sessions.open_outcome(self._context, self._keys, pending.tag, sealed, PeerFault)
         return codec.decode(plaintext, Outcome, limits.MAX_OUTCOME_BYTES + 256)
 
+    def _forget(self, pending: SealedEvent) -> None:
+        """Nobody waits for it any more, nor for the answer of a node that kept silent about it."""
+        self._in_flight.pop(pending.tag, None)
+        for connection in self._others():
+            connection.abandon(pending.tag)
+
     def _finish(self, pending: SealedEvent, result: Outcome | Fault) -> None:
-        del self._in_flight[pending.tag]
+        if pending.silences:
+            self._forget(pending)
+        else:
+            del self._in_flight[pending.tag]
         while self._queue and len(self._in_flight) < _IN_FLIGHT and not self._is_renewing:
             self._send(self._queue.popleft())
         pending.done(result)

@@ -123,9 +123,11 @@ async def test_who_keeps_silent_is_left_for_another(tmp_path: Path, monkeypatch)
             return len(envelopes)
 
         monkeypatch.setattr(silent, "submit", swallow)
+        monkeypatch.setattr(silent._replica, "_deliver", lambda outcomes, dropped: None)
         await assert_each_once(ann, post_all(ann))
         assert len(swallowed) >= COUNT
         assert serving(stage, ann) is not silent
+        assert not any(connection._waiting for connection in client.live())
 
 
 def full(offered: list[int]) -> Callable[..., int]:
