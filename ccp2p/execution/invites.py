@@ -86,7 +86,8 @@ def _index(state: State) -> tuple[bytes, ...]:
 
 def _without_ended(state: State, kept: tuple[bytes, ...], ledger_time_ms: int) -> tuple[bytes, ...]:
     """Drop the invites that let nobody in any more."""
-    live, ended = [], []
+    live: list[bytes] = []
+    ended: list[bytes] = []
     for digest in kept:
         invite = _read(state, digest)
         is_live = invite and invite.uses_left and invite.expires_ms > ledger_time_ms

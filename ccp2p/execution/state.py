@@ -70,7 +70,8 @@ class State:
         """The value of a key, or None."""
         if key in self._written:
             return self._written[key]
-        return buckets.find(self._bucket(self._place(key)), key)
+        found: bytes | None = buckets.find(self._bucket(self._place(key)), key)
+        return found
 
     def put(self, key: bytes, value: bytes) -> None:
         """Set a key, as of the next flush; reads see it at once."""
@@ -218,7 +219,8 @@ class State:
 def _digest(data: bytes, fault: type[Fault]) -> bytes:
     """The hash of an encoded bucket; `fault` when it is malformed."""
     try:
-        return buckets.digests([data])
+        digest: bytes = buckets.digests([data])
+        return digest
     except ValueError:
         raise fault("malformed", "a bucket of the state is malformed") from None
 
