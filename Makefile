@@ -22,7 +22,7 @@ MINUTES_interop := 12
 
 UNITS := tests/model tests/sealing tests/membership tests/execution tests/gossip tests/storage tests/devnet tests/benchmarks
 
-.PHONY: run test install system lint types imports lock clean suites sanitize interop package soak
+.PHONY: run test install system hosts lint types imports lock clean suites sanitize interop package soak
 
 run: install
 	$(BIN)/ccp2p dev --nodes 4
@@ -35,6 +35,10 @@ install: system $(VENV)/installed
 # use it are there, named otherwise.
 system:
 	@PYTHON="$(PYTHON)" sh ext/system-packages.sh
+
+# What tests/namespaces makes hosts and NAT boxes with, in the same way.
+hosts:
+	@PYTHON="$(PYTHON)" sh ext/system-packages.sh hosts
 
 $(VENV)/installed: requirements.txt pyproject.toml setup.py $(NATIVE)
 	@$(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear $(VENV)
@@ -53,7 +57,7 @@ types:
 imports:
 	$(BIN)/lint-imports --no-cache
 
-suites: sanitize
+suites: sanitize hosts
 	timeout $(MINUTES_units)m $(BIN)/pytest $(UNITS)
 	timeout $(MINUTES_crypto)m $(BIN)/pytest tests/crypto
 	timeout $(MINUTES_consensus)m $(BIN)/pytest -n 2 tests/consensus
