@@ -144,6 +144,12 @@ class Consensus:
         """Propose nothing more in this epoch; what others send is followed and served as before."""
         self._is_halted = True
 
+    def close(self) -> None:
+        """Propose nothing more, and forget all blocks: whatever came now would be too old."""
+        self._is_halted = True
+        rounds = (reference.round for reference in self.newest_by_author if reference)
+        self._dag.collect(max(rounds, default=0), Draft())
+
     def is_admitted(self, reference: BlockReference) -> bool:
         """Whether a block is in the DAG, or too old to be."""
         if reference.round <= self.gc_round:

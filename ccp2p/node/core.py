@@ -111,6 +111,10 @@ class NodeCore:
         self.is_halted = True
         self.consensus.halt()
 
+    def close(self) -> None:
+        """Hold no blocks any more: this epoch is over, and the next one at work."""
+        self.consensus.close()
+
     @property
     def coin_runs_out(self) -> bool:
         """Whether the epoch should close: 80% of the coin chain is used.

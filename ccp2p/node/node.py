@@ -155,7 +155,7 @@ class Node:
                 )
                 nursery.start_soon(self._remember)
                 nursery.start_soon(self._links.tend, lambda: self._replica)
-                nursery.start_soon(tidy, lambda: self.epoch, random.Random())
+                nursery.start_soon(tidy, lambda: self._replica, random.Random())
                 await self._live()
                 nursery.cancel_scope.cancel()
         finally:

@@ -2,31 +2,41 @@
 
 import ctypes
 import gc
+import math
 from collections.abc import Callable
 from random import Random
 from typing import Final
 
 import trio
 
-_LEAST_S: Final = 2.0  # after an epoch began: its first commits come first
+from ccp2p.node.replica import Replica
+
+_LOOK_S: Final = 2.0
 _MOST_S: Final = 10.0
 # Of the C library, where it has this: else what is freed between what is in use stays resident.
 _give_back: Callable[[int], int] | None = getattr(ctypes.CDLL(None), "malloc_trim", None)
 
 
-async def tidy(epoch: Callable[[], int | None], randomness: Random) -> None:
-    """Look for garbage once after each epoch's begin, and give free pages back, until cancelled.
+async def tidy(current: Callable[[], Replica | None], randomness: Random) -> None:
+    """Drop what ended epochs left, and give free pages back, until cancelled.
 
-    An epoch's parts hold each other, and much beside. To find them stops the process for some 50 to
-    150 milliseconds; were all nodes to do it as an epoch begins, their network would stand still.
-    To give pages back takes a fifth of one, and is done every time: a node that comes back and asks
-    for much would else leave megabytes here until the epoch ends.
+    `current()` is the epoch at work. The blocks of the one before, most of what it holds, go soon
+    after that began, before as many new ones need room beside them. The rest holds each other, and
+    much beside: to find it stops the process for some 20 to 150 milliseconds, and were all nodes to
+    do it as an epoch begins, their network would stand still. To give pages back takes a fifth of
+    one, and is done every time: a node that comes back and asks for much would else leave megabytes
+    here until the epoch ends.
     """
-    seen = epoch()
+    at_work, due_s = current(), math.inf
     while True:
-        await trio.sleep(randomness.uniform(_LEAST_S, _MOST_S))
-        if epoch() != seen:
-            seen = epoch()
+        await trio.sleep(_LOOK_S)
+        newest, now_s = current(), trio.current_time()
+        if newest is not at_work:
+            if at_work is not None:
+                at_work.core.close()
+            at_work, due_s = newest, now_s + randomness.uniform(0, _MOST_S - _LOOK_S)
+        elif now_s >= due_s:
+            due_s = math.inf
             gc.collect()
         if _give_back is not None:
             _give_back(0)

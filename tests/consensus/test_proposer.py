@@ -292,3 +292,17 @@ def test_a_halted_node_signs_nothing_more_and_follows_on(is_starting: bool):
     own = [block for block in driver.made[made:] if block not in driver.made[:made]]
     assert own == []
     assert driver.core.round == 2
+
+
+def test_a_closed_node_holds_no_blocks_and_makes_none():
+    driver = Driver()
+    driver.tick()
+    driver.receive(1, 2, 3, round_=1)
+    assert driver.core.round == 2
+    made = len(driver.made)
+    driver.core.close()
+    assert driver.core.admitted == 0
+    driver.handle(PayloadOffered((b"late",)), 5_000)
+    driver.tick(60_000)
+    assert len(driver.made) == made
+    assert driver.core.last_rounds[1:] == [1, 1, 1], "what is told of the epoch stays"
