@@ -193,6 +193,7 @@ MAX_PRUNE_RECORDS: Final = 1024  # deletions in one transaction, so that commits
 JOURNAL_BYTES: Final = 64 * 1024 * 1024  # changed buckets that wait for their turn in the file
 READ_CHUNK_RECORDS: Final = 4096  # records opened by one call of the AEAD
 READ_CHUNK_BYTES: Final = 8 * 1024 * 1024
+LOG_CHUNK_BYTES: Final = 128 * 1024  # of blocks, at any time: a peer may ask for many
 LOG_RETAINED_ROUNDS: Final = 20_000  # of an epoch, and of the one before: blocks for late peers
 EVICTION_ROUNDS: Final = LOG_RETAINED_ROUNDS  # a seat further behind finds no peer with its log
 LOG_RETAINED_COMMITS: Final = 200_000  # commit records kept for status and late peers

@@ -116,7 +116,7 @@ class LmdbStore:
 
     def blocks(self, epoch: int) -> Iterator[tuple[int, bytes]]:
         """See `Store.blocks`."""
-        return self._read_log(self._index.of_epoch(epoch), limits.READ_CHUNK_BYTES)
+        return self._read_log(self._index.of_epoch(epoch), limits.LOG_CHUNK_BYTES)
 
     def block(self, reference: BlockReference) -> bytes | None:
         """See `Store.block`."""
@@ -391,7 +391,7 @@ class LmdbStore:
     def _read_log(self, entries: Iterable[Entry], chunk_bytes: int) -> Iterator[tuple[int, bytes]]:
         """Blocks of `entries`, read and opened about `chunk_bytes` at a time."""
         pending = iter(entries)
-        chunk_bytes = min(chunk_bytes, limits.READ_CHUNK_BYTES)
+        chunk_bytes = min(chunk_bytes, limits.LOG_CHUNK_BYTES)
         while True:
             sequences, bound, sealed = self._log_chunk(pending, chunk_bytes)
             if not sequences:
