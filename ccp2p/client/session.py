@@ -9,7 +9,7 @@ number, so that it still executes once.
 import os
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import trio
 
@@ -54,6 +54,7 @@ class SealedEvent:
     sent_at: float = 0.0
     silences: int = 0
     offers: int = 0  # nodes that had no room for it since it was last waited for
+    asked: list[NodeConnection] = field(default_factory=list)  # under the tag that it has now
 
     def is_overdue(self, now: float) -> bool:
         """Whether it is time to send it again: repeats at a steady pace would feed an overload."""
@@ -224,7 +225,9 @@ class MemberSession:
         """
         self._is_renewing = True
         waiting = [*self._in_flight.values(), *self._queue]
-        self._in_flight, self._queue = {}, deque()
+        for pending in waiting:  # an answer that is late would not open under the new keys
+            self._withdraw(pending)
+        self._queue = deque()
         self._begin(node)
         known: int | None = None
         try:
@@ -337,7 +340,7 @@ class MemberSession:
         with trio.move_on_after(timeout_ms / 1000):
             await finished.wait()
         if not results:
-            self._forget(pending)
+            self._withdraw(pending)
             if pending in self._queue:
                 self._queue.remove(pending)
             raise NotCommitted(
@@ -362,6 +365,8 @@ class MemberSession:
             via.submit(
                 pending.tag, pending.envelope, lambda answer: self._answered(pending, via, answer)
             )
+            if via not in pending.asked:
+                pending.asked.append(via)
         except Unreachable:
             pass  # no node is up now; `retry` tries again
 
@@ -402,17 +407,14 @@ class MemberSession:
         plaintext = sessions.open_outcome(self._context, self._keys, pending.tag, sealed, PeerFault)
         return codec.decode(plaintext, Outcome, limits.MAX_OUTCOME_BYTES + 256)
 
-    def _forget(self, pending: SealedEvent) -> None:
-        """Nobody waits for it any more, nor for the answer of a node that kept silent about it."""
+    def _withdraw(self, pending: SealedEvent) -> None:
+        """Wait no more for an answer under its tag, from whichever node it was sent to."""
         self._in_flight.pop(pending.tag, None)
-        for connection in self._others():
-            connection.abandon(pending.tag)
+        while pending.asked:
+            pending.asked.pop().abandon(pending.tag)
 
     def _finish(self, pending: SealedEvent, result: Outcome | Fault) -> None:
-        if pending.silences:
-            self._forget(pending)
-        else:
-            del self._in_flight[pending.tag]
+        self._withdraw(pending)
         while self._queue and len(self._in_flight) < _IN_FLIGHT and not self._is_renewing:
             self._send(self._queue.popleft())
         pending.done(result)

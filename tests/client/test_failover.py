@@ -130,6 +130,28 @@ async def test_who_keeps_silent_is_left_for_another(tmp_path: Path, monkeypatch)
         assert not any(connection._waiting for connection in client.live())
 
 
+async def test_what_is_late_from_before_a_renewal_ends_nothing(tmp_path: Path, monkeypatch):
+    async with network(tmp_path, 1) as stage, stage.client() as client:
+        ann = await ann_in_lobby(client)
+        node, connection = serving(stage, ann), ann._connection
+        assert connection is not None
+        swallowed: list[bytes] = []
+
+        def swallow(envelopes: list[bytes], *, is_repeated: bool) -> int:
+            swallowed.extend(envelopes)
+            return len(envelopes)
+
+        with monkeypatch.context() as silent:
+            silent.setattr(node, "submit", swallow)
+            results = post_all(ann)
+            before = list(ann._in_flight)
+            await eventually(lambda: len(swallowed) == len(before))
+        await ann._renew(connection.node)
+        for tag in before:
+            connection._answer(tag, b"an outcome under keys that are gone")
+        await assert_each_once(ann, results)
+
+
 def full(offered: list[int]) -> Callable[..., int]:
     """A node's `submit` that has no room, and counts what it refuses."""
 
