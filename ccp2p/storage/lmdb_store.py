@@ -116,20 +116,20 @@ class LmdbStore:
 
     def blocks(self, epoch: int) -> Iterator[tuple[int, bytes]]:
         """See `Store.blocks`."""
-        return self._read_log(self._index.of_epoch(epoch), limits.LOG_CHUNK_BYTES)
+        return self._read_log(self._index.of_epoch(epoch))
 
     def block(self, reference: BlockReference) -> bytes | None:
         """See `Store.block`."""
         entry = self._index.find(reference)
         if entry is None:
             return None
-        return next((block for _, block in self._read_log([entry], 0)), None)
+        return next((block for _, block in self._read_log([entry])), None)
 
     def blocks_above(self, epoch: int, rounds: Sequence[int], limit_bytes: int) -> list[bytes]:
         """See `Store.blocks_above`."""
         found: list[bytes] = []
         total = 0
-        for _, block in self._read_log(self._index.above(epoch, rounds), limit_bytes):
+        for _, block in self._read_log(self._index.above(epoch, rounds)):
             total += len(block)
             if found and total > limit_bytes:
                 break
@@ -388,19 +388,16 @@ class LmdbStore:
         values = self._vault.sealer.open(bound, [value for _, value in rows])
         return zip((key for key, _ in rows), values, strict=True)
 
-    def _read_log(self, entries: Iterable[Entry], chunk_bytes: int) -> Iterator[tuple[int, bytes]]:
-        """Blocks of `entries`, read and opened about `chunk_bytes` at a time."""
+    def _read_log(self, entries: Iterable[Entry]) -> Iterator[tuple[int, bytes]]:
+        """Blocks of `entries`, read and opened about `limits.LOG_CHUNK_BYTES` at a time."""
         pending = iter(entries)
-        chunk_bytes = min(chunk_bytes, limits.LOG_CHUNK_BYTES)
         while True:
-            sequences, bound, sealed = self._log_chunk(pending, chunk_bytes)
+            sequences, bound, sealed = self._log_chunk(pending)
             if not sequences:
                 return
             yield from zip(sequences, self._vault.sealer.open(bound, sealed), strict=True)
 
-    def _log_chunk(
-        self, pending: Iterator[Entry], chunk_bytes: int
-    ) -> tuple[list[int], list[bytes], list[bytes]]:
+    def _log_chunk(self, pending: Iterator[Entry]) -> tuple[list[int], list[bytes], list[bytes]]:
         sequences: list[int] = []
         bound: list[bytes] = []
         sealed: list[bytes] = []
@@ -417,7 +414,7 @@ class LmdbStore:
                 bound.append(self._bind_block(key, reference))
                 sealed.append(bytes(value))
                 total += len(value)
-                if total >= chunk_bytes:
+                if total >= limits.LOG_CHUNK_BYTES:
                     break
         return sequences, bound, sealed
 
