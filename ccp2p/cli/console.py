@@ -20,6 +20,7 @@ from ccp2p.model.errors import (
     NotCommitted,
     Unreachable,
     fault_in,
+    unexpected,
 )
 
 SECRET = "-|@FILE|TICKET"  # how help shows an argument that `read_secret` reads
@@ -44,10 +45,11 @@ def exit_code(fault: Fault) -> int:
     return EXIT_USAGE if isinstance(fault, MemberFault) else EXIT_FAILED
 
 
-def run(main: Callable[[], Awaitable[Any]]) -> Any:
+def run(main: Callable[[], Awaitable[Any]], *, conceals: bool = False) -> Any:
     """Run `main` under trio; a Fault becomes a message on stderr and its exit code.
 
-    SIGTERM ends it as Ctrl-C does, so that what it started and wrote is cleared away.
+    SIGTERM ends it as Ctrl-C does, so that what it started and wrote is cleared away. What opens
+    other people's events `conceals` what an error that nobody expected says, which may hold them.
     """
     import trio
 
@@ -55,7 +57,9 @@ def run(main: Callable[[], Awaitable[Any]]) -> Any:
         return trio.run(_until_sigterm, main)
     except KeyboardInterrupt:
         raise SystemExit(EXIT_INTERRUPTED) from None
-    except (Fault, BrokenPipeError, BaseExceptionGroup) as error:
+    except (click.ClickException, click.Abort):
+        raise
+    except (Exception, BaseExceptionGroup) as error:
         group = BaseExceptionGroup("", [error])
         if group.split(KeyboardInterrupt)[0]:
             raise SystemExit(EXIT_INTERRUPTED) from None
@@ -63,9 +67,9 @@ def run(main: Callable[[], Awaitable[Any]]) -> Any:
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             raise SystemExit(EXIT_FAILED) from None
         fault = fault_in(error)
-        if fault is None:
+        if fault is None and not conceals:
             raise
-        fail(fault)
+        fail(fault or unexpected(error))
 
 
 async def _until_sigterm(main: Callable[[], Awaitable[Any]]) -> Any:

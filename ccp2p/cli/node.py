@@ -97,7 +97,7 @@ def node(**options: Any) -> None:
         raise click.UsageError("--mesh goes with none of --new, --no-discovery and --join")
     _configure_log(options["verbose"])
     output = _Output(options["as_json"])
-    console.run(lambda: _run(options, output))
+    console.run(lambda: _run(options, output), conceals=True)
 
 
 # While events execute in a worker thread, ordering must not wait a whole default interval (5 ms)
@@ -112,6 +112,8 @@ _MIN_ID_CHARS = 8
 
 _M_ARENA_MAX = -8  # of glibc's malloc.h
 
+_PR_SET_DUMPABLE = 4  # of Linux's prctl.h
+
 _OPEN_FILES = 8192  # every connection is one; many systems start a process with 1,024
 
 
@@ -123,6 +125,21 @@ def _allow_files() -> None:
     wanted = _OPEN_FILES if hard == resource.RLIM_INFINITY else min(_OPEN_FILES, hard)
     if soft != resource.RLIM_INFINITY and soft < wanted:
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
+def _dump_no_core() -> None:
+    """Keep keys and state off the disk if native code crashes.
+
+    The limit holds where the kernel writes cores itself; one that hands them to a program asks
+    only whether the process is dumpable.
+    """
+    import ctypes
+    import resource
+
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    prctl = getattr(ctypes.CDLL(None), "prctl", None)
+    if prctl is not None:
+        prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
 
 
 def _share_memory() -> None:
@@ -151,6 +168,7 @@ async def _run(options: dict[str, Any], output: "_Output") -> None:
     sys.setswitchinterval(_SWITCH_INTERVAL_S)
     _share_memory()
     _allow_files()
+    _dump_no_core()
     config = read_config()
     wanted = node_options.wanted(options)
     found = await _settle(wanted, options, output)

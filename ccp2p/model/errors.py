@@ -78,6 +78,13 @@ def fault_in(error: BaseException) -> Fault | None:
     return error if isinstance(error, Fault) else None
 
 
+def unexpected(error: BaseException) -> LocalFault:
+    """An error that nobody expected as a fault that says where it arose, never its message."""
+    return LocalFault(
+        "internal", f"it failed: {origin(error)}; this is an error in ccp2p, report it"
+    )
+
+
 def origin(error: BaseException) -> str:
     """What an error that nobody expected is and where it arose, for the log.
 

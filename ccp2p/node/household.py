@@ -12,7 +12,7 @@ import structlog
 import trio
 
 from ccp2p.model import limits
-from ccp2p.model.errors import Fault, LocalFault, fault_in, origin
+from ccp2p.model.errors import Fault, LocalFault, fault_in, origin, unexpected
 from ccp2p.node import setup as setups
 from ccp2p.node.home import NodeHome
 from ccp2p.node.node import Node
@@ -138,9 +138,8 @@ class Household:
         except Exception as error:
             last, fault = error, fault_in(error)
             if fault is None:
-                what = origin(error)
-                _log.error("a network failed", error=what)
-                fault = LocalFault("internal", f"it failed: {what}")
+                _log.error("a network failed", error=origin(error))
+                fault = unexpected(error)
         del self.nodes[network]
         self.ended.append(node)
         self._last = last

@@ -1,6 +1,9 @@
 """Each exit code of the command line, by a real run that earns it."""
 
+import os
 import socket
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -8,6 +11,7 @@ import msgspec
 import pytest
 import trio
 
+import ccp2p
 from ccp2p.model.ticket import Ticket, format_ticket, parse_ticket
 from tests.cli.conftest import Member, NodeProcess, start_node
 from tests.node.stage import network
@@ -40,6 +44,32 @@ def closed_port() -> int:
 
 def test_0_when_all_is_well(ann: Member):
     assert ann.json("net", "show")["name"] == "home"
+
+
+@pytest.mark.parametrize("error", ["KeyError(said)", "ExceptionGroup(said, [KeyError(said)])"])
+def test_1_when_a_node_fails_and_nobody_reads_what_its_members_said(tmp_path: Path, error: str):
+    program = f"""
+from ccp2p.cli import main
+from ccp2p.node.node import Node
+
+async def fail(node):
+    said = "meet at noon"
+    raise {error}
+
+Node.run = fail
+main(["node", "--no-discovery", "--name", "home", "--data", "node"])
+"""
+    ended = subprocess.run(
+        [sys.executable, "-c", program],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(Path(ccp2p.__file__).parents[1])},
+        capture_output=True,
+        timeout=60,
+        check=False,
+    )
+    assert ended.returncode == 1
+    assert b"error: it failed: KeyError" in ended.stderr
+    assert b"noon" not in ended.stderr + ended.stdout
 
 
 def test_1_when_a_key_is_not_there(tmp_path: Path, kv_node: NodeProcess):

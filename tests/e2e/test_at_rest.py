@@ -1,12 +1,18 @@
-"""A power cut everywhere under `at_rest = "group"`, with real processes and commands."""
+"""What is left on disks: a power cut under `at_rest = "group"`, and a crash, of real processes."""
 
+import os
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 import trio
 
+import ccp2p
 from ccp2p.devnet.process import NodeProcess
 from tests.e2e.test_recovery import PATIENCE_S, VENDORS, Governors, start
+from tests.node_log import unexpected_lines
 
 
 async def found(nursery: trio.Nursery, folder: Path, governors: Governors) -> list[NodeProcess]:
@@ -52,5 +58,23 @@ async def test_governors_give_their_shares_after_a_power_cut_everywhere(tmp_path
         for node in nodes:
             await node.wait_for("floor")
         assert (await governors.run(0, "kv", "get", "said"))["value"] == "before"
-        assert not any("Traceback" in node.log_path.read_text() for node in nodes)
+        assert not any(unexpected_lines(node.log_path.read_text()) for node in nodes)
         nursery.cancel_scope.cancel()
+
+
+async def test_no_core_is_dumped_where_native_code_crashes(tmp_path: Path):
+    program = [sys.executable, "-m", "ccp2p", "node", "--json", "--data", "node", "--no-discovery"]
+    process = await trio.lowlevel.open_process(
+        ["sh", "-c", 'ulimit -c unlimited; exec "$@"', "sh", *program],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(Path(ccp2p.__file__).parents[1])},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+    )
+    assert process.stdout is not None
+    with trio.fail_after(30):
+        assert b'"event":' in await process.stdout.receive_some()
+    process.send_signal(signal.SIGSEGV)
+    _, status = await trio.to_thread.run_sync(os.waitpid, process.pid, 0)
+    assert os.WTERMSIG(status) == signal.SIGSEGV
+    assert not os.WCOREDUMP(status)

@@ -6,6 +6,7 @@ import pytest
 import trio
 
 from tests.e2e.life import Life, resident_of
+from tests.node_log import unexpected_lines
 
 
 @pytest.mark.timeout(300)
@@ -29,4 +30,4 @@ async def test_a_group_grows_to_ten_and_shrinks_to_one(tmp_path: Path):
     for node in life.nodes:
         log = node.log_path.read_text()
         assert "at fault" not in log
-        assert "Traceback" not in log
+        assert not unexpected_lines(log)

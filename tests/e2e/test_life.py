@@ -11,6 +11,7 @@ import trio
 
 from ccp2p.client import receipts
 from tests.e2e.life import UPGRADE, Life, Resident, resident_of
+from tests.node_log import unexpected_lines
 
 
 @pytest.mark.timeout(300)
@@ -108,4 +109,4 @@ async def assert_one_story(life: Life, resident: Resident) -> None:
         log = node.log_path.read_text()
         assert "equivocation" not in log
         assert "at fault" not in log
-        assert "Traceback" not in log
+        assert not unexpected_lines(log)

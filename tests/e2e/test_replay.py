@@ -23,6 +23,7 @@ from tests.e2e.logs import (
     write_odd_log,
 )
 from tests.e2e.secrets import found_in, member_keys, words
+from tests.node_log import unexpected_lines
 
 FIELDS = {
     "schema",
@@ -253,5 +254,5 @@ async def terminate(node: NodeProcess) -> None:
         assert await process.wait() == 0
     log = node.log_path.read_text()
     assert "stopped" in log.splitlines()[-1]
-    assert "Traceback" not in log
+    assert not unexpected_lines(log)
     assert "error" not in log

@@ -28,6 +28,7 @@ from ccp2p.node.executor import CommitRecord
 from ccp2p.node.home import Listen
 from ccp2p.node.setup import Wanted
 from tests.e2e.life import PATIENCE_S, TIMEOUT_MS, Life
+from tests.node_log import unexpected_lines
 
 VENDORS = ("sim-b", "sim-c", "sim-d", "sim-a", "sim-a")
 HONEST = 3
@@ -188,7 +189,7 @@ def assert_no_fork(life: Life) -> None:
         text = node.log_path.read_text()
         assert "equivocation" in text
         assert "stops so as not to serve" not in text
-        assert "Traceback" not in text
+        assert not unexpected_lines(text)
 
 
 async def is_kept_out(life: Life, speakers: Sequence[Speaker], ticket: str) -> None:

@@ -9,6 +9,7 @@ import pytest
 
 from ccp2p.model.ticket import parse_ticket
 from tests.namespaces.lan import PATIENCE_S, Host, Lan, lan
+from tests.node_log import unexpected_lines
 
 CHAIN = ("--coin-length", "65536")
 
@@ -144,5 +145,5 @@ def test_seven_hosts_outlive_a_partition_a_one_way_line_and_a_lost_host(tmp_path
         eventually(lambda: agree(hosts[0], 6))
         for host in hosts[:6]:
             text = host.node.log.read_text()
-            assert "Traceback" not in text
+            assert not unexpected_lines(text)
             assert "equivocation" not in text
