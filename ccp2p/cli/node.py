@@ -1,6 +1,5 @@
 """`ccp2p node`: run a node until SIGTERM or Ctrl-C."""
 
-import gc
 import logging
 import os
 import signal
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ccp2p.cli import console, node_options
+from ccp2p.cli import console, node_options, node_process
 from ccp2p.cli.configuration import read_config
 from ccp2p.model import limits
 
@@ -24,6 +23,7 @@ if TYPE_CHECKING:
     from ccp2p.node.setup import NodeSetup, Wanted
 
 _MIB = 1024 * 1024
+_MIN_ID_CHARS = 8
 
 
 @click.command()
@@ -100,62 +100,6 @@ def node(**options: Any) -> None:
     console.run(lambda: _run(options, output), conceals=True)
 
 
-# While events execute in a worker thread, ordering must not wait a whole default interval (5 ms)
-# for the interpreter lock at each of a round's many steps.
-_SWITCH_INTERVAL_S = 0.0005
-
-# A turn of execution makes some ten objects an event, none of them in cycles: at Python's own 700
-# the living ones would be looked through several times a turn.
-_OBJECTS_PER_COLLECTION = 50_000
-
-_MIN_ID_CHARS = 8
-
-_M_ARENA_MAX = -8  # of glibc's malloc.h
-
-_PR_SET_DUMPABLE = 4  # of Linux's prctl.h
-
-_OPEN_FILES = 8192  # every connection is one; many systems start a process with 1,024
-
-
-def _allow_files() -> None:
-    """Raise the soft limit on open files, as far as the hard one allows."""
-    import resource
-
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = _OPEN_FILES if hard == resource.RLIM_INFINITY else min(_OPEN_FILES, hard)
-    if soft != resource.RLIM_INFINITY and soft < wanted:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
-
-
-def _dump_no_core() -> None:
-    """Keep keys and state off the disk if native code crashes.
-
-    The limit holds where the kernel writes cores itself; one that hands them to a program asks
-    only whether the process is dumpable.
-    """
-    import ctypes
-    import resource
-
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    prctl = getattr(ctypes.CDLL(None), "prctl", None)
-    if prctl is not None:
-        prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
-
-
-def _share_memory() -> None:
-    """Let all threads allocate from one arena, where the C library would give each its own.
-
-    Each arena grows to what its thread needed at its busiest: over sixteen epochs a process of two
-    nodes came to 135 MB instead of 89. Threads that wait for the interpreter lock gain nothing by
-    arenas of their own.
-    """
-    import ctypes
-
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
-    if mallopt is not None:
-        mallopt(_M_ARENA_MAX, 1)
-
-
 async def _run(options: dict[str, Any], output: "_Output") -> None:
     import trio
 
@@ -163,12 +107,7 @@ async def _run(options: dict[str, Any], output: "_Output") -> None:
     from ccp2p.node.landlord import Landlord
     from ccp2p.node.node import Node, unix_ms
 
-    gc.freeze()  # modules stay; a second time, it would keep what epochs and networks leave behind
-    gc.set_threshold(_OBJECTS_PER_COLLECTION)
-    sys.setswitchinterval(_SWITCH_INTERVAL_S)
-    _share_memory()
-    _allow_files()
-    _dump_no_core()
+    node_process.prepare()
     config = read_config()
     wanted = node_options.wanted(options)
     found = await _settle(wanted, options, output)
@@ -195,6 +134,7 @@ async def _run(options: dict[str, Any], output: "_Output") -> None:
     household = Household(
         wanted, build, output.ended, bootstrap=options["bootstrap"], looks_around=looks_around
     )
+    node_process.conceal_lost_errors()
     async with trio.open_nursery() as nursery:
         nursery.start_soon(_stop_on_signal, nursery.cancel_scope)
         if options["as_json"] and stat.S_ISFIFO(os.fstat(sys.stdout.fileno()).st_mode):

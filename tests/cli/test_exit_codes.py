@@ -52,8 +52,13 @@ def test_1_when_a_node_fails_and_nobody_reads_what_its_members_said(tmp_path: Pa
 from ccp2p.cli import main
 from ccp2p.node.node import Node
 
+class Left:
+    def __del__(self):
+        raise KeyError("noon, at the latest")
+
 async def fail(node):
     said = "meet at noon"
+    Left()
     raise {error}
 
 Node.run = fail
