@@ -2,12 +2,13 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 import click
 
 from ccp2p.cli import console
 from ccp2p.model import limits
+from ccp2p.model.genesis import AppName
 
 if TYPE_CHECKING:
     from ccp2p.node.setup import Founding, Wanted
@@ -115,7 +116,7 @@ def founding_options(command: Command) -> Command:
         command,
         click.option(
             "--app",
-            type=click.Choice(["rooms", "kv"]),
+            type=click.Choice(get_args(AppName)),
             default="rooms",
             show_default=True,
             help="What a new network runs.",

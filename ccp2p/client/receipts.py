@@ -7,7 +7,7 @@ time: a receipt then takes at most a checkpoint interval and a few rounds.
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import trio
 
@@ -29,9 +29,15 @@ from ccp2p.model.errors import (
     PeerFault,
     Unreachable,
 )
-from ccp2p.model.genesis import Genesis
+from ccp2p.model.genesis import AppName, Genesis
 from ccp2p.model.member_protocol import ListRecords, Proof, Prove, Records
 from ccp2p.model.outcome import Outcome
+
+REQUESTS: Final[dict[AppName, Any]] = {
+    "kv": kv_protocol.Request,
+    "rooms": rooms_protocol.Request,
+}
+"""What each app's events ask: a struct whose `operation` is one of several."""
 
 _ELSEWHERE_S: Final = 5.0  # until no node that kept the proof is looked for any more
 
@@ -109,10 +115,11 @@ def verify(receipt: Receipt, network: bytes) -> Verification:
     return receipts.verify(receipt, network, _vendor_cap)
 
 
-def asked(receipt: Receipt, app: str) -> dict[str, str | int | bool | None]:
+def asked(receipt: Receipt, app: AppName) -> dict[str, str | int | bool | None]:
     """What the event asked of its app, for people; MemberFault when it is not of that app."""
-    kind = kv_protocol.Request if app == "kv" else rooms_protocol.Request
-    operation = codec.decode(receipt.body, kind, limits.MAX_EVENT_BYTES, MemberFault).operation
+    operation = codec.decode(
+        receipt.body, REQUESTS[app], limits.MAX_EVENT_BYTES, MemberFault
+    ).operation
     shown = {name: _shown(getattr(operation, name)) for name in operation.__struct_fields__}
     return {"operation": str(operation.__struct_config__.tag), **shown}
 

@@ -12,6 +12,7 @@ import trio
 
 from ccp2p.devnet.process import NodeProcess
 from ccp2p.model.errors import LocalFault
+from ccp2p.model.genesis import AppName
 from ccp2p.model.ticket import Ticket, parse_ticket
 
 _VENDORS = ("sim-a", "sim-b", "sim-c", "sim-d")
@@ -23,7 +24,7 @@ class Plan:
 
     folder: Path
     nodes: int
-    app: Literal["rooms", "kv"] = "rooms"
+    app: AppName = "rooms"
     coin_length: int = 1 << 20
     aead: Literal["aegis256", "xchacha20"] = "aegis256"
     node_arguments: tuple[str, ...] = ()

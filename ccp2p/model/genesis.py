@@ -6,6 +6,9 @@ from ccp2p.model import codec, hashing, limits
 from ccp2p.model.codec import Wire
 from ccp2p.model.errors import Fault, MemberFault
 
+AppName = Literal["kv", "rooms"]
+"""The apps that networks may run: what `execution.apps.APPS` holds."""
+
 
 class Parameters(Wire, frozen=True):
     """Rules of one network that its nodes must share. Times in milliseconds, depths in rounds.
@@ -48,7 +51,7 @@ class Genesis(Wire, frozen=True):
 
     name: str
     kind: Literal["group", "mesh"]
-    app: Literal["rooms", "kv"]
+    app: AppName
     policy: str  # TOML, exactly as its digest covers it
     parameters: Parameters
     governors: tuple[bytes, ...]

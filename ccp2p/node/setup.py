@@ -19,7 +19,7 @@ from ccp2p.membership.records import policy_in_force
 from ccp2p.model import codec, limits
 from ccp2p.model.epoch import parse_record
 from ccp2p.model.errors import LocalFault, MemberFault
-from ccp2p.model.genesis import Genesis, Parameters, network_id, parse_genesis
+from ccp2p.model.genesis import AppName, Genesis, Parameters, network_id, parse_genesis
 from ccp2p.model.host_commands import invite_digest
 from ccp2p.model.member_protocol import Welcome
 from ccp2p.model.ticket import Ticket
@@ -64,7 +64,7 @@ class Founding:
     """
 
     name: str
-    app: Literal["rooms", "kv"]
+    app: AppName
     founders: int
     parameters: Parameters
     policy: str | None = None
