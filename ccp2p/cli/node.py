@@ -231,7 +231,10 @@ async def _find(wanted: "Wanted", options: dict[str, Any]) -> "Mesh | None":
 async def _stop_on_signal(scope: Any) -> None:
     import trio
 
-    with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+    # A script's background job is deaf to Ctrl-C, which ends what runs in front of it.
+    is_deaf = signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+    ending = (signal.SIGTERM,) if is_deaf else (signal.SIGTERM, signal.SIGINT)
+    with trio.open_signal_receiver(*ending) as signals:
         async for _ in signals:
             scope.cancel()
             return

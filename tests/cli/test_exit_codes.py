@@ -1,6 +1,7 @@
 """Each exit code of the command line, by a real run that earns it."""
 
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -14,7 +15,10 @@ import trio
 import ccp2p
 from ccp2p.model.ticket import Ticket, format_ticket, parse_ticket
 from tests.cli.conftest import Member, NodeProcess, start_node
+from tests.cli.test_rooms import IN_A_SCRIPTS_BACKGROUND
 from tests.node.stage import network
+
+PROGRAM = str(Path(ccp2p.__file__).parents[1])
 
 
 @pytest.fixture(scope="module")
@@ -46,6 +50,27 @@ def test_0_when_all_is_well(ann: Member):
     assert ann.json("net", "show")["name"] == "home"
 
 
+def test_0_when_a_node_in_a_scripts_background_ends_that_ctrl_c_was_not_for(tmp_path: Path):
+    command = [sys.executable, "-m", "ccp2p", "node", "--json", "--no-discovery", "--data", "node"]
+    node = subprocess.Popen(
+        [*IN_A_SCRIPTS_BACKGROUND, *command],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": PROGRAM},
+        stdout=subprocess.PIPE,
+    )
+    try:
+        assert node.stdout is not None
+        assert b'"ready"' in node.stdout.readline()
+        node.send_signal(signal.SIGINT)
+        with pytest.raises(subprocess.TimeoutExpired):
+            node.wait(timeout=1)
+        node.send_signal(signal.SIGTERM)
+        assert node.wait(timeout=30) == 0
+    finally:
+        node.kill()
+        node.wait()
+
+
 @pytest.mark.parametrize("error", ["KeyError(said)", "ExceptionGroup(said, [KeyError(said)])"])
 def test_1_when_a_node_fails_and_nobody_reads_what_its_members_said(tmp_path: Path, error: str):
     program = f"""
@@ -67,7 +92,7 @@ main(["node", "--no-discovery", "--name", "home", "--data", "node"])
     ended = subprocess.run(
         [sys.executable, "-c", program],
         cwd=tmp_path,
-        env=os.environ | {"PYTHONPATH": str(Path(ccp2p.__file__).parents[1])},
+        env=os.environ | {"PYTHONPATH": PROGRAM},
         capture_output=True,
         timeout=60,
         check=False,
