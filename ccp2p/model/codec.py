@@ -5,14 +5,18 @@ name. Inside, structs are bare arrays. What is hashed or signed is always the by
 headers must re-encode to the same bytes, so nothing has two encodings.
 """
 
-from collections.abc import Callable
-from typing import Any, TypeVar
+from collections.abc import Callable, Iterable
+from typing import Any, Final, TypeVar
 
 import msgspec
 
 from ccp2p.model.errors import Fault, PeerFault
 
 T = TypeVar("T")
+
+# MessagePack's formats: the least items of an array whose length takes two bytes, or four.
+_ARRAY16_FROM: Final = 1 << 4
+_ARRAY32_FROM: Final = 1 << 16
 
 _encoder = msgspec.msgpack.Encoder()
 _decoders: dict[Any, msgspec.msgpack.Decoder[Any]] = {}
@@ -35,6 +39,21 @@ class Outer(Wire, frozen=True):
 
 encode: Callable[[Any], bytes] = _encoder.encode
 """MessagePack bytes of a value: the encoder's own method, since every event passes here."""
+
+
+def encode_each(items: Iterable[Any]) -> bytes:
+    """What `encode(list(items))` gives, with one item in memory at a time."""
+    encoded, count = bytearray(), 0
+    for item in items:
+        _encoder.encode_into(item, encoded, -1)
+        count += 1
+    if count < _ARRAY16_FROM:
+        head = bytes([0x90 | count])
+    elif count < _ARRAY32_FROM:
+        head = b"\xdc" + count.to_bytes(2, "big")
+    else:
+        head = b"\xdd" + count.to_bytes(4, "big")
+    return head + encoded
 
 
 def decode(data: bytes, kind: type[T], limit_bytes: int, fault: type[Fault] = PeerFault) -> T:

@@ -1,6 +1,9 @@
 """What nodes say to each other: one typed, bounded message a frame."""
 
+from collections.abc import Iterable
 from typing import ClassVar
+
+import msgspec
 
 from ccp2p.gossip.messages import Message as Gossiped
 from ccp2p.membership.founding import FounderRequest
@@ -268,6 +271,14 @@ _KINDS: dict[str, type[Wire]] = {
 def encode_message(message: PeerMessage) -> bytes:
     """The frame of a message."""
     return codec.wrap(message.kind, codec.encode(message))
+
+
+def encode_fetched(blocks: Iterable[bytes]) -> bytes:
+    """The frame of `FetchedBlocks`; of the blocks, one is in memory at a time beside it.
+
+    Thousands of small ones at once would stay with the interpreter as free memory.
+    """
+    return codec.wrap(FetchedBlocks.kind, codec.encode((msgspec.Raw(codec.encode_each(blocks)),)))
 
 
 def decode_message(frame: bytes) -> PeerMessage:

@@ -16,6 +16,7 @@ from ccp2p.node.epoch import link_of
 from ccp2p.node.handover import Handover
 from ccp2p.node.messages import (
     FetchBlocks,
+    FetchedBlocks,
     FollowReply,
     FollowRequest,
     PeerMessage,
@@ -153,9 +154,10 @@ class Passage:
         return self._secret or self._steward.secret_of(self._closing.record.epoch_key) or b""
 
     def _serve(self, request: FetchBlocks) -> PeerMessage:
-        return serve_blocks(
+        blocks = serve_blocks(
             self._store, request, lambda reference: self._store.block(reference) or b""
         )
+        return FetchedBlocks(tuple(blocks))
 
     def _hand_out(self, node: bytes, request: SecretRequest) -> SecretReply:
         secret = b""

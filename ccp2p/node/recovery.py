@@ -1,6 +1,5 @@
 """What a start takes from the disk: the DAG and its commits, the state, the open sessions."""
 
-import sys
 from collections.abc import Callable, Iterator
 
 from ccp2p.consensus.messages import CommittedBlocks, Recovered
@@ -93,7 +92,7 @@ def recovered_log(store: Store, committee: Committee, gc_depth: int) -> Recovere
         for _, data in store.commits(epoch, first, newest)
     )
     floor = max(0, commits[-1].leader.round - gc_depth) if commits else 0
-    held = store.blocks_above(epoch, [floor] * committee.size, sys.maxsize)
+    held = store.blocks_above(epoch, [floor] * committee.size)
     blocks = tuple(VerifiedBlock.trust(Block.parse(data)) for data in held)
     return Recovered(blocks=blocks, commits=commits) if blocks else None
 

@@ -4,7 +4,7 @@ Two drivers use it: `replica` over real peers, disk and clock, and the simulator
 The driver's part is to wait, to send, and to keep the order: persist, then send, then apply.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from ccp2p.model import codec, limits
@@ -57,19 +57,24 @@ class Heard:
 
 def serve_blocks(
     store: Store, request: FetchBlocks, held: Callable[[BlockReference], bytes]
-) -> FetchedBlocks:
-    """The referenced blocks, then what of an epoch lies above the asker's rounds, in one reply."""
-    blocks: list[bytes] = []
+) -> Iterator[bytes]:
+    """The referenced blocks, then what of an epoch lies above the asker's rounds, in one reply.
+
+    Read as they are taken. Of those above one at least, whatever its size.
+    """
     room = limits.MAX_FETCH_REPLY_BYTES
     for reference in request.references[: limits.MAX_FETCH_REFERENCES]:
         block = held(reference)
         if block and len(block) <= room:
-            blocks.append(block)
             room -= len(block)
+            yield block
     if request.above and room > 0 and request.epoch >= 0:
         above = request.above[: limits.MAX_COMMITTEE]
-        blocks.extend(store.blocks_above(request.epoch, above, room))
-    return FetchedBlocks(tuple(blocks))
+        for number, block in enumerate(store.blocks_above(request.epoch, above)):
+            if number and len(block) > room:
+                break
+            room -= len(block)
+            yield block
 
 
 class Seat:
@@ -149,7 +154,7 @@ class Seat:
         if isinstance(message, FetchBlocks):
             self._fetches_under_way[peer] = self._fetches_under_way.get(peer, 0) + 1
 
-    def serve(self, request: FetchBlocks) -> FetchedBlocks:
+    def serve(self, request: FetchBlocks) -> Iterator[bytes]:
         """See `serve_blocks`; what is not on disk yet is served too."""
         return serve_blocks(self.store, request, self._held)
 

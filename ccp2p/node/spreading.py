@@ -22,12 +22,14 @@ from ccp2p.node.messages import (
     FetchedBlocks,
     Gossiped,
     PeerMessage,
+    encode_fetched,
     encode_message,
 )
 from ccp2p.node.registry import Registry
 from ccp2p.node.seat import Seat
 from ccp2p.sealing.identity import Identity
 
+_NOTHING: Final = encode_message(FetchedBlocks(()))
 _MOST_WAITING: Final = 8  # nodes whose answer waits for something to be in it; others get it empty
 _GATHER_MS: Final = 20  # so that an answer has more than one commit in a busy network
 _MS_OF_OBSERVER: Final = 2  # more for each of them: all that many of them do is to ask
@@ -136,7 +138,7 @@ class Spreading:
     def closing(self) -> None:
         """The newest commit is the last of the epoch: whose answer waits gets it now, or never."""
         for node, request in self._waiting.items():
-            self._send(node, encode_message(self._seat.serve(request)))
+            self._send(node, encode_fetched(self._seat.serve(request)))
         if self._observers:
             self._tell(self._herald.closing())
 
@@ -174,27 +176,27 @@ class Spreading:
         """Answer a fetch; an observer's not before there is something, if that is soon."""
         grown = self._grown
         try:
-            reply = await self._reply(request)
+            frame = await self._answer(request)
         finally:
             self._serving.discard(node)
-        if not (reply.blocks or request.references) and self._may_wait(node, request):
+        if frame == _NOTHING and not request.references and self._may_wait(node, request):
             self._waiting[node] = request
             try:
                 with trio.move_on_after(HELD_MS / 1000):
                     await grown.wait()
                     await trio.sleep(self._gather_ms / 1000)
-                reply = await self._reply(request)
+                frame = await self._answer(request)
             finally:
                 del self._waiting[node]
-        self._send(node, encode_message(reply))
+        self._send(node, frame)
 
     def _may_wait(self, node: bytes, request: FetchBlocks) -> bool:
         is_seat = self._committee.index_of(node) is not None
         is_free = node not in self._waiting and len(self._waiting) < _MOST_WAITING
         return is_free and not is_seat and request.epoch == self._epoch
 
-    async def _reply(self, request: FetchBlocks) -> FetchedBlocks:
-        return await trio.to_thread.run_sync(self._seat.serve, request)
+    async def _answer(self, request: FetchBlocks) -> bytes:
+        return await trio.to_thread.run_sync(lambda: encode_fetched(self._seat.serve(request)))
 
     @property
     def _committed(self) -> int:

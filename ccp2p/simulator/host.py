@@ -21,7 +21,14 @@ from ccp2p.node.core import Step
 from ccp2p.node.epoch import Surroundings, link_of, resume_epoch
 from ccp2p.node.executor import Executed
 from ccp2p.node.intake import Intake
-from ccp2p.node.messages import Blocks, FetchBlocks, FollowReply, PeerMessage, encode_message
+from ccp2p.node.messages import (
+    Blocks,
+    FetchBlocks,
+    FetchedBlocks,
+    FollowReply,
+    PeerMessage,
+    encode_message,
+)
 from ccp2p.node.meter import Meter
 from ccp2p.node.network_record import NetworkRecord
 from ccp2p.node.roster_keeper import CLOSING
@@ -420,7 +427,7 @@ class Host:
 
     def _serve(self, machine: int, request: FetchBlocks) -> None:
         self._serving.discard(machine)
-        self.write_to(machine, self.seat.serve(request))
+        self.write_to(machine, FetchedBlocks(tuple(self.seat.serve(request))))
 
     def _search_floor(self) -> None:
         for peer, request in self.seat.floor_requests():

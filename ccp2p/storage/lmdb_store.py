@@ -125,16 +125,9 @@ class LmdbStore:
             return None
         return next((block for _, block in self._read_log([entry])), None)
 
-    def blocks_above(self, epoch: int, rounds: Sequence[int], limit_bytes: int) -> list[bytes]:
+    def blocks_above(self, epoch: int, rounds: Sequence[int]) -> Iterator[bytes]:
         """See `Store.blocks_above`."""
-        found: list[bytes] = []
-        total = 0
-        for _, block in self._read_log(self._index.above(epoch, rounds)):
-            total += len(block)
-            if found and total > limit_bytes:
-                break
-            found.append(block)
-        return found
+        return (block for _, block in self._read_log(self._index.above(epoch, rounds)))
 
     def commit(self, epoch: int, index: int) -> bytes | None:
         """See `Store.commit`."""

@@ -41,17 +41,9 @@ class MemoryStore:
         entry = self._index.find(reference)
         return None if entry is None else self._log[entry[2]]
 
-    def blocks_above(self, epoch: int, rounds: Sequence[int], limit_bytes: int) -> list[bytes]:
+    def blocks_above(self, epoch: int, rounds: Sequence[int]) -> Iterator[bytes]:
         """See `Store.blocks_above`."""
-        found: list[bytes] = []
-        total = 0
-        for _, _, sequence in self._index.above(epoch, rounds):
-            block = self._log[sequence]
-            total += len(block)
-            if found and total > limit_bytes:
-                break
-            found.append(block)
-        return found
+        return (self._log[sequence] for _, _, sequence in self._index.above(epoch, rounds))
 
     def commit(self, epoch: int, index: int) -> bytes | None:
         """See `Store.commit`."""

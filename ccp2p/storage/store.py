@@ -49,11 +49,12 @@ class Store(Protocol):
     def block(self, reference: BlockReference) -> bytes | None:
         """The bytes of a block in the log, or None."""
 
-    def blocks_above(self, epoch: int, rounds: Sequence[int], limit_bytes: int) -> list[bytes]:
+    def blocks_above(self, epoch: int, rounds: Sequence[int]) -> Iterator[bytes]:
         """For a peer that is behind: blocks of `epoch`, lowest rounds first, so parents first.
 
         `rounds[author]` is the newest round that the peer has of each author; an author beyond
-        the list counts as 0. Stops before `limit_bytes`, but yields one block whatever its size.
+        the list counts as 0. Blocks are read as they are taken, some `limits.LOG_CHUNK_BYTES` at a
+        time.
         """
 
     def commit(self, epoch: int, index: int) -> bytes | None:

@@ -136,3 +136,9 @@ def test_a_fault_names_positions_and_never_values():
     with pytest.raises(PeerFault) as caught:
         codec.decode(codec.encode(["a secret", "seven", []]), Sample, 1024)
     assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize("count", [0, 1, 15, 16, 255, 256, 65535, 65536])
+def test_a_list_is_encoded_the_same_item_by_item(count: int):
+    items = [b"item"] * count
+    assert codec.encode_each(iter(items)) == codec.encode(items)

@@ -148,7 +148,7 @@ async def _ask_all(hosts: list[Host]) -> Recorded:
     for host, replica in zip(hosts, replicas, strict=True):
         votes[host.node.setup.identity.node] = await ask(VoteRequest(1, head.commit), replica)
     assert replicas[0].registry.place_of(node) == "seat"
-    older, held = (replicas[0].store.blocks_above(epoch, [0] * 4, 1 << 40) for epoch in (0, 1))
+    older, held = (list(replicas[0].store.blocks_above(epoch, [0] * 4)) for epoch in (0, 1))
     return Recorded(
         asker,
         tuple(seat.node for seat in replicas[0].core.committee.seats),

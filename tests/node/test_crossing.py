@@ -14,7 +14,7 @@ from ccp2p.node.messages import (
     FollowRequest,
     PeerMessage,
     decode_message,
-    encode_message,
+    encode_fetched,
 )
 from ccp2p.node.replica import CLOSING
 from tests.node.stage import PATIENCE_S, TIMEOUT_MS, Stage, eventually, network
@@ -41,7 +41,7 @@ def hold(monkeypatch: pytest.MonkeyPatch, stage: Stage, numbers: list[int]) -> l
         while True:
             asker, frame = await anext(self._feed)
             if isinstance(message := decode_message(frame), FetchBlocks):
-                hosts[node].peers.send(asker, encode_message(replica.seat.serve(message)))
+                hosts[node].peers.send(asker, encode_fetched(replica.seat.serve(message)))
 
     monkeypatch.setattr(Crossing, "run", wait)
     return held

@@ -36,6 +36,7 @@ from ccp2p.node.messages import (
     VoteReply,
     VoteRequest,
     decode_message,
+    encode_fetched,
     encode_message,
 )
 from ccp2p.node.network_record import NodeAddresses
@@ -141,3 +142,8 @@ def test_a_changed_or_cut_frame_raises_nothing_but_a_peers_fault(message, data: 
             decode_message(frame)
         except PeerFault:
             continue
+
+
+@given(st.lists(st.binary(max_size=300), max_size=20))
+def test_fetched_blocks_make_the_same_frame_one_by_one(blocks: list[bytes]) -> None:
+    assert encode_fetched(iter(blocks)) == encode_message(FetchedBlocks(tuple(blocks)))

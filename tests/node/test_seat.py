@@ -1,10 +1,12 @@
 """A seat's duties: nothing leaves before it is on disk; a start ends with a block of its own."""
 
+from collections.abc import Sequence
+
 import pytest
 
 from ccp2p.crypto.signatures import SigningKey
-from ccp2p.model import hashing
-from ccp2p.model.block import Block, VerifiedBlock
+from ccp2p.model import hashing, limits
+from ccp2p.model.block import Block, BlockReference, VerifiedBlock
 from ccp2p.model.committee import Committee
 from ccp2p.model.committee import Seat as CommitteeSeat
 from ccp2p.model.errors import PeerFault
@@ -25,9 +27,10 @@ from ccp2p.node.messages import (
     VoteReply,
 )
 from ccp2p.node.patience import STALLED_MS
-from ccp2p.node.seat import FloorSeen, Heard, Seat
+from ccp2p.node.seat import FloorSeen, Heard, Seat, serve_blocks
 from ccp2p.sealing.coin import CoinChain
 from ccp2p.storage.memory_store import MemoryStore
+from ccp2p.storage.store import Batch
 
 NETWORK = bytes(32)
 NOW_MS = 1_000_000
@@ -135,7 +138,27 @@ def test_others_blocks_wait_for_what_rests_on_them_and_are_served_meanwhile() ->
     steps = seat.advance([Intake(1, (theirs,), False, ())], NOW_MS)
     assert seat.batch(steps) is None
     served = seat.serve(FetchBlocks((theirs.reference,), (), 0))
-    assert served == FetchedBlocks((theirs.to_bytes(),))
+    assert list(served) == [theirs.to_bytes()]
+
+
+def test_an_answer_is_bounded_but_never_empty(monkeypatch: pytest.MonkeyPatch) -> None:
+    store = MemoryStore()
+    references = [BlockReference(round_, 0, bytes([round_]) * 32) for round_ in range(1, 5)]
+    store.write(Batch(0, blocks=[(one, bytes([one.round]) * 100) for one in references]))
+    held = [store.block(one) for one in references]
+
+    def answer(room: int, named: Sequence[BlockReference] = (), above: tuple[int, ...] = (1,)):
+        monkeypatch.setattr(limits, "MAX_FETCH_REPLY_BYTES", room)
+        request = FetchBlocks(tuple(named), above, 0)
+        return list(serve_blocks(store, request, lambda one: store.block(one) or b""))
+
+    assert answer(300) == held[1:]
+    assert answer(299) == held[1:3]
+    assert answer(1) == held[1:2], "a small bound must not stop progress"
+    assert answer(299, references[:1]) == [held[0], held[1]]
+    assert answer(250, references) == held[:2] + held[1:2]
+    assert answer(200, references) == held[:2]
+    assert answer(1 << 20, references, ()) == held
 
 
 def test_an_answer_counts_as_solicited_as_often_as_something_was_asked() -> None:
