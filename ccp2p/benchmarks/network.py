@@ -10,6 +10,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -127,7 +128,7 @@ class Run:
                 await trio.sleep_until(started_s + number / self._load.rate)
             await self._gate.enter()
             submitted_s = trio.current_time()
-            session.post_sealed(event, lambda result, at=submitted_s: self._done(at, result))
+            session.post_sealed(event, partial(self._done, submitted_s))
         await self._finished.wait()
         await wait_for_commit(client.live(), self.highest_commit)
         return trio.current_time() - started_s

@@ -1,7 +1,7 @@
 """`ccp2p dev`: a whole network on this machine, to try out or to drive with real logs."""
 
 import tempfile
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -94,7 +94,7 @@ async def _tour(network: "LocalNetwork", client: "NetworkClient", as_json: bool)
 
 
 @contextmanager
-def _folder(wanted: Path | None):
+def _folder(wanted: Path | None) -> Iterator[Path]:
     if wanted is not None:
         yield wanted
         return

@@ -47,7 +47,7 @@ def inspect_folder(folder: Path, as_json: bool) -> None:
     from ccp2p.storage.description import describe
 
     try:
-        networks = [
+        networks: list[dict[str, Any]] = [
             {"id": path.name, "databases": describe(path)}
             for path in sorted((folder / "networks").glob("*"))
         ]

@@ -247,8 +247,8 @@ def _mesh(verified: "VerifiedNode", welcome: "Welcome", address: str) -> Mesh:
 
 
 def _tell(look: _Look) -> None:
-    for network, reason in look.refused.items():
-        if network not in look.found:
+    for refused, reason in look.refused.items():
+        if refused not in look.found:
             console.say(f"not joined: {reason}")
     for mesh in look.found.values():
         network = mesh.ticket.network.hex()

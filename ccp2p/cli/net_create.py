@@ -120,10 +120,10 @@ def governors_of(
     profile: "Profile", options: dict[str, Any]
 ) -> tuple[bytes | None, tuple[bytes, ...], int]:
     """The creator's own key, if any, all governors', and how many of them must agree."""
-    own = None
+    own: bytes | None = None
     if not options["governors"] or profile.has_member(options["member"]):
         own = profile.member(options["member"]).public
-    governors = options["governors"] or (own,)
+    governors: tuple[Any, ...] = options["governors"] or (own,)
     return own, governors, options["governors_needed"] or len(governors) // 2 + 1
 
 

@@ -26,7 +26,7 @@ _FIRST_COMMANDS = {
 @click.option("--member", help="Which of your member keys joins. [default: me]")
 @node_options.folder_options
 @click.pass_context
-def net_join(context: click.Context, ticket: str, **options: Any) -> None:
+def net_join(context: click.Context, /, ticket: str, **options: Any) -> None:
     """Verify the network of a ticket, and join it.
 
     A member ticket makes you a member; its invite is used up. A node ticket prepares this

@@ -6,7 +6,7 @@ import signal
 import stat
 import sys
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
@@ -176,7 +176,7 @@ async def _settle(
                 return [joined]
         else:
             governor = Profile(default_folder()).member(None).public
-            kind = "group" if options["no_discovery"] else "mesh"
+            kind: Literal["group", "mesh"] = "group" if options["no_discovery"] else "mesh"
             founding = node_options.founding(
                 options["name"], options, (governor,), 1, standing=True
             )

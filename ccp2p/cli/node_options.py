@@ -229,7 +229,7 @@ def founding(
     from ccp2p.model.genesis import Parameters
     from ccp2p.node.setup import Founding
 
-    draws = {
+    draws: dict[str, Any] = {
         "committee_max": options.get("committee"),
         "rotation_interval_ms": 1000 * (options.get("rotation_s") or 0),
         "subnet_seats": options.get("subnet_seats"),

@@ -37,9 +37,12 @@ def prepare() -> None:
 
 def conceal_lost_errors() -> None:
     """Of an error that reaches no caller, tell where it arose, not what it says."""
-    sys.unraisablehook = threading.excepthook = lambda lost: console.say(
-        f"error: {unexpected(lost.exc_value or RuntimeError())}"
-    )
+    sys.unraisablehook = lambda lost: _tell(lost.exc_value)
+    threading.excepthook = lambda lost: _tell(lost.exc_value)
+
+
+def _tell(error: BaseException | None) -> None:
+    console.say(f"error: {unexpected(error or RuntimeError())}")
 
 
 def _share_memory() -> None:

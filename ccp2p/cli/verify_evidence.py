@@ -204,7 +204,7 @@ def _print_results(results: "list[Result]", directory: Path) -> None:
     for result in results:
         mark = "[green]same[/]" if result.agrees else "[bold red]DIFFERENT[/]"
         name = _plain(str(result.path.relative_to(directory)))
-        expected, got = result.sample.expect, result.verdict.status
+        expected, got = str(result.sample.expect), str(result.verdict.status)
         if expected == got and not result.agrees:
             expected, got = result.sample.tcb_status, result.verdict.tcb_status or "no TCB status"
         table.add_row(name, result.sample.tee, expected, got, mark)

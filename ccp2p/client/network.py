@@ -6,7 +6,7 @@ what is known is asked again later. Nodes that joined meanwhile become known wit
 """
 
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 import msgspec
 import trio
@@ -168,7 +168,7 @@ class NetworkClient:
                 if isinstance(fault, AttestationFault) and not is_behind:
                     return
 
-    def _open(self, address: str):
+    def _open(self, address: str) -> AbstractAsyncContextManager[NodeConnection]:
         # Two records for one epoch are refused: the newest that was shown pins all others.
         shown = max((c.node for c in self.connections), key=lambda n: n.record.epoch, default=None)
         return open_connection(

@@ -57,8 +57,8 @@ class Profile:
                 name = name or known
         name = name or _free_name(ticket.name, set(self.networks()))
         _check_name(name)
-        held = self.networks().get(name)
-        if held is not None and held.network != ticket.network:
+        other = self.networks().get(name)
+        if other is not None and other.network != ticket.network:
             raise MemberFault("network", f"{name!r} is another network here; choose --as NAME")
         return name
 

@@ -66,7 +66,7 @@ def decode(data: bytes, kind: type[T], limit_bytes: int, fault: type[Fault] = Pe
     if decoder is None:
         decoder = _decoders[kind] = msgspec.msgpack.Decoder(kind)
     try:
-        return decoder.decode(data)  # type: ignore[no-any-return]
+        return decoder.decode(data)
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
         # The library's message names types and positions, never values.
         raise fault("malformed", f"malformed {kind.__name__}: {error}") from None

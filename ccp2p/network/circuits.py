@@ -85,10 +85,7 @@ class Incoming(Wire, frozen=True):
 
 RelayMessage = Probe | Probed | Reserve | Connect | Accept | Granted | Incoming
 
-_KINDS: dict[str, type[Wire]] = {
-    kind.kind: kind  # type: ignore[attr-defined]
-    for kind in RelayMessage.__args__
-}
+_KINDS: dict[str, type[Wire]] = {kind.kind: kind for kind in RelayMessage.__args__}
 
 
 def encode_message(message: RelayMessage) -> bytes:

@@ -54,7 +54,7 @@ class Identity:
 
     async def handshake(self, connection: SocketConnection, node: bytes | None) -> Session:
         """Noise XX with a known node, or (None) with whoever is there."""
-        pattern = self._noise.get_pattern()
+        pattern: Any = self._noise.get_pattern()  # which asks its connection for more than it uses
         if connection.is_initiator:
             secured = await pattern.handshake_outbound(connection, _peer_id(node))
         else:

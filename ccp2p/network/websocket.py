@@ -67,7 +67,7 @@ class WebSocketStream(trio.abc.Stream):
             self._connection.receive_data(data or None)
             for event in self._connection.events():
                 if isinstance(event, BytesMessage):
-                    payload += [event.data] if event.data else []
+                    payload += [bytes(event.data)] if event.data else []
                 elif isinstance(event, Ping):
                     await self._send(event.response())
                 elif isinstance(event, CloseConnection):

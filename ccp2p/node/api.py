@@ -64,7 +64,9 @@ class FrameStream(Protocol):
 class Backend(Protocol):
     """What the API needs of its node."""
 
-    epoch: int | None
+    @property
+    def epoch(self) -> int | None:
+        """The epoch at work; None while there is none."""
 
     def welcome(self, hello: Hello) -> Welcome:
         """Fresh evidence, and the epoch records from the pinned one."""
@@ -198,9 +200,10 @@ class ClientApi:
 
     def _submit(self, message: Submit, client: _Client) -> Refused | None:
         refusals: list[Refusal] = []
-        accepted = list(zip(message.envelopes, self._tags(message.envelopes), strict=True))
-        if not all(tag for _, tag in accepted):
-            accepted = self._sort_out(accepted, refusals)
+        found = list(zip(message.envelopes, self._tags(message.envelopes), strict=True))
+        accepted = [(data, tag) for data, tag in found if tag]
+        if len(accepted) < len(found):
+            accepted = self._sort_out(found, refusals)
         room = max(0, limits.CLIENT_IN_FLIGHT - len(client.waiting))
         is_repeated = any(tag in client.waiting for _, tag in accepted[:room])
         for _, tag in accepted[:room]:

@@ -10,6 +10,7 @@ from typing import Final
 import structlog
 import trio
 
+from ccp2p.gossip.messages import Message as Gossiped
 from ccp2p.model.epoch import SignedEpochRecord
 from ccp2p.model.errors import PeerFault
 from ccp2p.node.correspondence import FrameFeed
@@ -17,7 +18,6 @@ from ccp2p.node.early_frames import EarlyFrames
 from ccp2p.node.messages import (
     FetchBlocks,
     FollowReply,
-    Gossiped,
     PeerMessage,
     SecretReply,
     decode_message,

@@ -226,8 +226,8 @@ class Executor:
         )
         for vote, good in zip(votes, verdicts, strict=True):
             if not good:
-                fault = PeerFault("vote", "a checkpoint vote's signature is wrong")
-                executed.faults.append((vote.author, fault))
+                wrong = PeerFault("vote", "a checkpoint vote's signature is wrong")
+                executed.faults.append((vote.author, wrong))
             else:
                 self._decided(self._tally.add(vote), executed)
 

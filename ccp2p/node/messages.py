@@ -262,10 +262,7 @@ PeerMessage = (
     | Gossiped
 )
 
-_KINDS: dict[str, type[Wire]] = {
-    kind.kind: kind  # type: ignore[attr-defined]
-    for kind in PeerMessage.__args__
-}
+_KINDS: dict[str, type[Wire]] = {kind.kind: kind for kind in PeerMessage.__args__}
 
 
 def encode_message(message: PeerMessage) -> bytes:

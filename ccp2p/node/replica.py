@@ -19,6 +19,7 @@ import trio
 
 from ccp2p.consensus.messages import CommittedBlocks
 from ccp2p.consensus.validity import Rules
+from ccp2p.gossip.messages import Message as Gossiped
 from ccp2p.membership.records import Link
 from ccp2p.model import codec, limits
 from ccp2p.model.errors import LocalFault, PeerFault
@@ -38,7 +39,6 @@ from ccp2p.node.messages import (
     FloorRequest,
     FollowReply,
     FollowRequest,
-    Gossiped,
     HandedOn,
     PeerMessage,
     RecordComplete,

@@ -153,8 +153,8 @@ class RosterKeeper:
         )
         for (author, _), good in zip(found, verdicts, strict=True):
             if not good:
-                fault = PeerFault("membership", "a membership event's signature is wrong")
-                faults.append((author, fault))
+                wrong = PeerFault("membership", "a membership event's signature is wrong")
+                faults.append((author, wrong))
         return [e for (_, e), good in zip(found, verdicts, strict=True) if good], faults
 
     def _checkpoint(self, committed: CommittedBlocks) -> Roster:

@@ -14,13 +14,13 @@ import trio
 
 from ccp2p.consensus.messages import CommittedBlocks
 from ccp2p.gossip.core import HEARTBEAT_MS, Send
+from ccp2p.gossip.messages import Message as Gossiped
 from ccp2p.node.boundary import Boundary
 from ccp2p.node.follower import HELD_MS, Follower
 from ccp2p.node.herald import Herald
 from ccp2p.node.messages import (
     FetchBlocks,
     FetchedBlocks,
-    Gossiped,
     PeerMessage,
     encode_fetched,
     encode_message,
@@ -153,10 +153,10 @@ class Spreading:
         now_ms, above = _now_ms(), self.above
         for node in answered:
             follower.answered(node, above, now_ms)
-        while (node := follower.next(self._committed, above, now_ms)) is not None:
-            if self._ask(node, FetchBlocks((), above, self._epoch)):
+        while (chosen := follower.next(self._committed, above, now_ms)) is not None:
+            if self._ask(chosen, FetchBlocks((), above, self._epoch)):
                 break
-            follower.forget(node)
+            follower.forget(chosen)
         wait_ms = follower.wait_ms(now_ms)
         return math.inf if wait_ms is None else wait_ms / 1000
 

@@ -101,7 +101,7 @@ class Entering:
             self._go_on(message)
 
     def _begin(self) -> None:
-        self._course = enter(self._entrance(), Letters(self._host))  # type: ignore[assignment]
+        self._course = enter(self._entrance(), Letters(self._host))
         self._go_on(None)
 
     def _go_on(self, answer: PeerMessage | None) -> None:

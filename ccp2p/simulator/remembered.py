@@ -20,8 +20,8 @@ _Signed = tuple[bytes, bytes, bytes]
 def remembered_crypto() -> Iterator[None]:
     """While this context lasts, each signature is checked and each HPKE blob opened once."""
     honest = signatures.verify_batch, signatures.verify_arena, hpke.PrivateKey.open
-    signatures.verify_batch, signatures.verify_arena = _remembering_verdicts(*honest[:2])
-    hpke.PrivateKey.open = _remembering_openings(honest[2])  # type: ignore[method-assign]
+    signatures.verify_batch, signatures.verify_arena = _remembering_verdicts(*honest[:2])  # type: ignore[no-untyped-call]
+    hpke.PrivateKey.open = _remembering_openings(honest[2])  # type: ignore[method-assign, no-untyped-call]
     try:
         yield
     finally:
@@ -49,7 +49,7 @@ def _remembering_verdicts(batch, arena):  # type: ignore[no-untyped-def]
 
     def verify_arena(publics: bytes, proofs: bytes, messages: Arena) -> list[bool]:
         if -1 in messages.lengths:
-            return arena(publics, proofs, messages)  # type: ignore[no-any-return]
+            return arena(publics, proofs, messages)
         items: list[_Signed] = [
             (publics[32 * at : 32 * at + 32], proofs[64 * at : 64 * at + 64], message or b"")
             for at, message in enumerate(messages)
@@ -57,7 +57,7 @@ def _remembering_verdicts(batch, arena):  # type: ignore[no-untyped-def]
         found = [verdicts.get(item) for item in items]
         if None in found:
             found = arena(publics, proofs, messages)
-            remember(items, found)  # type: ignore[arg-type]
+            remember(items, found)
         return found  # type: ignore[return-value]
 
     return verify_batch, verify_arena

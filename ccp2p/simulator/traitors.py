@@ -64,11 +64,12 @@ class Traitor(Host):
 
     def emit(self, target: int, message: PeerMessage, frame: bytes) -> None:
         """Let out what the habits make of a message."""
-        altered: PeerMessage | None = message
+        altered = message
         for habit in self._habits:
-            altered = habit.alter(Letter(self, target, altered))
-            if altered is None:
+            left = habit.alter(Letter(self, target, altered))
+            if left is None:
                 return
+            altered = left
         super().emit(target, altered, frame if altered is message else encode_message(altered))
 
     def throw(self, target: int, frame: bytes) -> None:

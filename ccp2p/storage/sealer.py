@@ -50,7 +50,9 @@ class Sealer:
                 raise LocalFault("corrupt", "a record of the store is altered: restore or refetch")
             yield value
 
-    def try_open(self, bound: Sequence[bytes], sealed: Sequence[bytes]) -> Sequence[bytes | None]:
+    def try_open(
+        self, bound: Sequence[bytes], sealed: Sequence[bytes]
+    ) -> Arena | list[bytes | None]:
         """The values, None where one does not open."""
         opened = self._open_under(self._sealing, bound, sealed)
         if not self._older or min(opened.lengths, default=0) >= 0:

@@ -96,4 +96,4 @@ class RecordStore:
         for counter, key in ((self._authors, record.node), (self._origins, one.origin)):
             counter[key] -= 1  # type: ignore[index]
             if not counter[key]:  # type: ignore[index]
-                del counter[key]  # type: ignore[arg-type]
+                del counter[key]
