@@ -20,6 +20,8 @@ _IDENTITY_PREFIX: Final = bytes.fromhex("002408011220")
 _KEY_BYTES: Final = 32
 _ALPHABET: Final = "123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz"
 ANYWHERE: Final = 2
+_HOST_CHARS: Final = 253  # of a name, and of each label in it (RFC 1035, section 2.3.4)
+_LABEL_CHARS: Final = 63
 _HOST_KINDS: Final = ("ip4", "ip6", "dns", "dns4", "dns6")
 
 
@@ -176,9 +178,9 @@ def _base58(data: bytes) -> str:
 
 def _is_host(kind: str, host: str) -> bool:
     if kind.startswith("dns"):
-        return host.isascii() and all(
-            label.isalnum() for label in host.replace("-", "x").split(".")
-        )
+        labels = host.replace("-", "x").split(".")
+        is_short = len(host) <= _HOST_CHARS and all(len(one) <= _LABEL_CHARS for one in labels)
+        return is_short and host.isascii() and all(label.isalnum() for label in labels)
     try:
         return ipaddress.ip_address(host).version == int(kind[2:])
     except ValueError:

@@ -17,7 +17,15 @@ import structlog
 import trio
 
 from ccp2p.model import limits
-from ccp2p.model.errors import Fault, LocalFault, PeerFault, Unreachable, origin
+from ccp2p.model.errors import (
+    Fault,
+    LocalFault,
+    PeerFault,
+    Unreachable,
+    fault_in,
+    origin,
+    unexpected,
+)
 from ccp2p.network.addresses import Address, parse_address
 from ccp2p.network.circuits import NODES, dial
 from ccp2p.network.contract import Attestor, Connected, Disconnected, PeerStatus
@@ -271,13 +279,12 @@ class PeerNetwork:
         try:
             async with dial(target, NODES, self._timing.handshake_timeout_ms) as stream:
                 await self._run_link(stream, address, target.node, start)
-        except Fault:
-            if not started:
-                raise
         except Exception as error:
+            fault = fault_in(error)
+            if fault is None:
+                _log.error("connection failed", error=origin(error))
             if not started:
-                raise
-            _log.error("connection failed", error=origin(error))
+                raise fault or unexpected(error) from None
 
     async def _run_link(
         self,

@@ -77,6 +77,8 @@ async def dial_tcp(address: Address, timeout_ms: int) -> trio.SocketStream:
         raise Unreachable(f"{place} does not answer") from None
     except OSError as error:
         raise Unreachable(f"cannot reach {place}: {error.strerror or error}") from None
+    except ValueError:  # peers name hosts, and what the resolver takes for a name is its affair
+        raise Unreachable(f"cannot reach {place}: it is no name of a host") from None
 
 
 def keep_alive(stream: trio.SocketStream) -> None:

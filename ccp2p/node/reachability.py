@@ -8,6 +8,7 @@ All networks of a process are reached at the same two ports, so whoever is a pee
 be asked, and what it relays may be of any.
 """
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,7 +19,7 @@ import structlog
 import trio
 
 from ccp2p.model import limits
-from ccp2p.model.errors import Fault
+from ccp2p.model.errors import Fault, origin
 from ccp2p.network import ClientListener, PeerNetwork, Reception
 from ccp2p.network.addresses import (
     format_address,
@@ -123,6 +124,8 @@ class Reachability:
                 said.append(_Said(relay, told.host, told.is_reached))
             except Fault as fault:
                 _log.debug("a peer could not say whether it reaches us", code=fault.code)
+            except Exception as error:
+                _log.error("a probe failed", error=origin(error))
 
         async with trio.open_nursery() as nursery:
             for relay in relays:
@@ -134,7 +137,8 @@ class Reachability:
             return
         own = {parse_address(text).host for text in self._listener.addresses}
         outside = [one.host for one in said if one.is_reached and one.host not in own]
-        self._outside = outside[0] if outside else ""
+        # One that lies names any host: what most of them saw counts.
+        self._outside = Counter(outside).most_common(1)[0][0] if outside else ""
         failing = [one.relay for one in said if not one.is_reached]
         if not failing:
             for scope in self._held.values():
@@ -162,6 +166,8 @@ class Reachability:
                     await reserve(relay, self._key_seed, self._take, held)
                 except Fault as fault:
                     _log.info("a relay is gone", reason=str(fault))
+                except Exception as error:
+                    _log.error("a reservation failed", error=origin(error))
                 self._standing.discard(relay)
                 self._tell()
                 await trio.sleep(delay_s * self._random.uniform(0.5, 1.5))

@@ -53,6 +53,8 @@ def test_names_and_bare_addresses_are_read():
         "/ip4/127.0.0.1/tcp/٣",
         "/dns4/a b/tcp/80",
         "/dns4/a..b/tcp/80",
+        f"/dns4/{'a' * 64}/tcp/80",
+        f"/dns4/{'abc.' * 63}ab/tcp/80",
         "/ip4/127.0.0.1/tcp/80/p2p/",
         "/ip4/127.0.0.1/tcp/80/p2p/QmYyQSo1c1Ym7orWxLYvCrM2EmxFTANf8wXmmE7DWjhx5N",
         "/ip4/127.0.0.1/tcp/80/p2p/12D3KooWl0",

@@ -191,6 +191,36 @@ async def test_an_address_where_nobody_listens_is_unreachable(nursery):
         await one.dial("/ip4/127.0.0.1/tcp/1")
 
 
+@pytest.mark.parametrize("failing", [ValueError("no name"), UnicodeError("label too long")])
+async def test_a_name_that_the_resolver_cannot_take_is_unreachable(
+    nursery, monkeypatch, failing: Exception
+):
+    async def resolve(*_: object) -> None:
+        raise failing
+
+    monkeypatch.setattr(trio, "open_tcp_stream", resolve)
+    one = (await start(nursery, 1))[0]
+    with pytest.raises(Unreachable, match="no name of a host"):
+        await one.dial(f"/dns4/a/tcp/1/p2p/{peer_id_of_node(ToyAttestor(b'k' * 32).node)}")
+
+
+async def test_an_error_that_nobody_expected_of_a_peers_address_ends_nothing(nursery, monkeypatch):
+    one, two = await start(nursery, 2)
+    peer = ToyAttestor(b"k" * 32).node
+    tried = trio.Event()
+
+    async def resolve(*_: object) -> None:
+        tried.set()
+        raise RuntimeError("what the address says")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(trio, "open_tcp_stream", resolve)
+        one.keep(peer, f"/ip4/192.0.2.1/tcp/1/p2p/{peer_id_of_node(peer)}")
+        await tried.wait()
+        await trio.sleep(0.1)
+    assert await one.dial(two.addresses[0]) == two.node
+
+
 async def test_send_says_no_without_a_connection_and_when_the_queue_is_full(nursery):
     one, two = await connected_pair(nursery)
     assert not one.send(b"nobody" * 6, b"frame")
