@@ -192,9 +192,13 @@ class PeerNetwork:
             peer.end(reason)
 
     def send(self, node: bytes, frame: bytes) -> bool:
-        """Queue a frame for `node`; False when it is not connected or its queue is full."""
+        """Queue a frame for `node`; False when it is not connected or its queue is full.
+
+        So is what is larger than a frame may be: an answer's size is not always in our hands.
+        """
         if len(frame) > limits.MAX_FRAME_BYTES:
-            raise LocalFault("oversized", f"a frame of {len(frame)} bytes is too large to send")
+            _log.error("a frame is too large to send", bytes=len(frame))
+            return False
         peer = self._peers.get(node)
         return peer is not None and peer.send(frame)
 

@@ -8,6 +8,7 @@ hold ends the try with PeerFault, and another peer is asked.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import pairwise
 
 from ccp2p.attestation.policy import parse_policy
@@ -254,16 +255,28 @@ class CatchUp:
     async def _part(
         self, peer: bytes, head: SnapshotHead, number: int, expected: bytes
     ) -> tuple[tuple[int, bytes], ...] | None:
-        reply = await self._letters.ask(
-            peer,
-            SnapshotRequest(head.epoch, head.commit, number),
-            SnapshotPart,
-            lambda p: (p.commit, p.part) == (head.commit, number),
-        )
-        if reply.is_gone:
-            return None
-        await self._letters.work(parts.check_part, number, reply.buckets, expected)
-        return reply.buckets
+        """The buckets of a part, from one peer in as many answers as it takes."""
+        found: list[tuple[int, bytes]] = []
+        first, size = number * parts.PART_BUCKETS, 0
+        end = first + parts.PART_BUCKETS
+        while True:
+            reply = await self._letters.ask(
+                peer,
+                SnapshotRequest(head.epoch, head.commit, number, first),
+                SnapshotPart,
+                partial(_is_slice, head.commit, number, first),
+            )
+            if reply.is_gone:
+                return None
+            found += reply.buckets
+            size += sum(len(data) for _, data in reply.buckets)
+            if size > limits.MAX_SNAPSHOT_PART_BYTES:
+                raise PeerFault("oversized", "a part of a snapshot is longer than any state's")
+            if not first < reply.next < end:
+                break
+            first = reply.next
+        await self._letters.work(parts.check_part, number, found, expected)
+        return tuple(found)
 
     async def _blocks(
         self, peer: bytes, records: list[CommitRecord], link: Link
@@ -324,6 +337,12 @@ def install(entered: Entered, store: Store) -> None:
 
 def _commit_records(head: SnapshotHead) -> list[CommitRecord]:
     return [codec.decode(data, CommitRecord, limits.MAX_FRAME_BYTES) for data in head.commits]
+
+
+def _is_slice(commit: int, part: int, first: int, reply: SnapshotPart) -> bool:
+    """Whether a reply is of this part, and of no earlier slice of it."""
+    is_later = reply.is_gone or not reply.buckets or reply.buckets[0][0] >= first
+    return (reply.commit, reply.part) == (commit, part) and is_later
 
 
 def _walked(

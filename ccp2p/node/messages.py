@@ -164,12 +164,16 @@ class VoteReply(Wire, frozen=True):
 
 
 class SnapshotRequest(Wire, frozen=True):
-    """Part number `part` of the snapshot of `commit`; part -1 of commit 0 is a fresh one's head."""
+    """Part number `part` of the snapshot of `commit`; part -1 of commit 0 is a fresh one's head.
+
+    A part from its bucket `first` on: what is too long for one answer is asked for in several.
+    """
 
     kind: ClassVar[str] = "snapshot?"
     epoch: int
     commit: int
     part: int
+    first: int = 0
 
 
 class SnapshotHead(Wire, frozen=True):
@@ -187,13 +191,17 @@ class SnapshotHead(Wire, frozen=True):
 
 
 class SnapshotPart(Wire, frozen=True):
-    """The buckets of one part, as (index, encoded bucket) pairs; `is_gone` when it is not kept."""
+    """The buckets of one part, as (index, encoded bucket) pairs; `is_gone` when it is not kept.
+
+    `next` is the bucket from which on the rest is to be asked for, 0 where there is none.
+    """
 
     kind: ClassVar[str] = "snapshot-part"
     commit: int
     part: int
     buckets: tuple[tuple[int, bytes], ...]
     is_gone: bool
+    next: int = 0
 
 
 class FoundingJoin(Wire, frozen=True):

@@ -39,6 +39,16 @@ class Registry:
         """Where the nodes of the roster listen."""
         return known_addresses(self._record, self.roster)
 
+    def _told_addresses(self) -> tuple[NodeAddresses, ...]:
+        """As many as fit into a message, the seats' first."""
+        room, told = limits.MAX_TOLD_ADDRESS_CHARS, []
+        for one in self.addresses():
+            room -= sum(map(len, (*one.peers, *one.clients)))
+            if room < 0:
+                break
+            told.append(one)
+        return tuple(told)
+
     def place_of(self, node: bytes) -> str:
         """Where a node stands: "seat", "observer" or "none"."""
         roster = self.roster
@@ -91,7 +101,7 @@ class Registry:
         anchor = anchors[-1][1] if anchors else record_digest(self._record.signed.record)
         place = self.place_of(node)
         reasons = self._keeper.kept_out() if place == "observer" else self._keeper.refusals
-        return FollowReply(records, anchor, place, reasons.get(node, ""), self.addresses())
+        return FollowReply(records, anchor, place, reasons.get(node, ""), self._told_addresses())
 
     def secret(self, node: bytes, request: SecretRequest) -> SecretReply | None:
         """The secret of this epoch, or of a proposal of the change under way; strangers get none.

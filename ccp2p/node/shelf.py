@@ -33,15 +33,20 @@ class Snapshot:
         self.taken_s = self.used_s = now_s
         self._buckets = buckets
 
-    def part(self, number: int) -> SnapshotPart:
-        """The buckets of one part."""
-        first = number * parts.PART_BUCKETS
-        found = []
-        for index in range(first, first + parts.PART_BUCKETS):
+    def part(self, number: int, first: int) -> SnapshotPart:
+        """The buckets of one part from `first` on, as many as go into an answer, one at least."""
+        begin = number * parts.PART_BUCKETS
+        found: list[tuple[int, bytes]] = []
+        room, rest = limits.MAX_FETCH_REPLY_BYTES, 0
+        for index in range(max(begin, first), begin + parts.PART_BUCKETS):
             data = self._buckets.bucket(index)
+            if data and found and len(data) > room:
+                rest = index
+                break
             if data:
                 found.append((index, data))
-        return SnapshotPart(self.head.commit, number, tuple(found), False)
+                room -= len(data)
+        return SnapshotPart(self.head.commit, number, tuple(found), False, rest)
 
     def close(self) -> None:
         """Let the old pages go."""
@@ -117,7 +122,7 @@ class Shelf:
         ):
             return SnapshotPart(request.commit, max(0, request.part), (), True)
         held.used_s = now_s
-        return held.part(request.part)
+        return held.part(request.part, request.first)
 
     def sweep(self, now_s: float) -> None:
         """Close a snapshot that nobody asks for any more."""

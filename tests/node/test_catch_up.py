@@ -202,6 +202,42 @@ async def test_parts_are_kept_when_a_peer_lies_or_vanishes(
     assert found == await image(recorded)
 
 
+def in_slices(_: bytes, message: PeerMessage, answer: PeerMessage) -> PeerMessage:
+    """One bucket an answer."""
+    if not isinstance(answer, SnapshotPart):
+        return answer
+    first = message.first  # type: ignore[union-attr]
+    rest = [bucket for bucket in answer.buckets if bucket[0] >= first]
+    return replace(answer, buckets=tuple(rest[:1]), next=rest[1][0] if rest[1:] else 0)
+
+
+async def test_a_part_may_come_in_several_answers(recorded: Recorded):
+    assert max(len(part.buckets) for part in recorded.parts.values()) > 1
+    assert await image(recorded, in_slices) == await image(recorded)
+
+
+@pytest.mark.parametrize("step", [1, 0, -1, 1000])
+async def test_a_part_of_slices_without_end_is_a_lie(recorded: Recorded, step: int):
+    asked = Counter[int]()
+
+    def lie(_: bytes, message: PeerMessage, answer: PeerMessage) -> PeerMessage:
+        if isinstance(answer, SnapshotPart) and isinstance(message, SnapshotRequest):
+            return replace(answer, buckets=(), next=message.first + step)
+        return answer
+
+    with pytest.raises(PeerFault):
+        await image(recorded, counted(asked, lie))
+    assert max(asked.values()) <= snapshot.PART_BUCKETS
+
+
+async def test_a_part_longer_than_a_state_is_a_lie(
+    recorded: Recorded, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(limits, "MAX_SNAPSHOT_PART_BYTES", 1)
+    with pytest.raises(PeerFault, match="longer than any"):
+        await image(recorded)
+
+
 async def test_parts_of_an_older_state_serve_where_they_did_not_change(recorded: Recorded):
     """The second peer no longer keeps the state that the first one began to hand out."""
     filled = [n for n, part in enumerate(recorded.head.nodes) if part != hashing.ZERO_DIGEST]

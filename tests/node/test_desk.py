@@ -27,7 +27,7 @@ from ccp2p.node.messages import (
     VoteReply,
     VoteRequest,
 )
-from ccp2p.node.network_record import NetworkRecord
+from ccp2p.node.network_record import NetworkRecord, NodeAddresses
 from ccp2p.node.receipts import kept_image
 from ccp2p.node.registry import Registry
 from ccp2p.node.steward import Steward
@@ -63,7 +63,8 @@ def registry(log: KeptLog) -> Registry:
         record=bytes(32),
         evidence=lambda anchor: anchor,
     )
-    record = NetworkRecord(b"", (SIGNED,), SECRET, (), b"", b"")
+    addresses = tuple(NodeAddresses(key.public, ("/ip4/192.0.2.1/tcp/1",), ()) for key in KEYS)
+    record = NetworkRecord(b"", (SIGNED,), SECRET, addresses, b"", b"")
     return Registry(record, log.executor.keeper, steward)
 
 
@@ -164,6 +165,38 @@ async def test_parts_that_are_not_of_the_snapshot_are_gone(commit: int, part: in
     held = await one.answer(SEAT.public, SnapshotRequest(0, 5, 0))
     assert isinstance(held, SnapshotPart)
     assert not held.is_gone
+
+
+async def test_a_part_that_is_too_long_for_an_answer_is_told_in_several(
+    monkeypatch: pytest.MonkeyPatch,
+):
+    log = some_log()
+    buckets = {3: b"a" * 900, 7: b"b" * 200, 8: b"c" * 300, 255: b"d" * 1, 256: b"of the next part"}
+    log.store.write(Batch(epoch=0, buckets=dict.fromkeys(dict(log.store.buckets()), b"")))
+    log.store.write(Batch(epoch=0, buckets=buckets))
+    monkeypatch.setattr(limits, "MAX_FETCH_REPLY_BYTES", 500)
+    one = desk(log)
+    await one.answer(SEAT.public, SnapshotRequest(0, 0, -1))
+    told, first = [], 0
+    for _ in range(3):
+        part = await one.answer(SEAT.public, SnapshotRequest(0, 5, 0, first))
+        assert isinstance(part, SnapshotPart)
+        told.append([index for index, _ in part.buckets])
+        first = part.next
+    assert told == [[3], [7, 8], [255]]
+    assert first == 0
+    assert part.buckets == ((255, b"d"),)
+
+
+async def test_who_follows_is_told_as_many_addresses_as_fit(monkeypatch: pytest.MonkeyPatch):
+    log = some_log()
+    everybody = registry(log).addresses()
+    assert len(everybody) > 1
+    chars = sum(len(text) for text in (*everybody[0].peers, *everybody[0].clients))
+    monkeypatch.setattr(limits, "MAX_TOLD_ADDRESS_CHARS", chars)
+    reply = await desk(log).answer(STRANGER.public, FollowRequest(b""))
+    assert isinstance(reply, FollowReply)
+    assert reply.addresses == everybody[:1]
 
 
 async def test_a_snapshot_stays_what_it_is_while_the_network_goes_on(autojump_clock: object):
