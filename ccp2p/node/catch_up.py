@@ -143,9 +143,8 @@ class CatchUp:
         raise Unreachable("no peer handed out the secret of this epoch")
 
     def _check_secret(self, secret: bytes, link: Link) -> EpochSecrets:
-        secrets = EpochSecrets(secret, self._genesis.parameters.coin_length)
-        secrets.check(link.record)
-        return secrets
+        length = self._genesis.parameters.coin_length
+        return EpochSecrets.of_record(secret, length, link.record)
 
     async def image(self, peer: bytes, link: Link) -> Image:
         """The state of the link's epoch as `peer` has it, certified by Q seats.

@@ -7,7 +7,6 @@ from collections.abc import Callable
 from functools import partial
 from typing import Final
 
-import structlog
 import trio
 
 from ccp2p.gossip.messages import Message as Gossiped
@@ -25,22 +24,25 @@ from ccp2p.node.messages import (
 )
 from ccp2p.node.passage import Crossed, Passage, PassageMessage
 
-_log = structlog.get_logger()
-
 _SPEAK_S: Final = 0.5
 _SERVE_ON_S: Final = 5.0  # how long a node that left goes on serving
 _Long = FollowReply | FetchBlocks | SecretReply  # chains of records, the disk, a coin chain
 
 
 class Crossing:
-    """One crossing. `send(node, frame)` queues without blocking."""
+    """One crossing. `send(node, frame)` queues without blocking; `blame(node, fault)` is told."""
 
     def __init__(
-        self, passage: Passage, send: Callable[[bytes, bytes], bool], feed: FrameFeed
+        self,
+        passage: Passage,
+        send: Callable[[bytes, bytes], bool],
+        feed: FrameFeed,
+        blame: Callable[[bytes, PeerFault], None],
     ) -> None:
         self._passage = passage
         self._send = send
         self._feed = feed
+        self._blame = blame
         self._later = EarlyFrames()
 
     async def run(self) -> Crossed | SignedEpochRecord:
@@ -75,8 +77,7 @@ class Crossing:
             if reply is not None:
                 self._tell(node, reply)
         except PeerFault as fault:
-            name = node.hex()[:16]
-            _log.warning("peer at fault", node=name, code=fault.code, reason=str(fault))
+            self._blame(node, fault)
 
     async def _speak(self) -> None:
         if self._passage.only_listens:  # a question now would meet seats that have most to do

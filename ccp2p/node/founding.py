@@ -234,8 +234,7 @@ def _check_proposal(founder: Founder, proposal: FoundingProposal) -> EpochSecret
     if founder.identity.node not in {seat.node for seat in record.seats}:
         raise PeerFault("founding", "the record has no seat for this node")
     secret = open_from_proposer(proposal.secret, founder.identity.sealing, founder.network, 0)
-    secrets = EpochSecrets(secret, founder.genesis.parameters.coin_length)
-    secrets.check(record)
+    secrets = EpochSecrets.of_record(secret, founder.genesis.parameters.coin_length, record)
     if record.shares != shares_of(founder.genesis.parameters, secret, record):
         raise PeerFault("founding", "the record's recovery shares are not those of the secret")
     return secrets

@@ -235,6 +235,7 @@ class Node:
             self.peers.send,
             self._connected,
             self._reports.progress,
+            self._around.blame,
         )
         secrets = await self._unlocking.run(self._feed)
         self._unlocking = None
@@ -482,7 +483,7 @@ class Node:
             self._around.keep_only((*self._record.addresses, *later))
         coin_length = setup.genesis.parameters.coin_length
         passage = Passage(setup.identity, coin_length, self._record, closing, steward, store)
-        crossed = await Crossing(passage, self.peers.send, self._feed).run()
+        crossed = await Crossing(passage, self.peers.send, self._feed, self._around.blame).run()
         if isinstance(crossed, SignedEpochRecord):
             return crossed
         meta = {CLOSING: b"", PLEDGE: b""}

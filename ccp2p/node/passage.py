@@ -117,7 +117,8 @@ class Passage:
             return self._serve(message) if node in self._before or node in self._after else None
         if isinstance(message, SecretRequest):
             return self._hand_out(node, message)
-        self._take_secret(message)
+        if node in self._before or node in self._after:
+            self._take_secret(message)
         return None
 
     def crossed(self) -> Crossed:
@@ -171,5 +172,5 @@ class Passage:
         """Keep a secret that is the record's; PeerFault when it is another."""
         if self._own_secret() or len(reply.secret) != SECRET_BYTES:
             return
-        EpochSecrets(reply.secret, self._coin_length).check(self._closing.record)
+        EpochSecrets.of_record(reply.secret, self._coin_length, self._closing.record)
         self._secret = reply.secret

@@ -201,8 +201,7 @@ class Survivor:
         secret = open_from_proposer(
             proposal.secret, self._identity.sealing, record.network, record.epoch
         )
-        secrets = EpochSecrets(secret, self._coin_length)
-        secrets.check(record)
+        secrets = EpochSecrets.of_record(secret, self._coin_length, record)
         if record.shares != shares_of(self._parameters, secret, record):
             raise PeerFault("recovery", "the record's recovery shares are not those of its secret")
         return secrets

@@ -9,7 +9,6 @@ record's, records must follow, and a share must be the one in its governor's box
 from collections.abc import Callable, Iterable
 from typing import Final
 
-import structlog
 import trio
 
 from ccp2p.crypto import signatures
@@ -30,8 +29,6 @@ from ccp2p.sealing import shares
 from ccp2p.sealing.identity import Identity
 from ccp2p.sealing.secrets import SECRET_BYTES, EpochSecrets
 
-_log = structlog.get_logger()
-
 _ASK_S: Final = 1.0
 _PATIENCE_S: Final = 3.0  # peers that are up have answered before: then say what is waited for
 
@@ -39,7 +36,7 @@ _PATIENCE_S: Final = 3.0  # peers that are up have answered before: then say wha
 class Unlocking:
     """The start of a node in the epoch of `link`. `send(node, frame)` queues without blocking.
 
-    `peers()` are the connected ones; `report(text)` tells people.
+    `peers()` are the connected ones; `report(text)` tells people, `blame(node, fault)` keeps score.
     """
 
     def __init__(
@@ -50,6 +47,7 @@ class Unlocking:
         send: Callable[[bytes, bytes], bool],
         peers: Callable[[], Iterable[bytes]],
         report: Callable[[str], None],
+        blame: Callable[[bytes, PeerFault], None],
     ) -> None:
         self._link = link
         self._identity = identity
@@ -57,6 +55,7 @@ class Unlocking:
         self._send = send
         self._peers = peers
         self._report = report
+        self._blame = blame
         self._over = trio.Event()
         self._secret = b""
         self._is_overtaken = False
@@ -123,8 +122,7 @@ class Unlocking:
             try:
                 self._hear(frame)
             except PeerFault as fault:
-                name = node.hex()[:16]
-                _log.warning("peer at fault", node=name, code=fault.code, reason=str(fault))
+                self._blame(node, fault)
 
     def _hear(self, frame: bytes) -> None:
         message = decode_message(frame)

@@ -23,6 +23,19 @@ class EpochSecrets:
         self.epoch_key = hpke.PrivateKey(_derive(secret, b"epoch key"))
         self.salt_key = _derive(secret, b"salt")
 
+    @classmethod
+    def of_record(cls, secret: bytes, coin_length: int, record: EpochRecord) -> "EpochSecrets":
+        """A record's secrets; PeerFault (code `founding`) when it is not committed to this one.
+
+        Garbage costs no walk of a coin chain.
+        """
+        if record.epoch_key != cls.public_key(secret):
+            raise PeerFault("founding", "the record's epoch key is not the one sealed to this node")
+        secrets = cls(secret, coin_length)
+        if record.coin_anchor != secrets.coin.anchor:
+            raise PeerFault("founding", "the record's coin anchor is not the end of its chain")
+        return secrets
+
     @staticmethod
     def public_key(secret: bytes) -> bytes:
         """The epoch key of a secret, without walking its coin chain."""
@@ -32,13 +45,6 @@ class EpochSecrets:
     def disk_key(secret: bytes, node: bytes) -> bytes:
         """What the disk of `node` is under in this epoch (`at_rest = "group"`)."""
         return _derive(secret, b"disk" + node)
-
-    def check(self, record: EpochRecord) -> None:
-        """PeerFault (code `founding`) when the record's commitments are not to this secret."""
-        if record.epoch_key != self.epoch_key.public:
-            raise PeerFault("founding", "the record's epoch key is not the one sealed to this node")
-        if record.coin_anchor != self.coin.anchor:
-            raise PeerFault("founding", "the record's coin anchor is not the end of its chain")
 
 
 def _derive(secret: bytes, purpose: bytes) -> bytes:

@@ -1,10 +1,11 @@
 """What a node decides at the edges of its epoch: whose word counts, who is served, who is told."""
 
 import pytest
+from msgspec.structs import replace
 
 from ccp2p.membership.records import Link
 from ccp2p.model import codec
-from ccp2p.model.epoch import SignedEpochRecord, record_digest, record_signed_bytes
+from ccp2p.model.epoch import EpochRecord, SignedEpochRecord, record_digest, record_signed_bytes
 from ccp2p.model.errors import PeerFault
 from ccp2p.model.genesis import Parameters
 from ccp2p.node.boundary import Boundary
@@ -158,8 +159,8 @@ def test_a_handover_takes_a_quorum_of_the_old_committee():
         assert (handover.signed is not None) == (number == 3)
 
 
-def test_who_restarts_in_an_epoch_that_ends_gets_its_secret_from_those_between_the_two():
-    secret = b"s" * 32
+def passage_to(next_one: EpochRecord, secret: bytes) -> Passage:
+    """The second founder's, out of the first epoch, whose secret it has."""
     record = NetworkRecord(b"", (FIRST_SIGNED,), secret, (), b"", b"")
     founded = found(4, 1, Parameters(coin_length=256))
     steward = Steward(
@@ -173,14 +174,27 @@ def test_who_restarts_in_an_epoch_that_ends_gets_its_secret_from_those_between_t
         record=bytes(32),
         evidence=lambda anchor: anchor,
     )
-    closing = Closing(SECOND, first_roster(SECOND).encode())
+    closing = Closing(next_one, first_roster(next_one).encode())
     identity = Identity(bytes([2]) * 32, bytes(32))  # FOUNDERS[1]
-    passage = Passage(identity, 256, record, closing, steward, MemoryStore())
+    return Passage(identity, 256, record, closing, steward, MemoryStore())
+
+
+def test_who_restarts_in_an_epoch_that_ends_gets_its_secret_from_those_between_the_two():
+    secret = b"s" * 32
+    passage = passage_to(SECOND, secret)
     wanted = RECORD.epoch_key
     for node in FOUNDERS[:2]:
         assert passage.hear(node.node, SecretRequest(wanted)) == SecretReply(wanted, secret)
     assert passage.hear(LATE.node, SecretRequest(wanted)) == SecretReply(wanted, b"")
     assert passage.hear(b"x" * 32, SecretRequest(wanted)) == SecretReply(wanted, b"")
+
+
+def test_a_secret_is_taken_from_nodes_of_either_epoch_and_from_nobody_else():
+    passage = passage_to(replace(SECOND, epoch_key=b"k" * 32), b"s" * 32)
+    wrong = SecretReply(b"k" * 32, b"x" * 32)
+    assert passage.hear(b"x" * 32, wrong) is None
+    with pytest.raises(PeerFault, match="epoch key"):
+        passage.hear(FOUNDERS[0].node, wrong)
 
 
 def test_who_left_gets_blocks_until_it_has_ended_its_epoch_but_is_not_in_the_network():

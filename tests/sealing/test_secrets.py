@@ -4,6 +4,7 @@ import pytest
 from ccp2p.crypto import hpke
 from ccp2p.model.epoch import EpochRecord
 from ccp2p.model.errors import PeerFault
+from ccp2p.sealing import secrets
 from ccp2p.sealing.secrets import EpochSecrets, open_from_proposer, seal_to_seat
 
 SECRET = b"s" * 32
@@ -31,7 +32,7 @@ RECORD = EpochRecord(
 
 
 def test_a_record_of_these_secrets_passes():
-    EpochSecrets(SECRET, 256).check(RECORD)
+    assert EpochSecrets.of_record(SECRET, 256, RECORD).coin.anchor == SECRETS.coin.anchor
 
 
 @pytest.mark.parametrize(
@@ -43,13 +44,22 @@ def test_a_record_of_these_secrets_passes():
 )
 def test_a_record_of_other_secrets_is_refused(changes, said: str):
     with pytest.raises(PeerFault, match=said) as caught:
-        SECRETS.check(msgspec.structs.replace(RECORD, **changes))
+        EpochSecrets.of_record(SECRET, 256, msgspec.structs.replace(RECORD, **changes))
     assert caught.value.code == "founding"
+
+
+def test_garbage_walks_no_chain(monkeypatch: pytest.MonkeyPatch):
+    def walk(*_: object) -> None:
+        raise AssertionError("a coin chain was walked")
+
+    monkeypatch.setattr(secrets, "CoinChain", walk)
+    with pytest.raises(PeerFault, match="epoch key"):
+        EpochSecrets.of_record(b"garbage".ljust(32), 256, RECORD)
 
 
 def test_a_chain_of_another_length_has_another_anchor():
     with pytest.raises(PeerFault, match="coin anchor"):
-        EpochSecrets(SECRET, 257).check(RECORD)
+        EpochSecrets.of_record(SECRET, 257, RECORD)
 
 
 def test_each_secret_has_a_derivation_of_its_own():
