@@ -21,7 +21,7 @@ from ccp2p.node.network_record import NetworkRecord
 from ccp2p.node.quota import Allowance
 from ccp2p.node.replica import Replica
 from ccp2p.node.setup import NodeSetup
-from ccp2p.node.steward import META, Steward
+from ccp2p.node.steward import STEWARD, Steward
 from ccp2p.node.survivor import kept_pledge
 from ccp2p.node.turns import Share
 from ccp2p.sealing.secrets import EpochSecrets
@@ -119,7 +119,7 @@ def steward_of(
         begun_ms=newest.ledger_time_ms,
         randomness=os.urandom,
         secret=record.secret,
-        kept=setup.store.meta(META) if setup.store else None,
+        kept=setup.store.meta(STEWARD) if setup.store else None,
         shares=partial(coming_shares, setup.genesis.parameters, parse_record(record.signed.record)),
         ask_again=partial(_ask_again, record, join_request) if join_request else None,
         record=record_digest(record.signed.record),

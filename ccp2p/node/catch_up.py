@@ -42,6 +42,7 @@ from ccp2p.node.messages import (
 from ccp2p.node.network_record import NetworkRecord
 from ccp2p.node.receipts import kept_image
 from ccp2p.node.roster_keeper import CLOSING
+from ccp2p.node.steward import STEWARD
 from ccp2p.sealing.secrets import SECRET_BYTES, EpochSecrets
 from ccp2p.storage.store import Batch, Store
 
@@ -328,7 +329,7 @@ def install(entered: Entered, store: Store) -> None:
             epoch=image.epoch,
             commits=image.commits,
             buckets=buckets,
-            meta={NetworkRecord.NAME: entered.record.kept(), CLOSING: b""}
+            meta={NetworkRecord.NAME: entered.record.kept(), CLOSING: b"", STEWARD: b""}
             | kept_image(image.epoch, newest),
         )
     )

@@ -60,7 +60,7 @@ from ccp2p.node.receipts import Prover
 from ccp2p.node.replica import Replica
 from ccp2p.node.roster_keeper import CLOSING, Closing
 from ccp2p.node.setup import NodeSetup
-from ccp2p.node.steward import Steward
+from ccp2p.node.steward import STEWARD, Steward
 from ccp2p.node.survivor import PLEDGE
 from ccp2p.node.tidying import tidy
 from ccp2p.node.unlocking import Unlocking
@@ -486,7 +486,7 @@ class Node:
         crossed = await Crossing(passage, self.peers.send, self._feed, self._around.blame).run()
         if isinstance(crossed, SignedEpochRecord):
             return crossed
-        meta = {CLOSING: b"", PLEDGE: b""}
+        meta = {CLOSING: b"", PLEDGE: b"", STEWARD: b""}
         await trio.to_thread.run_sync(setup.disk_keys.turn, store, crossed.record, meta)
         self._settle(crossed.record, store)
         if crossed.secrets is None:

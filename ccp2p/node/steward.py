@@ -37,7 +37,7 @@ from ccp2p.sealing.beacon_shares import seal_share
 from ccp2p.sealing.identity import Identity
 from ccp2p.sealing.secrets import SECRET_BYTES, EpochSecrets, open_from_proposer, seal_to_seat
 
-META: Final = "steward"
+STEWARD: Final = "steward"
 
 _REPEAT_MS: Final = 3_000  # until something that was not ordered is said again
 _TURN_MS: Final = 2_000  # between one member's turn to propose and the next one's
@@ -63,7 +63,8 @@ class Steward:
     """One node's part in the change at the end of `epoch`. One caller at a time.
 
     `randomness(count)` gives secret bytes. `secret` is that of `epoch`, to be handed to its
-    members. `kept` is what `META` held at the start, or None. `seal` seals a secret to a prekey.
+    members. `kept` is what `STEWARD` held at the start, if anything, and of whatever epoch.
+    `seal` seals a secret to a prekey.
     `shares(secret, roster)` are the recovery shares that the change under way asks for.
     `ask_again(roster)` makes a join request, for a node that an epoch began without.
     `evidence(anchor)` is fresh evidence bound to a checkpoint, or to `record`, the epoch's digest.
@@ -122,7 +123,7 @@ class Steward:
         self.is_leaving = False
         self.must_close = False
         self._current = (EpochSecrets.public_key(secret), secret)
-        if kept is not None:
+        if kept:
             self._restore(codec.decode(kept, Kept, limits.MAX_FRAME_BYTES, LocalFault))
 
     def see(self, change: Change) -> None:
@@ -202,7 +203,7 @@ class Steward:
                 encode_event(self._identity.node, self._network, self._epoch, body, sign)
             )
         if self._kept() != before:
-            acts.meta[META] = codec.encode(self._kept())
+            acts.meta[STEWARD] = codec.encode(self._kept())
         return acts
 
     def _wanted(self, roster: Roster, at: Moment, now_ms: int) -> list[tuple[str, Body]]:

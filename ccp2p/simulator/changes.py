@@ -37,7 +37,7 @@ from ccp2p.node.passage import Passage, PassageMessage
 from ccp2p.node.registry import Registry
 from ccp2p.node.roster_keeper import CLOSING, Closing
 from ccp2p.node.shelf import Shelf, is_for_head
-from ccp2p.node.steward import META, Acts, Steward
+from ccp2p.node.steward import STEWARD, Acts, Steward
 from ccp2p.sealing.secrets import EpochSecrets
 from ccp2p.simulator import sealed
 from ccp2p.simulator.entering import Entering
@@ -182,7 +182,7 @@ class Changes:
             vendor_cap=founded.vendor_cap,
             randomness=random.randbytes,
             secret=record.secret,
-            kept=self.host.disk.store.meta(META),
+            kept=self.host.disk.store.meta(STEWARD),
             record=newest.digest,
             evidence=partial(founded.evidence, index, index),
             seal=seal,
@@ -425,7 +425,7 @@ class Changes:
             host.hear(sender, frame)
 
     def _keep_record(self, record: NetworkRecord) -> None:
-        meta = {CLOSING: b"", NetworkRecord.NAME: codec.encode(record)}
+        meta = {CLOSING: b"", STEWARD: b"", NetworkRecord.NAME: codec.encode(record)}
         self.host.disk.write(Batch(epoch=0, meta=meta))
 
     def _leave(self) -> None:

@@ -12,10 +12,12 @@ import trio
 from ccp2p.attestation.measurement import measurement
 from ccp2p.attestation.policy import simulated_policy
 from ccp2p.client import rooms
+from ccp2p.model import codec
 from ccp2p.model.epoch import record_digest
 from ccp2p.model.genesis import Parameters
 from ccp2p.node import setup as setups
 from ccp2p.node import tending
+from ccp2p.node.steward import STEWARD, Kept
 from tests.node.stage import TIMEOUT_MS, Host, Stage, eventually, network, welcome_of
 from tests.node.test_lifecycle import ann_in_lobby, texts
 
@@ -70,6 +72,10 @@ async def test_a_coin_chain_that_runs_out_begins_a_new_epoch_with_the_same_commi
         assert [seats_of(host) for host in stage.hosts] == [2, 2]
         now = [host.node._replica.executor.machine for host in stage.hosts]
         assert [one() for one in states] == now, "the state was read from the disk again"
+        for host in stage.hosts:
+            kept = host.node.setup.store.meta(STEWARD)
+            is_past = kept and codec.decode(kept, Kept, len(kept)).epoch < epoch_of(host)
+            assert not is_past, "secrets of an epoch that is over are on disk"
         # An epoch that is over leaves memory.
         await eventually(lambda: [one() for one in first] == [None, None], PATIENCE_S)
 
