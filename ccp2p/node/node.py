@@ -433,7 +433,8 @@ class Node:
         setup = self.setup
         known = setup.record.records if setup.record else ()
         pinned = record_digest(known[-1].record) if known else setup.ticket.record  # type: ignore[union-attr]
-        await self._around.reach(setup.first_addresses)
+        if setup.record is None:  # else others are known, and this one may be gone
+            await self._around.reach(setup.first_addresses)
         entrance = Entrance(
             genesis=setup.genesis,
             genesis_bytes=setup.genesis_bytes,

@@ -2,6 +2,7 @@
 
 import shutil
 import weakref
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,8 @@ from ccp2p.client import rooms
 from ccp2p.model import codec
 from ccp2p.model.epoch import record_digest
 from ccp2p.model.genesis import Parameters
+from ccp2p.network.addresses import format_address
+from ccp2p.node import node as node_module
 from ccp2p.node import setup as setups
 from ccp2p.node import tending
 from ccp2p.node.steward import STEWARD, Kept
@@ -149,6 +152,27 @@ async def test_a_seat_that_slept_through_an_epoch_fetches_the_state(tmp_path: Pa
             await eventually(lambda: returned.has_voted, PATIENCE_S)
             newest = stage.hosts[0].commit
             await eventually(lambda: returned.commit >= newest, PATIENCE_S)
+
+
+async def test_who_is_left_behind_needs_no_entry_node(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """The node by which it came in is gone; others are known, and are asked."""
+
+    class Asked(Exception):
+        pass
+
+    def ask(**_: object) -> None:
+        raise Asked
+
+    async with network(tmp_path, 1) as stage:
+        late = (await join(stage, 1)).node
+        await eventually(lambda: late.setup.record is not None, PATIENCE_S)
+        gone = format_address("127.0.0.1", 1, b"g" * 32)
+        late.setup = replace(late.setup, first_addresses=(gone,))
+        monkeypatch.setattr(node_module, "Entrance", ask)
+        with pytest.raises(Asked):
+            await late._catch_up()
 
 
 async def test_a_session_and_what_it_sent_outlive_the_epoch(tmp_path: Path):
