@@ -140,9 +140,17 @@ class Dag:
                 self._fetcher.drop(parent)
 
     def _forget(self, reference: BlockReference) -> None:
-        """Empty a block's place in its slot: it may come again."""
-        slot = self._slots.get(reference.round, {}).get(reference.author, {})
+        """Empty a block's place in its slot: it may come again.
+
+        Nothing is left of a round without blocks: those that no gc round comes to are without end.
+        """
+        slots = self._slots.get(reference.round, {})
+        slot = slots.get(reference.author, {})
         slot.pop(reference.digest, None)
+        if not slot:
+            slots.pop(reference.author, None)
+        if not slots:
+            self._slots.pop(reference.round, None)
 
     def _admit(self, blocks: Iterable[VerifiedBlock], draft: Draft) -> None:
         """Admit blocks that lack nothing, and whatever waited for them."""

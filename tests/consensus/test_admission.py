@@ -192,6 +192,17 @@ def test_suspended_blocks_are_bounded_author_by_author() -> None:
     assert observer.core.missing <= 3 * share + 3
 
 
+def test_a_flood_of_far_blocks_leaves_no_more_behind_than_may_wait() -> None:
+    """A seat answers a fetch with blocks of its own, of rounds that nobody comes to."""
+    observer = Observer(Drawing(4))
+    share = limits.MAX_SUSPENDED_BLOCKS // 4
+    for round_ in range(1 << 40, (1 << 40) + share + 200):
+        parents = [BlockReference(round_ - 1, author, bytes(32)) for author in (3, 0, 1)]
+        observer.receive((make_block(3, round_, parents),), 3, True)
+    assert observer.core.suspended == share
+    assert len(observer.core._dag._slots) == share
+
+
 @pytest.mark.parametrize("is_solicited", [False, True])
 def test_a_live_block_far_ahead_is_not_kept_but_shows_that_we_are_behind(
     is_solicited: bool,
