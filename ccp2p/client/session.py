@@ -28,8 +28,8 @@ from ccp2p.sealing.session import SessionContext, SessionKeys
 # The oldest event without an outcome is at most this far behind the newest, so that its number is
 # within the window of kept outcomes even when all the others have been executed.
 _IN_FLIGHT = limits.SEQUENCE_WINDOW
-# Somebody else had garbage ordered under our tag, which hosts can see.
-_RETRY_CODES = frozenset({"sealed", "tag"})
+# What becomes of garbage that somebody else had ordered under our tag, which hosts can see.
+_OTHERS_CODES = frozenset({"sealed", "tag", "opening"})
 RETRY_AFTER_S = 5.0  # doubled with every silence
 MOST_RETRY_S = 20.0
 _FULL_CODES = frozenset({"busy", "not-founded"})  # here and now; elsewhere may be room
@@ -59,6 +59,14 @@ class SealedEvent:
     def is_overdue(self, now: float) -> bool:
         """Whether it is time to send it again: repeats at a steady pace would feed an overload."""
         return now - self.sent_at > min(MOST_RETRY_S, RETRY_AFTER_S * 2**self.silences)
+
+    def may_be_others(self, refusal: Fault) -> bool:
+        """Whether this may be said of another envelope under this tag: then ours may yet come.
+
+        Nobody claims the tag of what opens a session before that is open.
+        """
+        opens = self.sequence == 0
+        return refusal.code in _OTHERS_CODES or (opens and refusal.code == "no-session")
 
 
 class MemberSession:
@@ -380,7 +388,7 @@ class MemberSession:
                 self._offer_elsewhere(pending, via)
             elif answer.code == "wrong-epoch":
                 self._past_epoch.set()  # it stays in flight, to be sealed anew
-            elif answer.code not in _RETRY_CODES:
+            elif not pending.may_be_others(answer):
                 self._finish(pending, answer)
             return
         try:

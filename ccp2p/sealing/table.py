@@ -261,16 +261,19 @@ class SessionTable:
         admit: Admit,
         result: OpenedCommit,
     ) -> None:
-        """Accept new sessions; one envelope each, a second of the same id is an ordinary one."""
+        """Accept new sessions; one envelope each, a second of the same id is an ordinary one.
+
+        One that does not hold is none: anybody can copy another's encapsulation, which is the id.
+        """
         first: dict[bytes, _Candidate] = {}
         for candidate in candidates:
             identifier = session_id(candidate.envelope.opening)
             if identifier in first:
                 candidate.opening = False
                 continue
-            first[identifier] = candidate
             try:
                 self._propose(candidate, identifier, commit, last_of)
+                first[identifier] = candidate
             except MemberFault as fault:
                 candidate.refusal = fault.code
         proposed = [(c, c.session) for c in first.values() if c.session is not None]
