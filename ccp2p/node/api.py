@@ -69,7 +69,7 @@ class Backend(Protocol):
         """The epoch at work; None while there is none."""
 
     def welcome(self, hello: Hello) -> Welcome:
-        """Fresh evidence, and the epoch records from the pinned one."""
+        """Fresh evidence, and the epoch records from the pinned one. In a thread."""
 
     def submit(self, envelopes: list[bytes], *, is_repeated: bool) -> int:
         """See envelopes into a block; the number taken, in order. Repeated: none came in time."""
@@ -108,6 +108,7 @@ class ClientApi:
     def __init__(self, backend: Backend, share: Share) -> None:
         self._backend = backend
         self._share = share
+        self._attesting = trio.Lock()
         self._waiting: dict[bytes, list[_Client]] = {}
         self._serving: dict[trio.CancelScope, None] = {}
 
@@ -196,7 +197,8 @@ class ClientApi:
         # Evidence is dear, and a client needs it once a connection and epoch.
         await trio.sleep_until(client.greeted_at + limits.HELLO_INTERVAL_MS / 1000)
         client.greeted_at = trio.current_time()
-        return self._backend.welcome(message)
+        async with self._attesting:  # in a thread: a device may take as long as it likes
+            return await trio.to_thread.run_sync(self._backend.welcome, message)
 
     def _submit(self, message: Submit, client: _Client) -> Refused | None:
         refusals: list[Refusal] = []

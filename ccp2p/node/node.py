@@ -268,7 +268,7 @@ class Node:
         return tickets_of(self.setup, self._client_addresses())
 
     def welcome(self, hello: Hello) -> Welcome:
-        """Fresh evidence over a client's nonce, and what it is checked against."""
+        """Fresh evidence over a client's nonce, and what it is checked against. In a thread."""
         peers, clients = self.peers.announced, self._client_addresses()
         return welcome_of(self.setup, self._attestor, hello, peers, clients)
 

@@ -1,3 +1,4 @@
+import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -103,6 +104,27 @@ async def refusals(stream: FrameStream, *envelopes: bytes) -> list[tuple[bytes, 
     refused = await ask(stream, Submit(envelopes))
     assert isinstance(refused, Refused)
     return [(refusal.tag, refusal.code) for refusal in refused.refusals]
+
+
+async def test_a_slow_device_keeps_none_waiting_but_who_wants_its_evidence():
+    is_free, quoted = threading.Event(), []
+
+    class Slow(Queue):
+        def welcome(self, hello: Hello) -> Welcome:
+            is_free.wait(5)
+            quoted.append(hello.nonce)
+            return super().welcome(hello)
+
+    async with (
+        served(Slow()) as node,
+        connect(node.address, timeout_ms=15_000) as one,
+        connect(node.address, timeout_ms=15_000) as other,
+    ):
+        await one.send(encode_message(Hello(b"n" * 32)))
+        assert isinstance(await ask(other, GetStatus(1, 0)), Status)
+        assert quoted == []
+        is_free.set()
+        assert isinstance(await answer(one), Welcome)
 
 
 async def test_each_request_gets_its_answer():
