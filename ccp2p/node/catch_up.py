@@ -6,7 +6,8 @@ against the root, commits against the chain digest, blocks by their signatures. 
 hold ends the try with PeerFault, and another peer is asked.
 """
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
@@ -301,7 +302,7 @@ class CatchUp:
             reply = await self._letters.ask(peer, request, FetchedBlocks)
             deliveries = [Delivery(0, reply.blocks, True)]
             found = (await self._letters.work(intake.verify, deliveries))[0].blocks
-            fresh = [block for block in found if block.reference not in held]
+            fresh = _needed(found, held, missing, range(floor + 1, leader.round + 1))
             if not fresh:
                 break
             for block in fresh:
@@ -343,6 +344,25 @@ def _is_slice(commit: int, part: int, first: int, reply: SnapshotPart) -> bool:
     """Whether a reply is of this part, and of no earlier slice of it."""
     is_later = reply.is_gone or not reply.buckets or reply.buckets[0][0] >= first
     return (reply.commit, reply.part) == (commit, part) and is_later
+
+
+def _needed(
+    found: Iterable[VerifiedBlock],
+    held: Collection[BlockReference],
+    asked: Collection[BlockReference],
+    rounds: range,
+) -> list[VerifiedBlock]:
+    """What was asked for, and of each slot of these rounds two: a seat signs without end."""
+    taken = Counter((one.round, one.author) for one in held)
+    needed = {}
+    for block in found:
+        reference = block.reference
+        slot = reference.round, reference.author
+        is_spare = reference.round in rounds and taken[slot] < limits.MAX_UNSOLICITED_PER_SLOT
+        if reference not in held and (reference in asked or is_spare):
+            taken[slot] += reference not in needed
+            needed[reference] = block
+    return list(needed.values())
 
 
 def _walked(

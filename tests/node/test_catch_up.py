@@ -11,8 +11,10 @@ from msgspec.structs import replace
 
 from ccp2p.execution import snapshot
 from ccp2p.model import hashing, limits
+from ccp2p.model.block import BlockReference, VerifiedBlock
 from ccp2p.model.epoch import record_digest
 from ccp2p.model.errors import PeerFault, Unreachable
+from ccp2p.node.catch_up import _needed
 from ccp2p.node.messages import (
     FetchedBlocks,
     FollowReply,
@@ -20,6 +22,7 @@ from ccp2p.node.messages import (
     SnapshotPart,
     SnapshotRequest,
 )
+from tests.consensus.drawing import make_block
 from tests.node.lies import (
     IMAGE_LIES,
     RECORD_LIES,
@@ -255,3 +258,17 @@ async def test_parts_of_an_older_state_serve_where_they_did_not_change(recorded:
         await one.image(recorded.seats[0], link_of(recorded))
     await one.image(recorded.seats[1], link_of(recorded))
     assert asked == Counter([-1, -1, *filled, middle, middle])
+
+
+def test_of_what_a_seat_signs_without_end_a_newcomer_keeps_two_a_slot():
+    def signed(round_: int, stamp: int) -> VerifiedBlock:
+        parents = [BlockReference(round_ - 1, author, bytes(32)) for author in (1, 0, 2)]
+        return make_block(1, round_, parents, time_ms=stamp)
+
+    many = [signed(round_, stamp) for round_ in range(2, 12) for stamp in range(5)]
+    asked = {many[-1].reference, many[4].reference}
+    kept = [one.reference for one in _needed(many, {}, asked, range(4, 10))]
+    spare = [one.reference for one in many[10:40] if many.index(one) % 5 < 2]
+    assert kept == [many[4].reference, *spare, many[-1].reference]
+    assert _needed(many, kept, (), range(4, 10)) == []
+    assert len(_needed(many[:1] * 3, {}, (), range(1, 5))) == 1
