@@ -1,4 +1,12 @@
-"""Members' sealed questions: reads of the executed state, and proofs of what became of events."""
+"""Members' sealed questions: reads of the executed state, and proofs of what became of events.
+
+A question may cost as much as looking through the whole state, and members ask as they like. So
+one question at a time waits for its turn at the state, of a member's one at a time waits for that,
+and a long one is followed by as long a pause: commits are executed for half of the time at least.
+"""
+
+from typing import Final
+from weakref import WeakValueDictionary
 
 import trio
 
@@ -18,6 +26,8 @@ from ccp2p.node.receipts import Prover
 from ccp2p.node.replica import Replica
 from ccp2p.sealing import session as sessions
 
+_LONG_S: Final = 0.01  # a read that takes the state for longer is followed by a pause
+
 
 class Reader:
     """Answers the members of one replica."""
@@ -26,6 +36,9 @@ class Reader:
         self._replica = replica
         self._prover = prover
         self._proving = trio.Lock()
+        self._reading = trio.Lock()
+        self._asking: WeakValueDictionary[bytes, trio.Lock] = WeakValueDictionary()
+        self._rested_s = 0.0
 
     async def answer(self, query: Query) -> Reply:
         """The sealed answer; a refusal in clear when the question cannot be read."""
@@ -65,9 +78,17 @@ class Reader:
             await self._replica.reached(read.after)
         if scope.cancelled_caught:
             raise MemberFault("behind", "this node has not executed that commit yet")
-        machine = self._replica.executor.machine
-        async with self._replica.execution_turn:
-            return await trio.to_thread.run_sync(machine.query, member, read.body)
+        async with self._asking.setdefault(member, trio.Lock()), self._reading:
+            await trio.sleep_until(self._rested_s)
+            async with self._replica.execution_turn:
+                began_s = trio.current_time()
+                try:
+                    machine = self._replica.executor.machine
+                    return await trio.to_thread.run_sync(machine.query, member, read.body)
+                finally:
+                    now_s = trio.current_time()
+                    if now_s - began_s > _LONG_S:
+                        self._rested_s = now_s + (now_s - began_s)
 
     async def _prove(self, member: bytes, asked: Prove) -> bytes:
         async with self._proving:
