@@ -313,23 +313,20 @@ class CatchUp:
 
 
 def install(entered: Entered, store: Store) -> None:
-    """Make the store the image of the network's present, whatever it held before.
+    """Make the store the image of the network's present, whatever it held before, all at once.
 
-    Blocks first: they are harmless. State, commits and record are one transaction.
+    A part of it would be no state at all: who restarts on a disk whose log is gone has no commit
+    for its buckets, and, between two epochs, none for the record that it signs.
     """
     image = entered.image
     newest = image.commits[-1][0] if image.commits else 0
-    while store.prune(image.epoch, 1 << 62, newest + 1):
-        pass
-    blocks = [(block.reference, block.to_bytes()) for block in image.blocks]
-    for at in range(0, len(blocks), 256):
-        store.write(Batch(epoch=image.epoch, blocks=blocks[at : at + 256]))
-    buckets = {index: b"" for index, _ in store.buckets()} | image.buckets
     store.write(
         Batch(
             epoch=image.epoch,
+            replaces=True,
+            blocks=[(block.reference, block.to_bytes()) for block in image.blocks],
             commits=image.commits,
-            buckets=buckets,
+            buckets=image.buckets,
             meta={NetworkRecord.NAME: entered.record.kept(), CLOSING: b"", STEWARD: b""}
             | kept_image(image.epoch, newest),
         )

@@ -13,7 +13,7 @@ LocalFault codes: `missing`, `in-use`, `wrong-key`, `wrong-network`, `newer-vers
 
 import struct
 import threading
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -34,6 +34,7 @@ from ccp2p.storage.vault import SEALED, Also, Vault
 FORMAT_VERSION = 1
 
 _DATABASES = ("header", *SEALED)
+_REPLACED = ("log", "references", "commits", "buckets", "journal")
 _MAX_REFERENCE_BYTES = 128
 _sequence_key = struct.Struct(">Q")
 _commit_key = struct.Struct(">QQ")
@@ -216,13 +217,20 @@ class LmdbStore:
         return self._waiting_buckets
 
     def _write(self, batch: Batch, sealer: Sealer | None = None, also: Also | None = None) -> None:
-        entries = self._all_blocks.number((at for at, _ in batch.blocks), batch.epoch)
+        blocks, journal = self._all_blocks, self._waiting_buckets
+        if batch.replaces:
+            blocks, journal = LogIndex(blocks.next_sequence), BucketJournal()
+        entries = blocks.number((at for at, _ in batch.blocks), batch.epoch)
         # Buckets take their turns with execution's transactions, also with those that change none.
-        due = self._journal.due(batch.buckets) if batch.commits or batch.buckets else None
+        due: Mapping[int, bytes] | None = None
+        if batch.replaces:
+            due = batch.buckets
+        elif batch.commits or batch.buckets:
+            due = self._journal.due(batch.buckets)
         rows = [
             *self._log_rows(entries, dict(batch.blocks)),
             *self._commit_rows(batch),
-            *self._journal_rows(batch),
+            *(() if batch.replaces else self._journal_rows(batch)),
             *self._bucket_rows(due or {}),
             *self._meta_rows(batch, are_kept=False),
         ]
@@ -236,18 +244,21 @@ class LmdbStore:
             by_database.setdefault(database, []).append((key, value))
         databases = self._environment.databases
         with self._environment.transaction(write=True) as transaction:
+            for database in _REPLACED if batch.replaces else ():
+                transaction.drop(databases[database], delete=False)
             for database, items in by_database.items():
                 transaction.cursor(db=databases[database]).putmulti(items)
             for index, data in (due or {}).items():
                 if not data:
                     transaction.delete(_bucket_key.pack(index), db=databases["buckets"])
-            if due is not None:
+            if due is not None and not batch.replaces:
                 self._forget_journal(transaction)
             if also is not None:
                 also(transaction)
-        self._all_blocks.add(entries)
-        if due is not None:
-            self._journal.written(batch.buckets)
+        blocks.add(entries)
+        self._all_blocks, self._waiting_buckets = blocks, journal
+        if due is not None and not batch.replaces:
+            journal.written(batch.buckets)
 
     def _forget_journal(self, transaction: lmdb.Transaction) -> None:
         """Delete the records whose buckets are all in their places after this transaction."""
@@ -337,7 +348,7 @@ class LmdbStore:
             record = bucket_journal.encode(batch.buckets)
             yield "journal", key, self._own.bind("journal", key), record
 
-    def _bucket_rows(self, due: dict[int, bytes]) -> Iterator[_Row]:
+    def _bucket_rows(self, due: Mapping[int, bytes]) -> Iterator[_Row]:
         prefix = self._own.bind("buckets", b"")
         for index, data in due.items():
             if data:

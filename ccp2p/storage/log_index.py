@@ -88,10 +88,10 @@ class _Chain:
 class LogIndex:
     """The log's references."""
 
-    def __init__(self) -> None:
+    def __init__(self, next_sequence: int = 0) -> None:
         self._chains: dict[int, dict[int, _Chain]] = {}  # by epoch and author
         self._lock = threading.Lock()
-        self.next_sequence = 0
+        self.next_sequence = next_sequence
 
     def __contains__(self, reference: BlockReference) -> bool:
         return self.find(reference) is not None

@@ -20,6 +20,10 @@ class MemoryStore:
 
     def write(self, batch: Batch) -> None:
         """See `Store.write`."""
+        if batch.replaces:
+            self._index = LogIndex(self._index.next_sequence)
+            for held in (self._log, self._commits, self._buckets):
+                held.clear()
         entries = self._index.number((reference for reference, _ in batch.blocks), batch.epoch)
         blocks = dict(batch.blocks)
         self._log.update((sequence, blocks[reference]) for reference, _, sequence in entries)

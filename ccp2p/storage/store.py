@@ -18,6 +18,7 @@ class Batch:
 
     `blocks` (in admission order) and `commits` (index and bytes) belong to `epoch`; a block that
     is already in the log is left as it is. Empty bytes in `buckets` delete a bucket.
+    With `replaces` all that the store held goes first, but for metadata.
     """
 
     epoch: int
@@ -25,6 +26,7 @@ class Batch:
     commits: Sequence[tuple[int, bytes]] = ()
     buckets: Mapping[int, bytes] = field(default_factory=dict)
     meta: Mapping[str, bytes] = field(default_factory=dict)
+    replaces: bool = False
 
 
 class BucketSnapshot(Protocol):

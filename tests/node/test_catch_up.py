@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable
+from types import SimpleNamespace
 
 import pytest
 import trio
@@ -14,7 +15,7 @@ from ccp2p.model import hashing, limits
 from ccp2p.model.block import BlockReference, VerifiedBlock
 from ccp2p.model.epoch import record_digest
 from ccp2p.model.errors import PeerFault, Unreachable
-from ccp2p.node.catch_up import _needed
+from ccp2p.node.catch_up import _needed, install
 from ccp2p.node.messages import (
     FetchedBlocks,
     FollowReply,
@@ -22,6 +23,10 @@ from ccp2p.node.messages import (
     SnapshotPart,
     SnapshotRequest,
 )
+from ccp2p.node.network_record import NetworkRecord
+from ccp2p.node.roster_keeper import CLOSING
+from ccp2p.simulator.disk import JournaledStore
+from ccp2p.storage.store import Batch
 from tests.consensus.drawing import make_block
 from tests.node.lies import (
     IMAGE_LIES,
@@ -33,6 +38,8 @@ from tests.node.lies import (
     votes_of,
 )
 from tests.node.recorded import Lie, Recorded, catch_up, image, link_of, truth
+
+REFERENCE = BlockReference(3, 1, b"d" * 32)
 
 
 async def test_an_honest_peers_state_is_taken_whole(recorded: Recorded):
@@ -272,3 +279,16 @@ def test_of_what_a_seat_signs_without_end_a_newcomer_keeps_two_a_slot():
     assert kept == [many[4].reference, *spare, many[-1].reference]
     assert _needed(many, kept, (), range(4, 10)) == []
     assert len(_needed(many[:1] * 3, {}, (), range(1, 5))) == 1
+
+
+async def test_a_store_is_the_old_state_or_the_new_one(recorded: Recorded):
+    """The power may go at any moment, and a host may keep the disk of any moment."""
+    found = await image(recorded)
+    store = JournaledStore()
+    store.write(Batch(0, [(REFERENCE, b"old")], [(9, b"old")], {1: b"old"}, {CLOSING: b"old"}))
+    install(SimpleNamespace(image=found, record=SimpleNamespace(kept=lambda: b"record")), store)
+    assert len(store.journal) == 2, "it took more than one transaction"
+    assert dict(store.buckets()) == found.buckets
+    assert [data for _, data in store.blocks(1)] == [block.to_bytes() for block in found.blocks]
+    assert (store.newest_commit(0), store.newest_commit(1)) == (0, found.commits[-1][0])
+    assert (store.meta(NetworkRecord.NAME), store.meta(CLOSING)) == (b"record", b"")

@@ -76,6 +76,7 @@ FOUND = [
     ("churn", 4, 1106),  # a node set back two epochs, with a seat in neither, was told in vain
     ("churn", 4, 1591),  # a newcomer had a seat before it was there, and another seat was lost
     ("churn", 4, 2752),  # a newcomer believed one traitor that the network had refused it
+    ("churn", 4, 32127),  # one fetched a state, and its disk of a moment in between was put back
     ("churn", 4, 1032),  # one lacked a last block of an epoch that all others had ended
     ("rotation", 7, 11),  # the simulator asked for draws where nobody waited for a seat any more
     ("churn", 4, 4262),  # one took a liar's block into its log, which the next start refused

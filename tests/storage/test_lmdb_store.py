@@ -228,6 +228,31 @@ def test_a_full_map_fails_the_batch_and_keeps_all_before(open_store: OpenStore):
     check_holds(store, number + 1)
 
 
+def test_what_would_replace_all_and_does_not_fit_replaces_nothing(open_store: OpenStore):
+    store = open_store(map_bytes=1 << 20)
+    fill(store)
+    before = read_all(store)
+    large = {index: bytes(60_000) for index in range(30)}
+    with pytest.raises(LocalFault) as caught:
+        store.write(Batch(0, buckets=large, replaces=True))
+    assert caught.value.code == "disk-full"
+    assert read_all(store) == before
+    store.close()
+    assert read_once(open_store) == before
+
+
+def test_what_replaced_all_is_there_after_opening_again(open_store: OpenStore):
+    store = open_store()
+    fill(store)
+    assert store.meta(SECRET.decode()) == SECRET
+    store.write(Batch(7, commits=[(3, b"commit")], buckets={5: b"bucket"}, replaces=True))
+    store.close()
+    store = open_store(create=False)
+    assert (list(store.buckets()), store.newest_commit(7)) == ([(5, b"bucket")], 3)
+    assert [list(store.blocks(epoch)) for epoch in range(8)] == [[]] * 8
+    assert store.meta(SECRET.decode()) == SECRET
+
+
 def test_a_full_disk_fails_the_batch_and_keeps_all_before(tmp_path: Path):
     folder = tmp_path / "small"
     folder.mkdir()

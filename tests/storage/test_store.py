@@ -81,6 +81,29 @@ def test_a_bucket_is_replaced_and_deleted(store: Store):
     assert dict(store.buckets()) == {2: b"stays"}
 
 
+def test_what_replaces_all_leaves_metadata_alone(store: Store):
+    for epoch in range(3):
+        store.write(Batch(epoch, [block(r) for r in range(1, 5)], [(1, b"old")], {epoch: b"old"}))
+    store.write(Batch(0, meta={"kept": b"m", "changed": b"old"}))
+    fresh = Batch(
+        *(1, [block(2), block(9)], [(7, b"new")], {1: b"new", 300: b"new"}),
+        meta={"changed": b"new"},
+        replaces=True,
+    )
+    for _ in range(2):
+        store.write(fresh)
+        assert [list(store.blocks(epoch)) for epoch in (0, 2)] == [[], []]
+        assert [data for _, data in store.blocks(1)] == [block(2)[1], block(9)[1]]
+        assert (store.block(reference(2)), store.block(reference(1))) == (block(2)[1], None)
+        assert [store.newest_commit(epoch) for epoch in range(3)] == [0, 7, 0]
+        assert list(store.commits(1, 0, 99)) == [(7, b"new")]
+        assert dict(store.buckets()) == {1: b"new", 300: b"new"}
+        assert (store.meta("kept"), store.meta("changed")) == (b"m", b"new")
+    store.write(Batch(1, [block(10), block(9)], [(8, b"next")], {1: b"", 2: b"next"}))
+    assert [data for _, data in store.blocks(1)] == [block(r)[1] for r in (2, 9, 10)]
+    assert dict(store.buckets()) == {300: b"new", 2: b"next"}
+
+
 def test_a_late_peer_gets_what_it_lacks(store: Store):
     store.write(Batch(0, blocks=[block(r, a) for r in range(1, 6) for a in range(3)]))
     store.write(Batch(0, blocks=[(reference(2, 2, 1), b"late twin"), block(1, 3)]))
