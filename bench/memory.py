@@ -6,7 +6,7 @@ system lets be, and gone when it wants them.
 
 import contextlib
 from collections.abc import Callable, Sequence
-from itertools import pairwise
+from math import fsum, sqrt
 from pathlib import Path
 from statistics import linear_regression, mean, median
 
@@ -15,7 +15,8 @@ import trio
 EVERY_S = 5.0
 SETTLED_S = 300.0
 """Of a process's first minutes nothing is told: its caches fill up."""
-_PARTS = 6
+_PARTS = 12
+_T_95 = 2.228  # Student's t, two-sided, for twelve means and a line of two parameters
 
 
 class Memory:
@@ -46,11 +47,11 @@ class Memory:
 
 
 class Growth:
-    """A line through the samples (seconds, MB) of a life.
+    """A line through the mean levels of twelve parts of a life, of samples in seconds and MB.
 
-    `mb_per_hour` is its slope; `noise_mb_per_hour` the largest step, up or down, between the mean
-    levels of two neighbouring sixths of the life, spread over all of it. Steady growth has steps
-    of a sixth of its slope, so it is never within this noise.
+    `mb_per_hour` is its slope, `noise_mb_per_hour` half of the interval that holds the true one
+    with 95%, by how the means lie off the line (batch means: neighbouring samples depend on each
+    other, means of minutes hardly). Steady growth lies on the line, and is never within this noise.
     """
 
     def __init__(self, samples: Sequence[tuple[float, float]]) -> None:
@@ -58,11 +59,15 @@ class Growth:
         self.hours = (times[-1] - times[0]) / 3600
         self.from_mb, self.to_mb = held[0], held[-1]
         self.median_mb = median(held)
-        self.mb_per_hour = linear_regression(times, held).slope * 3600
         size = len(samples) // _PARTS
-        levels = [mean(held[at : at + size]) for at in range(0, size * _PARTS, size)]
-        steps = [abs(b - a) for a, b in pairwise(levels)]
-        self.noise_mb_per_hour = max(steps) / self.hours
+        parts = [slice(at, at + size) for at in range(0, size * _PARTS, size)]
+        middles, levels = ([mean(values[part]) for part in parts] for values in (times, held))
+        line = linear_regression(middles, levels)
+        off = [y - line.intercept - line.slope * x for x, y in zip(middles, levels, strict=True)]
+        spread = fsum((x - mean(middles)) ** 2 for x in middles)
+        error = sqrt(fsum(one**2 for one in off) / (_PARTS - 2) / spread)
+        self.mb_per_hour = line.slope * 3600
+        self.noise_mb_per_hour = _T_95 * error * 3600
 
 
 def allocated_mb(pid: int) -> float:

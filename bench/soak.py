@@ -326,7 +326,7 @@ def tell_of_company(running: Soak, strangers: Strangers, memory: Memory) -> None
             say(
                 f"node {node.number} over {growth.hours:.2f} h: {growth.from_mb:.1f} to "
                 f"{growth.to_mb:.1f} MB, median {growth.median_mb:.1f}, slope "
-                f"{growth.mb_per_hour:+.2f} MB/h, noise {growth.noise_mb_per_hour:.2f}"
+                f"{growth.mb_per_hour:+.2f} MB/h, give or take {growth.noise_mb_per_hour:.2f}"
             )
 
 
