@@ -12,7 +12,7 @@ from ccp2p.membership.roster import Amended, Change, Proposal, Roster
 from ccp2p.model.genesis import Parameters
 from ccp2p.node.at_rest import coming_shares
 from ccp2p.node.roster_keeper import first_roster
-from ccp2p.node.steward import META, Steward
+from ccp2p.node.steward import STEWARD, Steward
 from ccp2p.sealing.secrets import EpochSecrets
 from ccp2p.sealing.shares import boxes
 from ccp2p.simulator.founding import Founded, found
@@ -113,7 +113,7 @@ def test_a_prekey_that_close_left_in_shows_presence_of_the_object_that_made_it()
     assert roster.change is not None
     without = replace(roster, change=replace(roster.change, prekeys=(b"",) * 4))
     acts = steward.act(without, Moment(12, 12, 0), 0)
-    restarted = steward_of(founded, kept=acts.meta[META])
+    restarted = steward_of(founded, kept=acts.meta[STEWARD])
     (given,) = prekeys_in(restarted, without, 0)
     closed = replace(roster.change, prekeys=(b"", given, b"", b""))
     for one, is_present in ((steward, True), (restarted, False)):
