@@ -82,9 +82,10 @@ async def _recover(file: str | None, options: dict[str, Any]) -> None:
         _show_plan(plan, given, link)
         if not options["submit"]:
             profile = Profile(default_folder())
+            member = profile.held_member(options["member"])
             _approve_once(profile, plan, replaces=options["replace"])
             _ask(options)
-            given = recovery.approve(given, link.record, profile.member(options["member"]))
+            given = recovery.approve(given, link.record, member)
             profile.keep_approved_plan(plan.network, plan.epoch, _digest(plan))
         if not recovery.is_agreed(given, link):
             _pass_on(given, link, options)

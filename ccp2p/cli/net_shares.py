@@ -32,7 +32,7 @@ async def give_shares(options: dict[str, Any]) -> None:
     from ccp2p.client import shares
     from ccp2p.client.profile import Profile, default_folder
 
-    governor = Profile(default_folder()).member(options["member"])
+    governor = Profile(default_folder()).held_member(options["member"])
     async with session.open_network(options, every_node=True) as client:
         record = shares.newest_record(client)
         shares.own_share(record, governor)

@@ -104,7 +104,7 @@ async def introduce(client: "NetworkClient", options: dict[str, Any]) -> "Member
     """The chosen member's session over an open connection."""
     from ccp2p.client.profile import Profile, default_folder
 
-    session = client.session(Profile(default_folder()).member(options["member"]))
+    session = client.session(Profile(default_folder()).held_member(options["member"]))
     await session.open(timeout_ms(options))
     return session
 

@@ -93,6 +93,20 @@ class Profile:
             raise LocalFault("member-key", f"{path} is damaged")
         return SigningKey(seed)
 
+    def held_member(self, name: str | None) -> SigningKey:
+        """A member's key that was made before; MemberFault says which there are.
+
+        A mistyped name would come in as somebody new, who uses an invite up.
+        """
+        if not self.has_member(name):
+            name = name or DEFAULT_MEMBER
+            keys = sorted(path.stem for path in (self.folder / "members").glob("*.key"))
+            known = ", ".join(keys) or f"none; `ccp2p inspect member {name}` makes one"
+            raise MemberFault(
+                "member", f"no key {name!r} here (have: {known}); --member chooses one"
+            )
+        return self.member(name)
+
     def approved_plan(self, network: bytes, epoch: int) -> bytes:
         """The digest of the recovery plan that was approved here for an epoch; empty: none."""
         path = self._plan_path(network, epoch)

@@ -3,6 +3,7 @@ import os
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -123,10 +124,20 @@ def test_nobody_steers_anothers_terminal(ann: Member, bob: Member):
 
 
 def test_members_of_one_folder_have_keys_of_their_own(ann: Member):
+    ann.run("inspect", "member", "work")
     ann.run("room", "create", "self", "--member", "work", "--as", "work")
     assert ann.json("room", "join", "self", "--as", "me")["standing"] == "joined"
     people = ann.json("room", "members", "self")["people"]
     assert len({person["member"] for person in people}) == 2
+
+
+def test_a_mistyped_member_is_nobody_new(ann: Member):
+    keys = Path(ann.environment["CCP2P_HOME"]) / "members"
+    refused = ann.run("room", "list", "--member", "gohst", code=2)
+    assert "no key 'gohst' here (have: me)" in refused.stderr
+    (keys / "me.key").rename(keys / "work.key")
+    assert "no key 'me' here (have: work)" in ann.run("room", "list", code=2).stderr
+    assert [path.name for path in keys.iterdir()] == ["work.key"]
 
 
 def test_the_room_of_a_name_is_made_once(ann: Member, bob: Member):
