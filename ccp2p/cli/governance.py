@@ -53,7 +53,7 @@ async def _policy(options: dict[str, Any]) -> None:
         )
         return
     console.say(f"policy {record.policy_digest.hex()}, in force in epoch {record.epoch}:")
-    console.show(text.rstrip())
+    click.echo(console.printable(text.rstrip(), "\t\n"))
     console.say(f"{record.governor_threshold} of {len(record.governors)} governors may change it:")
     for key in record.governors:
         console.say(f"  {key.hex()}")
@@ -280,7 +280,7 @@ def _say(proposed: "Proposed", verified: "VerifiedNode") -> None:
         console.say(f"  {line}")
     if proposed.amendment.policy:
         console.say("the policy:")
-        console.show(proposed.amendment.policy.rstrip())
+        console.say(proposed.amendment.policy.rstrip())
     for warning in _warnings(proposed.amendment, verified):
         console.say(f"WARNING: {warning}")
     for key in proposed.approved_by:
