@@ -57,12 +57,13 @@ def run(main: Callable[[], Awaitable[Any]], *, conceals: bool = False) -> Any:
         return trio.run(_until_sigterm, main)
     except KeyboardInterrupt:
         raise SystemExit(EXIT_INTERRUPTED) from None
-    except (click.ClickException, click.Abort):
-        raise
     except (Exception, BaseExceptionGroup) as error:
         group = BaseExceptionGroup("", [error])
         if group.split(KeyboardInterrupt)[0]:
             raise SystemExit(EXIT_INTERRUPTED) from None
+        asked = group.split((click.ClickException, click.Abort))[0]
+        if asked is not None:
+            raise _first(asked) from None
         if group.split(BrokenPipeError)[0]:  # as for `| head`: whoever read us has had enough
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             raise SystemExit(EXIT_FAILED) from None
@@ -70,6 +71,13 @@ def run(main: Callable[[], Awaitable[Any]], *, conceals: bool = False) -> Any:
         if fault is None and not conceals:
             raise
         fail(fault or unexpected(error))
+
+
+def _first(error: BaseException) -> BaseException:
+    """What a group of errors begins with."""
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error
 
 
 async def _until_sigterm(main: Callable[[], Awaitable[Any]]) -> Any:

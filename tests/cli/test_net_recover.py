@@ -2,10 +2,12 @@
 
 from pathlib import Path
 
+import click
 import pytest
 from msgspec.structs import replace
 
 from ccp2p.cli.net_recover import _approve_once, _digest
+from ccp2p.client import recovery
 from ccp2p.client.profile import Profile
 from ccp2p.client.recovery import Approved, format_plan, parse_plan
 from ccp2p.model import codec
@@ -35,6 +37,20 @@ def test_a_plan_of_another_network_is_refused(ann: Member, tmp_path: Path):
     path.write_text(format_plan(FILE))
     done = ann.run("net", "recover", str(path), "--yes", code=1)
     assert "does not follow the newest record" in done.stderr
+
+
+def test_a_node_to_keep_that_does_not_answer_is_bad_usage(ann: Member):
+    done = ann.run("net", "recover", "--keep", "zz", code=2)
+    assert "'zz' is the start of 0 answering nodes' keys" in done.stderr
+
+
+@pytest.mark.parametrize("answer", ["n\n", ""])
+def test_who_does_not_say_yes_ends_it(ann: Member, monkeypatch, answer: str):
+    async def ask(*_: object) -> None:
+        click.confirm("Approve this plan?", abort=True, err=True)
+
+    monkeypatch.setattr(recovery, "survey", ask)
+    assert "Aborted!" in ann.run("net", "recover", stdin=answer, code=1).stderr
 
 
 def test_what_is_no_plan_is_bad_usage(ann: Member, tmp_path: Path):
