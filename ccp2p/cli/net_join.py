@@ -83,10 +83,12 @@ async def _become_member(ticket: "Ticket", options: dict[str, Any]) -> None:
         console.emit({"schema": "net-join/1", "name": name, "id": ticket.network.hex()})
         return
     console.say(f"joined {name}: {len(verified.record.seats)} node(s), app {verified.genesis.app}")
-    console.say("next:")
-    if verified.policy.is_simulated:
+    first = _FIRST_COMMANDS.get(verified.genesis.app, ())  # an app of somebody's own has none
+    if first:
+        console.say("next:")
+    if first and verified.policy.is_simulated:
         console.say("  export CCP2P_ALLOW_SIMULATED=1")
-    for command in _FIRST_COMMANDS[verified.genesis.app]:
+    for command in first:
         console.say(f"  {console.program()} {command}")
 
 

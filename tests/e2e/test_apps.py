@@ -1,5 +1,6 @@
 """The app of docs/apps.md: its code as the page has it, in a copy of the program."""
 
+import json
 import os
 import re
 import shutil
@@ -51,7 +52,7 @@ class Program:
                 assert text.count(old) == 1, (name, old)
                 text = text.replace(old, new)
             (folder / name).write_text(text)
-        self._environment = os.environ | {
+        self.environment = os.environ | {
             "PYTHONPATH": str(folder),
             "CCP2P_HOME": str(folder / "home"),
             "CCP2P_ALLOW_SIMULATED": "1",
@@ -62,7 +63,7 @@ class Program:
         return subprocess.Popen(
             [sys.executable, *command],
             cwd=self.folder,
-            env=self._environment,
+            env=self.environment,
             stdout=subprocess.PIPE,
             text=True,
         )
@@ -84,6 +85,9 @@ def test_the_app_of_the_page_runs(tmp_path: Path):
         assert any('"ready"' in line for line in node.stdout)
         (promised,) = re.findall(r"It prints `([^`]+)`", PAGE.read_text())
         assert program.run("vote.py").strip() == promised
+        invited = json.loads(program.run("-m", "ccp2p", "invite", "create", "--json"))
+        program.environment["CCP2P_HOME"] = str(tmp_path / "second")
+        program.run("-m", "ccp2p", "net", "join", invited["ticket"])
     finally:
         node.terminate()
         assert node.wait(timeout=30) == 0
