@@ -164,6 +164,11 @@ async def _settle(
         offer = await fetch(ticket, allow_simulated=True)
     home = NodeHome(wanted.directory)  # which makes the folder
     is_new = not (home.networks() or home.prepared())
+    if is_new and (options["leave"] or options["chosen"]) and not options["join_ticket"]:
+        option = "--leave" if options["leave"] else "--network"
+        raise click.UsageError(
+            f"{option} is for a network that the folder holds; {wanted.directory} holds none"
+        )
     if offer is not None:
         joined = setup.join(wanted, ticket, offer.welcome)
         if is_new:

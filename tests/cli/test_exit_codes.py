@@ -125,6 +125,8 @@ def test_1_when_a_key_is_not_there(tmp_path: Path, kv_node: NodeProcess):
         (["dev", "--replay", "missing.log"], "does not exist"),
         (["dev", "--replay", "."], "cannot be read"),
         (["node", "--join", "hello", "--data", "unused"], "starts with ccp2p1"),
+        (["node", "--leave", "--data", "unused"], "unused holds none"),
+        (["node", "--no-discovery", "--network", "foo", "--data", "unused"], "unused holds none"),
         (
             ["node", "--no-discovery", "--committee", "4", "--data", "unused"],
             "only a mesh draws its committee",
