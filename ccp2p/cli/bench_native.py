@@ -51,7 +51,6 @@ def native_command(paths: tuple[str, ...], as_json: bool, plot: Path | None) -> 
 
 
 def _print(result: dict[str, Any]) -> None:
-    from rich.console import Console
     from rich.table import Table
 
     cpu = result["cpu"]
@@ -71,4 +70,4 @@ def _print(result: dict[str, Any]) -> None:
         ]
         numbers = (str(row["n"]), str(row["size"]), f"{native:.3g}", *others)
         table.add_row(f"{row['path']} {kind}", *numbers)
-    Console().print(table)
+    console.show_table(table)

@@ -61,7 +61,6 @@ async def _bench(options: dict[str, Any]) -> None:
 
 
 def _print(result: dict[str, Any]) -> None:
-    from rich.console import Console
     from rich.table import Table
 
     core = "native" if result["native"] else "pure"
@@ -74,4 +73,4 @@ def _print(result: dict[str, Any]) -> None:
     for stage, value in result["cpu_us_per_event"].items():
         table.add_row(f"CPU an event, {stage}", f"{value} us")
     table.add_row("bytes an event between nodes", f"{result['bytes_per_event']:,.0f}")
-    Console().print(table)
+    console.show_table(table)

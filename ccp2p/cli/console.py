@@ -8,7 +8,7 @@ import signal
 import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
@@ -23,6 +23,9 @@ from ccp2p.model.errors import (
     unexpected,
 )
 
+if TYPE_CHECKING:
+    from rich.table import Table
+
 SECRET = "-|@FILE|TICKET"  # how help shows an argument that `read_secret` reads
 
 EXIT_FAILED, EXIT_USAGE, EXIT_UNREACHABLE, EXIT_ATTESTATION = 1, 2, 3, 4
@@ -30,6 +33,8 @@ EXIT_NOT_COMMITTED, EXIT_DENIED, EXIT_INTERRUPTED = 5, 6, 130
 
 SIMULATED_WARNING = "SIMULATED TEE: NOT CONFIDENTIAL. Whoever runs these machines can read all."
 TEST_MESH = "TEST MESH"
+
+_ANY_WIDTH = 10_000  # columns
 
 
 def exit_code(fault: Fault) -> int:
@@ -127,6 +132,14 @@ def warn_simulated(kind: str) -> None:
 def show(text: str) -> None:
     """One line of a result; what others wrote into it cannot make two of it."""
     click.echo(printable(text, "\t"))
+
+
+def show_table(table: "Table") -> None:
+    """A table of a result: as wide as a terminal is, and whole for whoever pipes or keeps it."""
+    from rich.console import Console
+
+    drawn = Console()
+    (drawn if drawn.is_terminal else Console(width=_ANY_WIDTH)).print(table)
 
 
 def program() -> str:

@@ -209,7 +209,6 @@ async def _report(
 
 
 def _print(result: dict[str, Any]) -> None:
-    from rich.console import Console
     from rich.table import Table
 
     table = Table(title="replay (simulated TEEs: NOT confidential)", show_header=False, box=None)
@@ -224,4 +223,4 @@ def _print(result: dict[str, Any]) -> None:
     agree = "equal" if len(set(roots)) == 1 else "DIFFERENT"
     table.add_row("state roots", f"{agree} on {len(roots)} live nodes: {roots[0][:32]}...")
     table.add_row("memory", ", ".join(f"{mb:.0f} MB" for mb in result["rss_mb"]))
-    Console().print(table)
+    console.show_table(table)

@@ -129,14 +129,15 @@ def _tee(verified: "VerifiedNode", vendor: str, said: "SeatStatus | None") -> st
 
 
 def _print(shown: dict[str, Any], verified: "VerifiedNode", status: "Status") -> None:
-    from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
     genesis = verified.genesis
     name = console.printable(genesis.name, "")
-    table = Table(title=Text(f"{name} ({genesis.app})"), show_header=False, box=None)
-    table.add_column()
+    table = Table(
+        title=Text(f"{name} ({genesis.app})"), show_header=False, box=None, pad_edge=False
+    )
+    table.add_column(no_wrap=True)
     table.add_column(overflow="fold")
     table.add_row("id", shown["id"])
     table.add_row("epoch", str(shown["epoch"]))
@@ -156,7 +157,7 @@ def _print(shown: dict[str, Any], verified: "VerifiedNode", status: "Status") ->
     for key in verified.record.governors:
         table.add_row("governor", key.hex())
     table.add_row("governors", f"{verified.record.governor_threshold} must agree on policy")
-    Console().print(table)
+    console.show_table(table)
 
 
 @net.command("leave")

@@ -63,14 +63,13 @@ def _row(peer: "PeerShown") -> dict[str, Any]:
 
 
 def _print(told: "Peers", node: bytes) -> None:
-    from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
     console.say(f"told by node {node.hex()[:16]}...")
     table = Table(box=None)
     for column in ("node", "state", "verdict", "since", "in", "out", "faults", "address"):
-        table.add_column(column)
+        table.add_column(column, overflow="fold")
     for peer in told.peers:
         state = ("dialled" if peer.dialed else "came in") if peer.connected else "AWAY"
         faults = ", ".join(f"{code} {count}" for code, count in peer.faults)
@@ -85,7 +84,7 @@ def _print(told: "Peers", node: bytes) -> None:
             Text(console.printable(faults, "") or "none"),
             Text(console.printable(where, "")),
         )
-    Console().print(table)
+    console.show_table(table)
     refused = ", ".join(f"{code} {count}" for code, count in told.refused) or "none"
     console.say(f"refused at the nodes' door: {refused}")
     console.say(f"members: {told.clients} connected, {told.clients_refused} found no place")

@@ -131,7 +131,6 @@ def _row(seat: int, key: str, node: Any, status: Any) -> dict[str, Any]:
 
 
 def _print(shown: dict[str, Any], verified: "VerifiedNode") -> None:
-    from rich.console import Console
     from rich.table import Table
 
     if shown["simulated"]:
@@ -168,7 +167,7 @@ def _print(shown: dict[str, Any], verified: "VerifiedNode") -> None:
             row.get("measurement", "")[:16],
             str(row.get("commit", "")),
         )
-    Console().print(table)
+    console.show_table(table)
     for refusal in shown["refused"]:
         console.say(f"{refusal['address']}: {refusal['reason']}")
 

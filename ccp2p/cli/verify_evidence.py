@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ccp2p.cli.console import EXIT_ATTESTATION, EXIT_FAILED, emit, fail
+from ccp2p.cli.console import EXIT_ATTESTATION, EXIT_FAILED, emit, fail, show_table
 from ccp2p.model.errors import Fault, MemberFault
 
 if TYPE_CHECKING:
@@ -165,7 +165,6 @@ def _sample_json(result: "Result", directory: Path) -> dict[str, object]:
 
 
 def _print_verdict(verdict: "Verdict") -> None:
-    from rich.console import Console
     from rich.table import Table
 
     table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
@@ -190,11 +189,10 @@ def _print_verdict(verdict: "Verdict") -> None:
     for name, part in verdict.tcb:
         table.add_row(f"TCB {_plain(name)}", _plain(str(part)))
     table.add_row("valid", f"{_moment(verdict.valid_from)} to {_moment(verdict.valid_until)}")
-    Console().print(table)
+    show_table(table)
 
 
 def _print_results(results: "list[Result]", directory: Path) -> None:
-    from rich.console import Console
     from rich.table import Table
 
     table = Table()
@@ -208,10 +206,9 @@ def _print_results(results: "list[Result]", directory: Path) -> None:
         if expected == got and not result.agrees:
             expected, got = result.sample.tcb_status, result.verdict.tcb_status or "no TCB status"
         table.add_row(name, result.sample.tee, expected, got, mark)
-    console = Console()
-    console.print(table)
+    show_table(table)
     different = sum(not result.agrees for result in results)
-    console.print(f"{len(results)} samples, {different} different")
+    click.echo(f"{len(results)} samples, {different} different")
 
 
 def _plain(text: str) -> str:

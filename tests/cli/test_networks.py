@@ -48,7 +48,11 @@ def test_show_says_what_a_network_is(ann: Member, rooms_node: NodeProcess):
     assert shown["schema"] == "net/1"
     assert shown["id"] == parse_ticket(rooms_node.ticket).network.hex()
     assert [seat["tee"] for seat in shown["committee"]] == ["simulated"]
-    assert "NOT CONFIDENTIAL" in ann.run("net", "show").stderr
+    told = ann.run("net", "show")
+    assert "NOT CONFIDENTIAL" in told.stderr
+    lines = [line.split() for line in told.stdout.splitlines()]
+    assert ["id", shown["id"]] in lines
+    assert ["policy", "digest", shown["policy_digest"]] in lines
 
 
 def test_verify_network_asks_every_node_with_a_fresh_nonce(ann: Member):

@@ -2,7 +2,11 @@
 
 from pathlib import Path
 
+import pytest
+from msgspec.structs import replace
+
 from ccp2p.cli.diag import advise
+from ccp2p.cli.net_peers import _print
 from ccp2p.model.member_protocol import Peers, PeerShown
 from tests.cli.conftest import Member, NodeProcess
 
@@ -50,6 +54,12 @@ def test_a_network_of_one_has_no_peers_and_says_how_it_is_reached(
     said = ann.run("diag", "net", "--data", str(rooms_node.folder)).stderr
     assert "listens on loopback only" in said
     assert "--listen ::" in said
+
+
+def test_an_address_is_whole_for_whoever_pipes_it(capsys: pytest.CaptureFixture[str]):
+    address = f"/ip6/2001:db8::1/tcp/4001/p2p/{'Q' * 52}/p2p-circuit/p2p/{'R' * 52}"
+    _print(Peers(1, (replace(shown(), address=address),), (), 0, 0, ()), b"n" * 32)
+    assert address in capsys.readouterr().out.split()
 
 
 def test_a_folder_without_a_node_that_runs_says_so(ann: Member, tmp_path: Path):
