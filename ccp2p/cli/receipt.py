@@ -20,7 +20,7 @@ _WAIT_MS = 120_000  # a checkpoint takes seconds; this is for networks that lost
 
 
 def file_option(name: str, text: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """An option that names a file to be written; a usage error when that is not possible."""
+    """An option that names a new file; a usage error where none can be written."""
     return click.option(
         name, type=click.Path(dir_okay=False, path_type=Path), callback=_writable, help=text
     )
@@ -85,4 +85,6 @@ def _writable(
 ) -> Path | None:
     if file is not None and not os.access(file.absolute().parent, os.W_OK):
         raise click.BadParameter(f"nothing can be written in {file.absolute().parent}")
+    if file is not None and file.exists():  # it may be a proof that nobody can make again
+        raise click.BadParameter(f"{file} exists already")
     return file

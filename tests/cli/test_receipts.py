@@ -114,6 +114,14 @@ def test_a_place_that_cannot_be_written_is_said_before_anything_is_sent(
     cleo.run("kv", "get", "never", code=1)
 
 
+def test_an_earlier_proof_is_kept(cleo: Member, receipt: Path):
+    kept = receipt.read_text()
+    for command in (("put", "colour", "red", "--receipt"), ("get", "colour", "--proof")):
+        assert "exists already" in cleo.run("kv", *command, str(receipt), code=2).stderr
+    assert receipt.read_text() == kept
+    assert cleo.run("kv", "get", "colour").stdout == "green\n"
+
+
 @pytest.mark.parametrize("value", ["yes", "\N{SNOWMAN}" * 2000, None])
 def test_a_proven_read(cleo: Member, tmp_path: Path, value: str | None):
     key, file = f"read-{len(value or '')}", tmp_path / "read.receipt"
