@@ -161,8 +161,6 @@ def _ticket(client: "NetworkClient", role: Any, secret: bytes, expires_ms: int) 
 
 
 def _print(ticket: "Ticket", text: str, options: dict[str, Any]) -> None:
-    if ticket.simulated:
-        console.warn_simulated(ticket.kind)
     people = "once" if options["uses"] == 1 else f"{options['uses']} times"
     console.say(
         f"a {ticket.role}'s ticket to {ticket.name}, to be used {people} until "

@@ -87,8 +87,6 @@ async def _show(options: dict[str, Any]) -> None:
     async with session.open_network(options) as client:
         verified = client.verified
         status = await client.connections[0].status()
-    if verified.policy.is_simulated and verified.genesis.kind == "group":
-        console.warn_simulated("group")
     epoch = verified.record.epoch
     said = {seat.node: seat for seat in status.seats}
     committee = [

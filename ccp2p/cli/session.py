@@ -88,9 +88,17 @@ async def open_network(
             # Its creator has held this ticket since before it was founded. From now on this record
             # counts; so it does where a recovery was seen, lest another one of its epoch be shown.
             profile.add_network(client.pinned_ticket(), name)
-        if client.verified.genesis.kind == "mesh" and client.verified.policy.is_simulated:
-            console.warn_simulated("mesh")
+        if client.verified.policy.is_simulated:
+            _warn_once(client.verified.genesis.kind)
         yield client
+
+
+def _warn_once(kind: str) -> None:
+    """The warning about simulated TEEs, also of a command that connects twice."""
+    context = click.get_current_context()
+    if not context.meta.get(__name__):
+        context.meta[__name__] = True
+        console.warn_simulated(kind)
 
 
 @asynccontextmanager

@@ -91,9 +91,9 @@ class Member:
         runner = CliRunner(env=self.environment)
         return runner.invoke(main, list(arguments), input=stdin, catch_exceptions=False)
 
-    def json(self, *arguments: str, stdin: str | None = None, code: int = 0) -> dict[str, object]:
+    def json(self, *arguments: str, code: int = 0) -> dict[str, object]:
         """A command's one JSON object; nothing else may be on stdout."""
-        result = self.run(*arguments, "--json", stdin=stdin, code=code)
+        result = self.run(*arguments, "--json", code=code)
         (line,) = result.stdout.splitlines()
         return json.loads(line)
 

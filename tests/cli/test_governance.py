@@ -1,5 +1,6 @@
 """What a governor says and sees, in a network of one node that it governs alone."""
 
+import json
 import os
 import time
 from collections.abc import Iterator
@@ -134,8 +135,11 @@ def test_amendments_come_in_one_after_the_other_and_everybody_sees_whose_they_ar
     assert f"approved by {keys[1]}" in listed.stderr
     asked = ann.run("net", "approve", name, stdin="n\n", code=1)
     assert "\n# again\n" in asked.stderr
+    assert asked.stderr.count("NOT CONFIDENTIAL") == 1
     before = governed.epoch()
-    approved = ann.json("net", "approve", name, stdin="y\n")
+    answered = ann.run("net", "approve", name, "--json", stdin="y\n")
+    assert answered.stderr.count("NOT CONFIDENTIAL") == 1
+    approved = json.loads(answered.stdout)
     assert (approved["schema"], approved["adopted"]) == ("net-approve/1", True)
     governed.passes(before)
 

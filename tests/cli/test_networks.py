@@ -55,6 +55,21 @@ def test_show_says_what_a_network_is(ann: Member, rooms_node: NodeProcess):
     assert ["policy", "digest", shown["policy_digest"]] in lines
 
 
+def test_every_command_says_once_that_tees_are_simulated(ann: Member):
+    for command in (
+        ("room", "create", "glass"),
+        ("send", "glass", "hello"),
+        ("read", "glass"),
+        ("room", "list"),
+        ("net", "show"),
+        ("net", "peers"),
+        ("net", "policy"),
+        ("net", "proposals"),
+        ("net", "show", "--json"),
+    ):
+        assert ann.run(*command).stderr.count("NOT CONFIDENTIAL") == 1, command
+
+
 def test_verify_network_asks_every_node_with_a_fresh_nonce(ann: Member):
     shown = ann.json("verify", "network")
     (node,) = shown["nodes"]
