@@ -113,7 +113,10 @@ def _create(name: str, options: dict[str, Any]) -> None:
             }
         )
         return
-    _print(prepared, own, node_ticket, run_command(options["data"]))
+    if local_name is not None and local_name != name:
+        console.say(f"{name} is called {local_name} on this machine")
+    option = profile.option_for(local_name) if local_name is not None else ""
+    _print(prepared, own, node_ticket, run_command(options["data"]), option)
 
 
 def governors_of(
@@ -154,7 +157,9 @@ def _ticket(prepared: "NodeSetup", role: Any) -> str:
     )
 
 
-def _print(prepared: "NodeSetup", own: bytes | None, node_ticket: str | None, run: str) -> None:
+def _print(
+    prepared: "NodeSetup", own: bytes | None, node_ticket: str | None, run: str, option: str
+) -> None:
     genesis = prepared.genesis
     console.say(f"network {genesis.name} {prepared.network.hex()}")
     console.say(f"app {genesis.app}; policy {prepared.policy.digest.hex()[:32]}...")
@@ -171,4 +176,4 @@ def _print(prepared: "NodeSetup", own: bytes | None, node_ticket: str | None, ru
         console.say(f"\nThen on {genesis.founders - 1} more machine(s), with this node ticket:")
         flag = "--allow-simulated " if prepared.policy.is_simulated else ""
         console.say(f"  ccp2p net join {flag}{node_ticket}\n  ccp2p node")
-    console.say(f"\nThen invite people:\n  {console.program()} invite create")
+    console.say(f"\nThen invite people:\n  {console.program()} invite create{option}")

@@ -89,7 +89,7 @@ async def _become_member(ticket: "Ticket", options: dict[str, Any]) -> None:
     if first and verified.policy.is_simulated:
         console.say("  export CCP2P_ALLOW_SIMULATED=1")
     for command in first:
-        console.say(f"  {console.program()} {command}")
+        console.say(f"  {console.program()} {command}{profile.option_for(name)}")
 
 
 async def _introduce(client: Any, profile: "Profile", options: dict[str, Any]) -> None:

@@ -125,7 +125,8 @@ async def create_on_mesh(name: str, options: dict[str, Any]) -> None:
     ticket = _ticket(name, genesis, hosts)
     await _wait(ticket, len(hosts), options)
     local_name = profile.add_network(ticket, None) if own in governors else None
-    _tell(ticket, local_name, hosts, consents, governors, needed, options)
+    option = profile.option_for(local_name) if local_name is not None else ""
+    _tell(ticket, local_name, option, hosts, consents, governors, needed, options)
 
 
 def _founder(profile: "Profile", options: dict[str, Any]) -> "SigningKey":
@@ -175,6 +176,7 @@ async def _wait(ticket: "Ticket", nodes: int, options: dict[str, Any]) -> None:
 def _tell(
     ticket: "Ticket",
     local_name: str | None,
+    option: str,
     hosts: "list[VerifiedNode]",
     consents: "Consents",
     governors: tuple[bytes, ...],
@@ -209,4 +211,6 @@ def _tell(
     console.say(
         f"Governors enter it by this ticket, which holds no secret:\n  {format_ticket(ticket)}"
     )
-    console.say(f"\nThen invite people:\n  {console.program()} invite create")
+    if local_name not in (None, ticket.name):
+        console.say(f"on this machine it is called {local_name}")
+    console.say(f"\nThen invite people:\n  {console.program()} invite create{option}")

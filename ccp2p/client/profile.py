@@ -47,6 +47,10 @@ class Profile:
             raise MemberFault("network", f"choose a network with --network (joined: {known})")
         raise MemberFault("network", f"no network is called {name!r} here (joined: {known})")
 
+    def option_for(self, name: str) -> str:
+        """What a command line needs to mean this network: nothing, where it is the only one."""
+        return f" --network {name}" if len(self.networks()) > 1 else ""
+
     def name_for(self, ticket: Ticket, name: str | None) -> str:
         """The local name of a ticket's network: its old one, else `name` or a free one.
 

@@ -31,7 +31,8 @@ def test_networks_are_told_apart_by_local_names(
     stranger: Member, rooms_node: NodeProcess, kv_node: NodeProcess
 ):
     stranger.run("net", "join", rooms_node.ticket)
-    stranger.run("net", "join", kv_node.ticket, "--as", "db")
+    joined = stranger.run("net", "join", kv_node.ticket, "--as", "db")
+    assert "kv get greeting --network db\n" in joined.stderr
     assert "--network" in stranger.run("net", "show", code=2).stderr
     for name, node in (("db", kv_node), ("home", rooms_node)):
         shown = stranger.json("net", "show", "--network", name)
