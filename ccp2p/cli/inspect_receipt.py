@@ -169,7 +169,7 @@ def _votes(receipt: "Receipt", found: "Verification") -> list[dict[str, Any]]:
 
 def _print(shown: dict[str, Any]) -> None:
     if shown["simulated"]:
-        console.warn_simulated(shown["kind"])
+        session.warn_once(shown["kind"])
     checkpoint = shown["checkpoint"]
     at = time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(checkpoint["ledger_time_ms"] / 1000))
     console.show(f"network     {shown['name'] or '?'} {shown['network']}")

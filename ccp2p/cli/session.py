@@ -89,11 +89,11 @@ async def open_network(
             # counts; so it does where a recovery was seen, lest another one of its epoch be shown.
             profile.add_network(client.pinned_ticket(), name)
         if client.verified.policy.is_simulated:
-            _warn_once(client.verified.genesis.kind)
+            warn_once(client.verified.genesis.kind)
         yield client
 
 
-def _warn_once(kind: str) -> None:
+def warn_once(kind: str) -> None:
     """The warning about simulated TEEs, also of a command that connects twice."""
     context = click.get_current_context()
     if not context.meta.get(__name__):
