@@ -40,6 +40,7 @@ async def order(member: "MemberSession", body: bytes, options: dict[str, Any]) -
     ordered = await receipts.order(member, body, session.timeout_ms(options))
     answer = require_executed(ordered.outcome)
     if options["receipt"] is not None:
+        console.say("committed; waiting for the proof (to interrupt loses only the proof)")
         with waiting() as wait:
             receipt = await receipts.fetch(member, ordered, wait)
         keep(receipt, options["receipt"])

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
+from ccp2p.client import receipts
 from ccp2p.execution.receipts import format_receipt, parse_receipt
 from tests.cli.conftest import Member, NodeProcess
 
@@ -28,6 +29,20 @@ def receipt(tmp_path: Path, cleo: Member) -> Path:
     done = cleo.run("kv", "put", "colour", "green", "--receipt", str(file))
     assert "waiting for a certified checkpoint" in done.stderr
     return file
+
+
+def test_who_interrupts_the_wait_for_a_proof_knows_what_is_committed(
+    cleo: Member, tmp_path: Path, monkeypatch
+):
+    async def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(receipts, "fetch", interrupted)
+    file = tmp_path / "lost.receipt"
+    done = cleo.run("kv", "put", "kept", "yes", "--receipt", str(file), code=130)
+    assert "committed; waiting for the proof" in done.stderr
+    assert cleo.run("kv", "get", "kept").stdout == "yes\n"
+    assert not file.exists()
 
 
 def network_of(member: Member) -> str:
