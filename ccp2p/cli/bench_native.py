@@ -26,7 +26,7 @@ PATHS = (
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
 @click.option(
     "--plot",
-    type=click.Path(dir_okay=False, writable=True, path_type=Path),
+    type=console.TARGET,
     help="Draw the ratios into this PNG file.",
 )
 def native_command(paths: tuple[str, ...], as_json: bool, plot: Path | None) -> None:

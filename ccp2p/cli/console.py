@@ -185,6 +185,20 @@ TEXT = _Text()
 """An argument that goes to a network, so it has to be UTF-8; a path need not be."""
 
 
+class _Target(click.Path):
+    """A file to be written at the end: that it cannot be is told before the work."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        path = Path(os.fsdecode(super().convert(value, param, ctx)))
+        if not path.exists() and not os.access(path.absolute().parent, os.W_OK):
+            self.fail(f"nothing can be written in {path.absolute().parent}", param, ctx)
+        return path
+
+
+TARGET = _Target(dir_okay=False, writable=True, path_type=Path)
+"""An option that names a file to be written."""
+
+
 def read_stdin() -> str:
     """All of stdin as text."""
     try:

@@ -21,9 +21,7 @@ _WAIT_MS = 120_000  # a checkpoint takes seconds; this is for networks that lost
 
 def file_option(name: str, text: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """An option that names a new file; a usage error where none can be written."""
-    return click.option(
-        name, type=click.Path(dir_okay=False, path_type=Path), callback=_writable, help=text
-    )
+    return click.option(name, type=console.TARGET, callback=_new, help=text)
 
 
 def receipt_option(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -81,11 +79,7 @@ def keep(receipt: "Receipt", file: Path) -> None:
     console.say(f"receipt written; look at it with: ccp2p inspect receipt {file}")
 
 
-def _writable(
-    _context: click.Context, _parameter: click.Parameter, file: Path | None
-) -> Path | None:
-    if file is not None and not os.access(file.absolute().parent, os.W_OK):
-        raise click.BadParameter(f"nothing can be written in {file.absolute().parent}")
+def _new(_context: click.Context, _parameter: click.Parameter, file: Path | None) -> Path | None:
     if file is not None and file.exists():  # it may be a proof that nobody can make again
         raise click.BadParameter(f"{file} exists already")
     return file

@@ -49,11 +49,9 @@ class Seeds(click.ParamType):
 @click.option("--slots", type=click.IntRange(0, 200), default=0, help="Leaders a round; 0: all.")
 @click.option("--events", type=click.IntRange(0, 1_000_000), default=0, help="0: the scenario's.")
 @click.option("--jobs", type=click.IntRange(1, 256), default=1, show_default=True)
-@click.option(
-    "--trace", type=click.Path(path_type=Path), help="Write a run's events as JSON lines."
-)
+@click.option("--trace", type=console.TARGET, help="Write a run's events as JSON lines.")
 @click.option("--explain", is_flag=True, help="Tell the story of one run; draw its DAG to --plot.")
-@click.option("--plot", type=click.Path(path_type=Path), help="An SVG: latencies, or the DAG.")
+@click.option("--plot", type=console.TARGET, help="An SVG: latencies, or the DAG.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object at the end.")
 def sim(**options: Any) -> None:
     """Run the real node core in a simulated world: hostile networks, disks, nodes and members.
@@ -68,6 +66,14 @@ def sim(**options: Any) -> None:
     unknown = [name for name in names if name not in SCENARIOS]
     if unknown:
         raise click.UsageError(f"no scenario {unknown[0]!r}; there are {', '.join(SCENARIOS)}")
+    nodes = options["nodes"]
+    too_large = [name for name in names if SCENARIOS[name].fewest > nodes]
+    needs = ", ".join(f"{name} needs {SCENARIOS[name].fewest}" for name in too_large)
+    if too_large and wanted != "all":
+        raise click.UsageError(f"too few with --nodes {nodes}: {needs}")
+    if too_large:
+        console.say(f"left out, with --nodes {nodes}: {needs}")
+        names = [name for name in names if name not in too_large]
     seeds: range = options["seed"] or options["seeds"]
     setting = _setting(options)
     if options["trace"] or options["explain"]:
@@ -87,10 +93,25 @@ def _setting(options: dict[str, Any]) -> "Setting":
     return Setting(
         nodes=options["nodes"],
         events=options["events"],
-        table=console.read_text(options["wan"]) if options["wan"] else "",
+        table=_table(options["wan"]) if options["wan"] else "",
         waves=tuple(int(wave) for wave in options["waves"].split(",")),
         slots=options["slots"],
     )
+
+
+def _table(file: Path) -> str:
+    from ccp2p.simulator.links import region_latencies
+
+    text = console.read_text(file)
+    try:
+        region_latencies(text)
+    except (ValueError, IndexError):
+        raise click.BadParameter(
+            f"{file} is no square table of whole milliseconds, with the regions' names in the "
+            "first row and column, separated by commas",
+            param_hint="--wan",
+        ) from None
+    return text
 
 
 def _many(names: list[str], seeds: range, setting: "Setting", options: dict[str, Any]) -> "Tally":

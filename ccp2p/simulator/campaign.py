@@ -58,7 +58,11 @@ class Tally:
                 for one in self.failing
             ],
             "latency_ms": latency_ms,
-            "latency_delays": round(latency_ms["p50"] / quorum_ms, 2) if latency_ms else None,
+            "latency_delays": (
+                round(latency_ms["p50"] / quorum_ms, 2)
+                if latency_ms and quorum_ms  # a node alone waits for nobody
+                else None
+            ),
             "trace_sha256": self.trace_sha256(),
         }
 

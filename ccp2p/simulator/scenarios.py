@@ -58,7 +58,7 @@ class Scenario:
     `reviews` is how many other orders of the same blocks are tried afterwards. `changes`: nodes
     join and leave, as `churn` draws it. `rotates`: it is a mesh that draws its committee instead.
     `misleads`: only newcomers come, and f traitors mislead them. `breaks_vendor`: its chips are of
-    several vendors under a cap, and one vendor breaks instead.
+    several vendors under a cap, and one vendor breaks instead. `fewest`: nodes that it takes.
     """
 
     unfold: Callable[[Stage], None]
@@ -75,6 +75,7 @@ class Scenario:
     breaks_vendor: bool = False
     span_us: int = SPAN_US
     settle_us: int = SETTLE_US
+    fewest: int = 1
 
 
 def latencies_of(scenario: Scenario, size: int, table: str, random: Random) -> Latencies:
@@ -230,7 +231,7 @@ SCENARIOS: dict[str, Scenario] = {
     ),
     "coin-leak": Scenario(_coin_leak, habits=lambda random: [Equivocator(random)]),
     "scheduler": Scenario(_scheduler),
-    "disk": Scenario(_disk, events=150),
+    "disk": Scenario(_disk, events=150, fewest=2),
     "rollback": Scenario(_rollback, events=150),
     "restart": Scenario(_restart, events=150),
     "overload": Scenario(_overload, events=3000, members=40),
@@ -251,6 +252,7 @@ SCENARIOS: dict[str, Scenario] = {
         rotates=True,
         span_us=12_000_000,
         settle_us=600_000_000,
+        fewest=4,
     ),
     "catch-up": Scenario(
         _lossy,

@@ -1,6 +1,7 @@
 """`ccp2p bench native` as a person or a script runs it."""
 
 import json
+from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
@@ -29,6 +30,11 @@ def test_people_get_a_table_that_fits_a_terminal():
     assert done.exit_code == 0
     assert "ed25519-single portable" in done.stdout
     assert max(len(line) for line in done.stdout.splitlines()) <= 80
+
+
+def test_a_picture_that_cannot_be_written_is_told_before_the_measurement(tmp_path: Path):
+    done = CliRunner().invoke(main, ["bench", "native", "--plot", str(tmp_path / "no" / "a.png")])
+    assert (done.exit_code, "nothing can be written in" in done.stderr) == (2, True)
 
 
 def test_an_unknown_path_is_a_usage_error():

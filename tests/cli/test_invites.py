@@ -290,9 +290,7 @@ def test_one_folder_is_prepared_for_several_networks(created: Created, tmp_path:
     assert sorted(network.hex() for network in held) == sorted(made)
 
 
-def test_a_second_network_of_one_name_says_what_it_is_called_here(
-    stranger: Member, tmp_path: Path
-):
+def test_a_second_network_of_one_name_says_what_it_is_called_here(stranger: Member, tmp_path: Path):
     create = ("net", "create", "friends", "--data", str(tmp_path / "node"))
     first = stranger.run(*create).stderr
     assert ("is called" in first, "invite create\n" in first) == (False, True)

@@ -8,6 +8,8 @@ import pytest
 from click.testing import CliRunner, Result
 
 from ccp2p.cli.sim import sim
+from ccp2p.simulator import scenarios
+from ccp2p.simulator.scenarios import SCENARIOS
 from tests.simulator import mutations
 
 
@@ -68,6 +70,36 @@ def test_a_violation_is_named_and_ends_with_code_1(monkeypatch: pytest.MonkeyPat
         }
     ]
     assert "ordered twice" in result.stderr
+
+
+def test_scenarios_that_take_more_nodes_are_left_out_of_all(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    kept = {name: SCENARIOS[name] for name in ("calm", "disk", "rotation")}
+    monkeypatch.setattr(scenarios, "SCENARIOS", kept)
+    result = run("--nodes", "1", "--seed", "0", "--events", "1", "--json")
+    assert "left out, with --nodes 1: disk needs 2, rotation needs 4" in result.stderr
+    assert json.loads(result.stdout)["runs"] == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ("--nodes 3 --seed 0 --scenario rotation", "rotation needs 4"),
+        ("--nodes 1 --seed 0 --scenario calm,disk", "disk needs 2"),
+        ("--wan {folder}/text.csv", "no square table"),
+        ("--wan {folder}/empty.csv", "no square table"),
+        ("--plot {folder}/none/plot.svg", "nothing can be written in"),
+        ("--trace {folder} --seed 0 --scenario calm", "is a directory"),
+    ],
+)
+def test_what_cannot_be_is_said_before_the_first_run(
+    tmp_path: Path, arguments: str, said: str
+) -> None:
+    (tmp_path / "text.csv").write_text("not,csv\nat all\n")
+    (tmp_path / "empty.csv").touch()
+    result = run(*arguments.format(folder=tmp_path).split())
+    assert (result.exit_code, said in result.stderr) == (2, True)
 
 
 @pytest.mark.parametrize(
