@@ -1,15 +1,16 @@
 """The command line. Command modules are imported when they are used: libp2p alone takes a second.
 
 Exit codes: 0 ok, 1 failed, 2 usage, 3 unreachable, 4 attestation failed, 5 not committed in time,
-6 denied.
+6 denied, 130 interrupted.
 """
 
 from importlib import import_module
-from typing import Final
+from typing import Any, Final
 
 import click
 
 from ccp2p import __version__
+from ccp2p.cli import console
 
 # name: (module and attribute, short help)
 _COMMANDS: Final[dict[str, tuple[str, str]]] = {
@@ -45,6 +46,13 @@ class LazyGroup(click.Group):
         module, attribute = _COMMANDS[cmd_name][0].split(":")
         command: click.Command = getattr(import_module(module), attribute)
         return command
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command; Ctrl-C ends each in the same way."""
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            raise SystemExit(console.EXIT_INTERRUPTED) from None
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """The list of commands, without importing any."""

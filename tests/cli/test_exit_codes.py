@@ -14,6 +14,7 @@ import trio
 
 import ccp2p
 from ccp2p.model.ticket import Ticket, format_ticket, parse_ticket
+from ccp2p.simulator import campaign
 from tests.cli.conftest import Member, NodeProcess, start_node
 from tests.cli.test_rooms import IN_A_SCRIPTS_BACKGROUND
 from tests.node.stage import network
@@ -208,6 +209,15 @@ def test_6_for_a_stranger_with_a_forged_invite(stranger: Member, rooms_node: Nod
     forged = ticket_with(rooms_node.ticket, secret=b"forged")
     assert "invite" in stranger.run("net", "join", forged, code=6).stderr
     assert stranger.json("net", "list")["networks"] == []
+
+
+def test_130_when_a_command_without_a_network_is_interrupted(stranger: Member, monkeypatch):
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(campaign, "simulate", interrupted)
+    done = stranger.run("sim", "--seed", "0", "--scenario", "calm", code=130)
+    assert "Aborted" not in done.stderr
 
 
 def test_exit_codes_and_streams_are_the_same_in_a_process_of_its_own(ann: Member):
