@@ -11,6 +11,7 @@ import click
 
 from ccp2p import __version__
 from ccp2p.cli import console
+from ccp2p.model.errors import LocalFault
 
 # name: (module and attribute, short help)
 _COMMANDS: Final[dict[str, tuple[str, str]]] = {
@@ -48,9 +49,11 @@ class LazyGroup(click.Group):
         return command
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Run the command; Ctrl-C ends each in the same way."""
+        """Run the command; Ctrl-C and a stdout that is full end each in the same way."""
         try:
             return super().invoke(ctx)
+        except LocalFault as fault:
+            console.fail(fault)
         except KeyboardInterrupt:
             raise SystemExit(console.EXIT_INTERRUPTED) from None
 

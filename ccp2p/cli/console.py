@@ -7,6 +7,7 @@ import shutil
 import signal
 import sys
 from collections.abc import Awaitable, Callable
+from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -16,6 +17,7 @@ from ccp2p.model.errors import (
     AttestationFault,
     Denied,
     Fault,
+    LocalFault,
     MemberFault,
     NotCommitted,
     Unreachable,
@@ -70,7 +72,7 @@ def run(main: Callable[[], Awaitable[Any]], *, conceals: bool = False) -> Any:
         if asked is not None:
             raise _first(asked) from None
         if group.split(BrokenPipeError)[0]:  # as for `| head`: whoever read us has had enough
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            _give_up_stdout()
             raise SystemExit(EXIT_FAILED) from None
         fault = fault_in(error)
         if fault is None and not conceals:
@@ -131,15 +133,36 @@ def warn_simulated(kind: str) -> None:
 
 def show(text: str) -> None:
     """One line of a result; what others wrote into it cannot make two of it."""
-    click.echo(printable(text, "\t"))
+    echo(printable(text, "\t"))
+
+
+def echo(text: str | bytes, *, nl: bool = True) -> None:
+    """Write to stdout, as all results are; LocalFault where that cannot be."""
+    if sys.stdout is None:  # the process was started with it closed
+        raise LocalFault("stdout", "stdout cannot be written: it is closed")
+    try:
+        click.echo(text, nl=nl)
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        _give_up_stdout()
+        raise LocalFault("stdout", f"stdout cannot be written: {error.strerror}") from None
+
+
+def _give_up_stdout() -> None:
+    """Lose what is still unwritten, lest the interpreter try it once more at its end."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def show_table(table: "Table") -> None:
     """A table of a result: as wide as a terminal is, and whole for whoever pipes or keeps it."""
     from rich.console import Console
 
-    drawn = Console()
-    (drawn if drawn.is_terminal else Console(width=_ANY_WIDTH)).print(table)
+    there = Console()
+    width = there.width if there.is_terminal else _ANY_WIDTH
+    drawn = StringIO()
+    Console(file=drawn, force_terminal=there.is_terminal, width=width).print(table)
+    echo(drawn.getvalue(), nl=False)
 
 
 def program() -> str:
@@ -166,8 +189,7 @@ def emit(value: dict[str, Any]) -> None:
     In ASCII: others' text may hold what some readers take for the end of a line, or a terminal for
     a command, and the locale may lack the rest.
     """
-    sys.stdout.write(json.dumps(value, separators=(",", ":")) + "\n")
-    sys.stdout.flush()
+    echo(json.dumps(value, separators=(",", ":")))
 
 
 class _Text(click.ParamType):

@@ -53,7 +53,7 @@ async def _policy(options: dict[str, Any]) -> None:
         )
         return
     console.say(f"policy {record.policy_digest.hex()}, in force in epoch {record.epoch}:")
-    click.echo(console.printable(text.rstrip(), "\t\n"))
+    console.echo(console.printable(text.rstrip(), "\t\n"))
     console.say(f"{record.governor_threshold} of {len(record.governors)} governors may change it:")
     for key in record.governors:
         console.say(f"  {key.hex()}")

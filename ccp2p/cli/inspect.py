@@ -35,7 +35,7 @@ def inspect_member(name: str, as_json: bool) -> None:
         shown = {"schema": "member/1", "name": name or DEFAULT_MEMBER, "key": key.hex()}
         console.emit(shown)
     else:
-        click.echo(key.hex())
+        console.echo(key.hex())
 
 
 @inspect.command("folder")
@@ -58,9 +58,9 @@ def inspect_folder(folder: Path, as_json: bool) -> None:
         console.emit(shown)
         return
     for network in networks:
-        click.echo(f"network {network['id'][:32]}...")
+        console.echo(f"network {network['id'][:32]}...")
         for name, sizes in network["databases"].items():
-            click.echo(
+            console.echo(
                 f"  {name:10} {sizes['records']:8} records {sizes['bytes']:12} bytes, sealed"
             )
     if not networks:

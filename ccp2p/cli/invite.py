@@ -263,16 +263,16 @@ def _show(ticket: "Ticket") -> None:
     if ticket.simulated:
         console.warn_simulated(ticket.kind)
     console.show(f"a {ticket.role}'s ticket to network {ticket.name}")
-    click.echo(f"network id (pins policy, app and parameters): {ticket.network.hex()}")
-    click.echo(f"TEEs: {'SIMULATED' if ticket.simulated else 'hardware'}, says the ticket")
-    click.echo(f"epoch record pinned: {ticket.record.hex() or 'none yet'}")
+    console.echo(f"network id (pins policy, app and parameters): {ticket.network.hex()}")
+    console.echo(f"TEEs: {'SIMULATED' if ticket.simulated else 'hardware'}, says the ticket")
+    console.echo(f"epoch record pinned: {ticket.record.hex() or 'none yet'}")
     for address in ticket.addresses:
         console.show(f"address: {address}")
     if ticket.expires_ms:
         ended = ", which is over" if ticket.expires_ms <= time.time() * 1000 else ""
-        click.echo(f"invite ends: {_local_time(ticket.expires_ms)}{ended}")
+        console.echo(f"invite ends: {_local_time(ticket.expires_ms)}{ended}")
     if ticket.secret:
-        click.echo("it holds an invite secret: give it only to whom you invite")
+        console.echo("it holds an invite secret: give it only to whom you invite")
 
 
 def _local_time(time_ms: int) -> str:

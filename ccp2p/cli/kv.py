@@ -63,7 +63,7 @@ async def _get(key: str, options: dict[str, Any]) -> None:
     elif value is not None and sys.stdout.isatty():
         console.show(value.decode("utf-8", "replace"))
     elif value is not None:
-        sys.stdout.buffer.write(value + b"\n")
+        console.echo(value)
     if value is None:
         console.say(f"no such key: {key}")
         raise SystemExit(console.EXIT_FAILED)

@@ -52,7 +52,7 @@ async def _read(room: str, start: int, options: dict[str, Any]) -> None:
         console.emit({"schema": "read/1", "room": room, "messages": [_as_json(m) for m in found]})
         return
     for message in found:
-        click.echo(_line(message))
+        console.echo(_line(message))
 
 
 @click.command()
@@ -75,7 +75,7 @@ async def _tail(room: str, options: dict[str, Any]) -> None:
                 if options["as_json"]:
                     console.emit({"schema": "message/1", "room": room, **_as_json(message)})
                 else:
-                    click.echo(_line(message))
+                    console.echo(_line(message))
                 position = message.position + 1
             await trio.sleep(_TAIL_INTERVAL_S)
 

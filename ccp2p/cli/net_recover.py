@@ -199,7 +199,7 @@ def _pass_on(approved: "Approved", link: "Link", options: dict[str, Any]) -> Non
         )
         return
     if output is None:
-        click.echo(text, nl=False)
+        console.echo(text, nl=False)
     where = str(output) if output is not None else "the plan"
     console.say(f"send {where} to {lacking} more governor(s): ccp2p net recover FILE")
 

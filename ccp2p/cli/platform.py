@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ccp2p.cli.console import EXIT_ATTESTATION, EXIT_FAILED, emit, fail, say
+from ccp2p.cli.console import EXIT_ATTESTATION, EXIT_FAILED, echo, emit, fail, say
 from ccp2p.model.errors import Fault, MemberFault
 
 if TYPE_CHECKING:
@@ -56,9 +56,9 @@ def info(as_json: bool) -> None:
             }
         )
         return
-    click.echo(f"TEE           {tee or 'none'}")
-    click.echo(f"interfaces    {', '.join(found) or 'none'}")
-    click.echo(f"sealing key   {'yes' if sealing else 'no'}")
+    echo(f"TEE           {tee or 'none'}")
+    echo(f"interfaces    {', '.join(found) or 'none'}")
+    echo(f"sealing key   {'yes' if sealing else 'no'}")
     if problem:
         say(f"problem: {problem}")
     elif tee is None:
@@ -142,7 +142,7 @@ def policy(
         verdict = judge(raw, parts, made_ms // 1000, tee, keys)
     if verdict.status == "reject":
         _say_unverified(verdict, bool(parts or keys))
-    click.echo(draft_policy(verdict, keys), nl=False)
+    echo(draft_policy(verdict, keys), nl=False)
 
 
 def _say_unverified(verdict: "Verdict", endorsed: bool) -> None:
@@ -158,6 +158,6 @@ def _say_unverified(verdict: "Verdict", endorsed: bool) -> None:
 
 def _print_checks(checks: "list[Check]") -> None:
     for found in checks:
-        click.echo(f"{'ok  ' if found.good else 'MISS'}  {found.name:<12} {found.found}")
+        echo(f"{'ok  ' if found.good else 'MISS'}  {found.name:<12} {found.found}")
         if not found.good:
-            click.echo(f"      {'':<12} fix: {found.fix}")
+            echo(f"      {'':<12} fix: {found.fix}")

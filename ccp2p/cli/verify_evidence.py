@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ccp2p.cli.console import EXIT_ATTESTATION, EXIT_FAILED, emit, fail, show_table
+from ccp2p.cli.console import EXIT_ATTESTATION, EXIT_FAILED, echo, emit, fail, show_table
 from ccp2p.model.errors import Fault, MemberFault
 
 if TYPE_CHECKING:
@@ -79,7 +79,7 @@ def evidence_command(
     if as_json:
         emit(verdict.as_json() | ({"ear": result} if result else {}))
     elif result:
-        click.echo(result)
+        echo(result)
     else:
         _print_verdict(verdict)
     if not verdict.accepted:
@@ -208,7 +208,7 @@ def _print_results(results: "list[Result]", directory: Path) -> None:
         table.add_row(name, result.sample.tee, expected, got, mark)
     show_table(table)
     different = sum(not result.agrees for result in results)
-    click.echo(f"{len(results)} samples, {different} different")
+    echo(f"{len(results)} samples, {different} different")
 
 
 def _plain(text: str) -> str:

@@ -142,6 +142,22 @@ def test_2_when_it_was_asked_wrongly(
     assert said in stranger.run(*arguments, code=2).stderr
 
 
+@pytest.mark.parametrize("command", ["inspect member", "net list --json", "room list", "net show"])
+def test_1_when_stdout_cannot_be_written(ann: Member, command: str):
+    ann.run("room", "create", f"full {command}")
+    for redirection, reason in ((">/dev/full", "No space left on device"), (">&-", "it is closed")):
+        ended = subprocess.run(
+            ["sh", "-c", f'exec "$0" -m ccp2p {command} {redirection}', sys.executable],
+            env=os.environ | ann.environment,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        assert ended.returncode == 1
+        assert ended.stderr.splitlines()[-1] == f"error: stdout cannot be written: {reason}"
+
+
 def test_2_for_a_forged_ticket(stranger: Member, rooms_node: NodeProcess):
     text = rooms_node.ticket
     altered = text[:40] + ("a" if text[40] != "a" else "b") + text[41:]
