@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
+from ccp2p.model import limits
 from ccp2p.model.errors import (
     AttestationFault,
     Denied,
@@ -205,6 +206,31 @@ class _Text(click.ParamType):
 
 TEXT = _Text()
 """An argument that goes to a network, so it has to be UTF-8; a path need not be."""
+
+
+class _Name(_Text):
+    """Text of one to `most` characters, or bytes of its UTF-8."""
+
+    name = "name"
+
+    def __init__(self, most: int, *, counts_bytes: bool = False) -> None:
+        self._most = most
+        self._counts_bytes = counts_bytes
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        text = super().convert(value, param, ctx)
+        length = len(text.encode() if self._counts_bytes else text)
+        if not 1 <= length <= self._most:
+            unit = "bytes" if self._counts_bytes else "characters"
+            self.fail(f"it has 1 to {self._most} {unit}, not {length}", param, ctx)
+        return text
+
+
+NAME = _Name(limits.MAX_NAME_CHARS)
+"""A room's name, or a member's name in it."""
+
+KEY = _Name(limits.MAX_KV_KEY_BYTES, counts_bytes=True)
+"""A key of the kv app."""
 
 
 class _Target(click.Path):

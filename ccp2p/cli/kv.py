@@ -17,7 +17,7 @@ def kv() -> None:
 
 
 @kv.command("put")
-@click.argument("key", type=console.TEXT)
+@click.argument("key", type=console.KEY)
 @click.argument("value", type=console.TEXT)
 @receipt.receipt_option
 @session.member_options
@@ -30,14 +30,14 @@ async def _put(key: str, value: str, options: dict[str, Any]) -> None:
     from ccp2p.client import kv as client
 
     data = sys.stdin.buffer.read() if value == "-" else value.encode()
-    async with session.open_session(options) as member:
+    async with session.open_session(options, "kv") as member:
         await receipt.order(member, client.put_body(key.encode(), data), options)
     if options["as_json"]:
         console.emit({"schema": "kv/1", "key": key, "bytes": len(data)})
 
 
 @kv.command("get")
-@click.argument("key", type=console.TEXT)
+@click.argument("key", type=console.KEY)
 @receipt.file_option(
     "--proof",
     "Read in the order of events, wait for proof, and write it to this file (see `ccp2p inspect "
@@ -54,7 +54,7 @@ def kv_get(key: str, **options: Any) -> None:
 
 
 async def _get(key: str, options: dict[str, Any]) -> None:
-    async with session.open_session(options) as member:
+    async with session.open_session(options, "kv") as member:
         value = await _value(member, key.encode(), options)
     if options["as_json"]:
         shown = value.decode("utf-8", "replace") if value is not None else None
@@ -82,7 +82,7 @@ async def _value(member: "MemberSession", key: bytes, options: dict[str, Any]) -
 
 
 @kv.command("del")
-@click.argument("key", type=console.TEXT)
+@click.argument("key", type=console.KEY)
 @session.member_options
 def kv_del(key: str, **options: Any) -> None:
     """Remove KEY."""
@@ -92,7 +92,7 @@ def kv_del(key: str, **options: Any) -> None:
 async def _del(key: str, options: dict[str, Any]) -> None:
     from ccp2p.client import kv as client
 
-    async with session.open_session(options) as member:
+    async with session.open_session(options, "kv") as member:
         await client.delete(member, key.encode(), session.timeout_ms(options))
     if options["as_json"]:
         console.emit({"schema": "kv/1", "key": key, "deleted": True})
@@ -109,7 +109,7 @@ def kv_ls(prefix: str, **options: Any) -> None:
 async def _ls(prefix: str, options: dict[str, Any]) -> None:
     from ccp2p.client import kv as client
 
-    async with session.open_session(options) as member:
+    async with session.open_session(options, "kv") as member:
         keys = await client.keys(member, prefix.encode())
     shown = [key.decode("utf-8", "backslashreplace") for key in keys]
     if options["as_json"]:

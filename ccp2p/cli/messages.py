@@ -11,7 +11,7 @@ _TAIL_INTERVAL_S = 0.5
 
 
 @click.command()
-@click.argument("room", type=console.TEXT)
+@click.argument("room", type=console.NAME)
 @click.argument("text", nargs=-1, required=True, type=console.TEXT)
 @receipt.receipt_option
 @session.member_options
@@ -25,7 +25,7 @@ async def _send(room: str, text: str, options: dict[str, Any]) -> None:
 
     if text == "-":
         text = console.read_stdin().rstrip("\n")
-    async with session.open_session(options) as member:
+    async with session.open_session(options, "rooms") as member:
         answer = await receipt.order(member, rooms.post(room, text), options)
         position = rooms.posted_at(answer)
     if options["as_json"]:
@@ -33,7 +33,7 @@ async def _send(room: str, text: str, options: dict[str, Any]) -> None:
 
 
 @click.command()
-@click.argument("room", type=console.TEXT)
+@click.argument("room", type=console.NAME)
 @click.option("--from", "start", type=click.IntRange(0), default=0, help="First position.")
 @session.linearizable_option
 @session.member_options
@@ -45,7 +45,7 @@ def read(room: str, start: int, **options: Any) -> None:
 async def _read(room: str, start: int, options: dict[str, Any]) -> None:
     from ccp2p.client import rooms
 
-    async with session.open_session(options) as member:
+    async with session.open_session(options, "rooms") as member:
         await session.pass_barrier(member, options)
         found = [message async for message in rooms.messages(member, room, start)]
     if options["as_json"]:
@@ -56,7 +56,7 @@ async def _read(room: str, start: int, options: dict[str, Any]) -> None:
 
 
 @click.command()
-@click.argument("room", type=console.TEXT)
+@click.argument("room", type=console.NAME)
 @session.member_options
 def tail(room: str, **options: Any) -> None:
     """Follow ROOM's messages until Ctrl-C."""
@@ -68,7 +68,7 @@ async def _tail(room: str, options: dict[str, Any]) -> None:
 
     from ccp2p.client import rooms
 
-    async with session.open_session(options) as member:
+    async with session.open_session(options, "rooms") as member:
         position = 0
         while True:
             async for message in rooms.messages(member, room, position):

@@ -16,13 +16,13 @@ def _name_option(command: Any) -> Any:
     return click.option(
         "--as",
         "display_name",
-        type=console.TEXT,
+        type=console.NAME,
         help="Your name in the room. [default: your member key's start]",
     )(command)
 
 
 @room.command("create")
-@click.argument("name", type=console.TEXT)
+@click.argument("name", type=console.NAME)
 @click.option("--closed", is_flag=True, help="Only members whom you admit get in.")
 @_name_option
 @session.member_options
@@ -37,14 +37,14 @@ async def _create(
     from ccp2p.client import rooms
     from ccp2p.client.session import require_executed
 
-    async with session.open_session(options) as member:
+    async with session.open_session(options, "rooms") as member:
         body = rooms.create(name, closed, display_name or _default_name(member))
         require_executed(await member.submit(body, session.timeout_ms(options)))
     _done(options, name, "owner", f"created {'closed ' if closed else ''}room {name}")
 
 
 @room.command("join")
-@click.argument("name", type=console.TEXT)
+@click.argument("name", type=console.NAME)
 @_name_option
 @session.member_options
 def room_join(name: str, display_name: str | None, **options: Any) -> None:
@@ -55,7 +55,7 @@ def room_join(name: str, display_name: str | None, **options: Any) -> None:
 async def _join(name: str, display_name: str | None, options: dict[str, Any]) -> None:
     from ccp2p.client import rooms
 
-    async with session.open_session(options) as member:
+    async with session.open_session(options, "rooms") as member:
         standing = await rooms.ask_join(
             member, name, display_name or _default_name(member), session.timeout_ms(options)
         )
@@ -66,7 +66,7 @@ async def _join(name: str, display_name: str | None, options: dict[str, Any]) ->
 
 
 @room.command("pending")
-@click.argument("name", type=console.TEXT)
+@click.argument("name", type=console.NAME)
 @session.member_options
 def room_pending(name: str, **options: Any) -> None:
     """Who waits to be admitted to your closed room."""
@@ -74,7 +74,7 @@ def room_pending(name: str, **options: Any) -> None:
 
 
 @room.command("members")
-@click.argument("name", type=console.TEXT)
+@click.argument("name", type=console.NAME)
 @session.member_options
 def room_members(name: str, **options: Any) -> None:
     """Who is in a room."""
@@ -84,7 +84,7 @@ def room_members(name: str, **options: Any) -> None:
 async def _people(name: str, pending: bool, options: dict[str, Any]) -> None:
     from ccp2p.client import rooms
 
-    async with session.open_session(options) as member:
+    async with session.open_session(options, "rooms") as member:
         people = await rooms.people(member, name, pending)
     rows = [{"member": p.member.hex(), "name": p.name, "standing": p.standing} for p in people]
     if options["as_json"]:
@@ -95,7 +95,7 @@ async def _people(name: str, pending: bool, options: dict[str, Any]) -> None:
 
 
 @room.command("admit")
-@click.argument("name", type=console.TEXT)
+@click.argument("name", type=console.NAME)
 @click.argument("member_key", type=console.TEXT)
 @session.member_options
 def room_admit(name: str, member_key: str, **options: Any) -> None:
@@ -108,7 +108,7 @@ async def _admit(name: str, wanted: str, options: dict[str, Any]) -> None:
     from ccp2p.client.session import require_executed
     from ccp2p.model.errors import MemberFault
 
-    async with session.open_session(options) as member:
+    async with session.open_session(options, "rooms") as member:
         people = await rooms.people(member, name, True)
         found = [p for p in people if wanted in (p.name, p.member.hex())]
         if not found:
@@ -128,7 +128,7 @@ def room_list(**options: Any) -> None:
 async def _list(options: dict[str, Any]) -> None:
     from ccp2p.client import rooms
 
-    async with session.open_session(options) as member:
+    async with session.open_session(options, "rooms") as member:
         found = await rooms.room_list(member)
     if options["as_json"]:
         rows = [

@@ -67,14 +67,20 @@ async def pass_barrier(session: "MemberSession", options: dict[str, Any]) -> Non
 
 @asynccontextmanager
 async def open_network(
-    options: dict[str, Any], *, every_node: bool = False, whole_chain: bool = False
+    options: dict[str, Any],
+    app: str | None = None,
+    *,
+    every_node: bool = False,
+    whole_chain: bool = False,
 ) -> AsyncIterator["NetworkClient"]:
     """A verified connection to the chosen network, or to each node that answers.
 
-    With `whole_chain` the first one shows all epoch records.
+    MemberFault when it runs another app than `app`. With `whole_chain` the first one shows all
+    epoch records.
     """
     from ccp2p.client.network import open_network as connect
     from ccp2p.client.profile import Profile, default_folder
+    from ccp2p.model.errors import MemberFault
 
     profile = Profile(default_folder())
     name, ticket = profile.network(options["network"])
@@ -90,6 +96,9 @@ async def open_network(
             profile.add_network(client.pinned_ticket(), name)
         if client.verified.policy.is_simulated:
             warn_once(client.verified.genesis.kind)
+        runs = client.verified.genesis.app
+        if app not in (None, runs):
+            raise MemberFault("app", f"{name} runs {runs}, not {app}; --network chooses another")
         yield client
 
 
@@ -102,9 +111,11 @@ def warn_once(kind: str) -> None:
 
 
 @asynccontextmanager
-async def open_session(options: dict[str, Any]) -> AsyncIterator["MemberSession"]:
-    """An open session of the chosen member with the chosen network."""
-    async with open_network(options) as client:
+async def open_session(
+    options: dict[str, Any], app: str | None = None
+) -> AsyncIterator["MemberSession"]:
+    """An open session of the chosen member with the chosen network, which has to run `app`."""
+    async with open_network(options, app) as client:
         yield await introduce(client, options)
 
 

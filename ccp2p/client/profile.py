@@ -135,7 +135,9 @@ class Profile:
 def _check_name(name: str) -> None:
     if not _NAME.fullmatch(name):
         raise MemberFault(
-            "name", f"{name!r}: a local name has letters, digits, dot, dash and underscore only"
+            "name",
+            f"{name!r}: a local name has 1 to 64 letters, digits, dots, dashes and underscores, "
+            "and begins with a letter or digit",
         )
 
 

@@ -177,6 +177,7 @@ CLIENT_IDLE_MS: Final = 600_000  # a client without a word so long dials again w
 # Execution
 STATE_BUCKETS: Final = 65_536  # leaves of the state tree
 MAX_KEY_BYTES: Final = 512
+MAX_KV_KEY_BYTES: Final = 256  # of the kv app
 MAX_VALUE_BYTES: Final = 128 * 1024
 MAX_QUERY_REPLY_BYTES: Final = 256 * 1024
 MAX_QUERY_ITEMS: Final = 500  # rows of one reply; 500 of the longest names fit

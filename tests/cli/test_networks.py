@@ -109,7 +109,8 @@ def test_only_the_owner_reads_keys_and_tickets(ann: Member):
 def test_a_local_name_never_leaves_the_folder(stranger: Member, rooms_node: NodeProcess, name: str):
     stranger.run("net", "join", rooms_node.ticket)
     for arguments in (["--network", "home", "--member", name],):
-        stranger.run("room", "list", *arguments, code=2 if name else 0)
+        done = stranger.run("room", "list", *arguments, code=2 if name else 0)
+        assert ("a local name has 1 to 64 letters" in done.stderr) == bool(name)
 
 
 def test_kv_commands(tmp_path: Path, kv_node: NodeProcess):
@@ -127,7 +128,16 @@ def test_kv_commands(tmp_path: Path, kv_node: NodeProcess):
     assert member.json("kv", "get", "fruit/apple", code=1)["value"] is None
     member.run("kv", "put", "esc\x1b[31m\nfake", "x")
     assert "\x1b" not in member.run("kv", "ls").stdout
-    assert "malformed" in member.run("read", "lobby", code=6).stderr
+
+
+def test_a_network_of_another_app_says_what_it_runs(
+    ann: Member, tmp_path: Path, kv_node: NodeProcess
+):
+    member = Member(tmp_path)
+    member.run("net", "join", kv_node.ticket, "--as", "db")
+    for command in (("read", "lobby"), ("room", "list"), ("send", "lobby", "hello")):
+        assert "db runs kv, not rooms" in member.run(*command, code=2).stderr
+    assert "home runs rooms, not kv" in ann.run("kv", "ls", code=2).stderr
 
 
 def test_a_node_alone_founds_a_network_says_what_it_is_and_goes_on_after_a_stop(

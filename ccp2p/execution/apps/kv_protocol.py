@@ -10,7 +10,7 @@ from ccp2p.model.errors import MemberFault
 
 MAX_READING_BYTES: Final = limits.MAX_OUTCOME_BYTES - 64  # a longer value is named by its digest
 
-Key = Annotated[bytes, Meta(min_length=1, max_length=256)]
+Key = Annotated[bytes, Meta(min_length=1, max_length=limits.MAX_KV_KEY_BYTES)]
 
 
 class Put(Wire, frozen=True, tag="put"):
