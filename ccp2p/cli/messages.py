@@ -1,6 +1,7 @@
 """`ccp2p send`, `read` and `tail`: the messages of a room."""
 
 import time
+from functools import partial
 from typing import Any
 
 import click
@@ -57,7 +58,7 @@ async def _read(room: str, start: int, options: dict[str, Any]) -> None:
 
 @click.command()
 @click.argument("room", type=console.NAME)
-@session.member_options
+@partial(session.member_options, json_help="Each message as a JSON object on a line of stdout.")
 def tail(room: str, **options: Any) -> None:
     """Follow ROOM's messages until Ctrl-C."""
     console.run(lambda: _tail(room, options))

@@ -15,7 +15,12 @@ if TYPE_CHECKING:
 DEFAULT_TIMEOUT_S = 20.0
 
 
-def patience_options(command: Callable[..., Any]) -> Callable[..., Any]:
+_JSON_HELP = "One JSON object on stdout."
+
+
+def patience_options(
+    command: Callable[..., Any], json_help: str = _JSON_HELP
+) -> Callable[..., Any]:
     """`--allow-simulated`, `--timeout` and `--json`."""
     for option in (
         click.option(
@@ -32,22 +37,22 @@ def patience_options(command: Callable[..., Any]) -> Callable[..., Any]:
             show_default=True,
             help="Seconds to wait for a commit.",
         ),
-        click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout."),
+        click.option("--json", "as_json", is_flag=True, help=json_help),
     ):
         command = option(command)
     return command
 
 
-def network_options(command: Callable[..., Any]) -> Callable[..., Any]:
+def network_options(command: Callable[..., Any], json_help: str = _JSON_HELP) -> Callable[..., Any]:
     """`patience_options`, and `--network`."""
     option = click.option("--network", help="Which joined network. [default: the only one]")
-    return patience_options(option(command))
+    return patience_options(option(command), json_help)
 
 
-def member_options(command: Callable[..., Any]) -> Callable[..., Any]:
+def member_options(command: Callable[..., Any], json_help: str = _JSON_HELP) -> Callable[..., Any]:
     """`network_options`, and `--member`."""
     option = click.option("--member", help="Which of your member keys. [default: me]")
-    return network_options(option(command))
+    return network_options(option(command), json_help)
 
 
 def linearizable_option(command: Callable[..., Any]) -> Callable[..., Any]:

@@ -48,5 +48,11 @@ def test_help_loads_neither_libp2p_nor_trio(arguments: list[str]):
     assert b"Usage" in done.stdout + done.stderr or __version__.encode() in done.stdout
 
 
+@pytest.mark.parametrize("name", ["tail", "node"])
+def test_what_goes_on_says_that_it_prints_more_than_one_object(name: str):
+    shown = " ".join(CliRunner().invoke(main, [name, "--help"]).stdout.split())
+    assert "line" in shown.partition("--json")[2].partition(" -")[0]
+
+
 def test_the_version_is_the_packages():
     assert CliRunner().invoke(main, ["--version"]).stdout.split()[-1] == __version__
