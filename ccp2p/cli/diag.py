@@ -58,15 +58,15 @@ async def _diagnose(data: Path | None, as_json: bool) -> None:
             }
         )
         return
-    console.say(f"node {node.hex()[:16]}... listens on:")
+    console.show(f"node {node.hex()[:16]}... listens on:")
     for place in places:
         way = "through a relay" if place["way"] == "relay" else _SCOPES[place["scope"]]
-        console.say(f"  {place['address']}  ({place['family']}, {way})")
+        console.show(f"  {place['address']}  ({place['family']}, {way})")
     for row in networks:
         if len(networks) > 1:
-            console.say(f"network {row['network'][:16]}...:")
+            console.show(f"network {row['network'][:16]}...:")
         for line in row["advice"]:
-            console.say(line)
+            console.show(line)
 
 
 def _all_of(rows: list[dict[str, Any]], key: str) -> list[str]:

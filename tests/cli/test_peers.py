@@ -51,7 +51,7 @@ def test_a_network_of_one_has_no_peers_and_says_how_it_is_reached(
     assert found["node"] == told["node"]
     assert {row["scope"] for row in found["addresses"]} == {"machine"}
     assert (found["reached"], found["reached_by"]) == ("direct", [])
-    said = ann.run("diag", "net", "--data", str(rooms_node.folder)).stderr
+    said = ann.run("diag", "net", "--data", str(rooms_node.folder)).stdout
     assert "listens on loopback only" in said
     assert "--listen ::" in said
 
