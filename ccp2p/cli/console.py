@@ -180,7 +180,11 @@ def program() -> str:
 
 
 def printable(text: str, kept: str) -> str:
-    """Others' text must not steer this terminal: controls become a mark, except those `kept`."""
+    """Others' text must not steer this terminal: controls become a mark, except those `kept`.
+
+    Joiners stay: Persian and many an emoji are spelt with them, and they steer nothing.
+    """
+    kept += "\N{ZERO WIDTH NON-JOINER}\N{ZERO WIDTH JOINER}"
     return "".join(c if c.isprintable() or c in kept else "\N{REPLACEMENT CHARACTER}" for c in text)
 
 

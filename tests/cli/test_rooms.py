@@ -123,6 +123,13 @@ def test_nobody_steers_anothers_terminal(ann: Member, bob: Member):
     assert bob.run("read", "odd", "--json").stdout.isascii()
 
 
+def test_what_is_spelt_with_joiners_arrives_as_it_was_sent(ann: Member):
+    ann.run("room", "create", "words", "--as", "ann")
+    text = "\u0645\u06cc\u200c\u062e\u0648\u0627\u0647\u0645 \U0001f469\u200d\U0001f680"
+    ann.run("send", "words", text)
+    assert ann.run("read", "words").stdout.endswith(f"<ann> {text}\n")
+
+
 def test_members_of_one_folder_have_keys_of_their_own(ann: Member):
     ann.run("inspect", "member", "work")
     ann.run("room", "create", "self", "--member", "work", "--as", "work")
