@@ -91,7 +91,8 @@ def test_what_once_failed_passes(name: str, nodes: int, seed: int) -> None:
 
 
 def test_a_network_of_one_and_of_two_work() -> None:
-    results = [simulate("calm", 0, Setting(nodes=nodes)) for nodes in (1, 2, 3)]
+    settings = [Setting(nodes=nodes) for nodes in (1, 2, 3)]
+    results = [simulate(name, 0, one) for name in ("calm", "churn", "catch-up") for one in settings]
     assert complaints(results) == []
 
 
