@@ -12,7 +12,7 @@ import trio
 import ccp2p
 from ccp2p.devnet.process import NodeProcess
 from tests.e2e.test_recovery import PATIENCE_S, VENDORS, Governors, start
-from tests.node_log import unexpected_lines
+from tests.node_log import unexpected_lines, until_founders_may_come
 
 
 async def found(nursery: trio.Nursery, folder: Path, governors: Governors) -> list[NodeProcess]:
@@ -30,7 +30,7 @@ async def found(nursery: trio.Nursery, folder: Path, governors: Governors) -> li
         node = NodeProcess(number, folder / f"node-{number}", ["--vendor", vendor], joins)
         nodes.append(await start(nursery, node, created["node_ticket"] if number else ""))
         if number == 0:
-            await trio.sleep(1)
+            await until_founders_may_come(node)
     for node in nodes:
         await node.wait_for("ready")
     return nodes

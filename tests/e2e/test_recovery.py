@@ -17,7 +17,7 @@ from ccp2p.devnet.process import NodeProcess
 from ccp2p.execution.receipts import Receipt, format_receipt
 from ccp2p.model.ticket import Ticket, parse_ticket
 from tests.cli.conftest import Member
-from tests.node_log import unexpected_lines
+from tests.node_log import unexpected_lines, until_founders_may_come
 
 TIMEOUT_MS = 60_000
 PATIENCE_S = 90
@@ -63,7 +63,7 @@ async def found(nursery: trio.Nursery, folder: Path, governors: Governors) -> li
         node = NodeProcess(number, folder / f"node-{number}", ["--vendor", vendor], joins)
         nodes.append(await start(nursery, node, created["node_ticket"] if number else ""))
         if number == 0:
-            await trio.sleep(1)
+            await until_founders_may_come(node)
     for node in nodes:
         await node.wait_for("ready")
     return nodes
