@@ -49,7 +49,10 @@ from ccp2p.storage.store import Batch, Store
 
 _VOTE_TRIES = 20
 _VOTE_PAUSE_S = 0.25
-_MAX_FETCHES = 10_000  # replies of one catch-up; each brings something new
+_MAX_FETCHES = 10_000  # replies of one catch-up
+_MAX_FRUITLESS = (
+    4  # of them, one after the other, that bring nothing: late ones do, of honest peers
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -294,6 +297,7 @@ class CatchUp:
         floor = max(0, leader.round - parameters.gc_depth)
         above = [floor] * committee.size
         held: dict[BlockReference, VerifiedBlock] = {}
+        fruitless = 0
         for _ in range(_MAX_FETCHES):
             history, missing = _walked(leader, floor, held)
             if not missing:
@@ -303,7 +307,8 @@ class CatchUp:
             deliveries = [Delivery(0, reply.blocks, True)]
             found = (await self._letters.work(intake.verify, deliveries))[0].blocks
             fresh = _needed(found, held, missing, range(floor + 1, leader.round + 1))
-            if not fresh:
+            fruitless = 0 if fresh else fruitless + 1
+            if fruitless == _MAX_FRUITLESS:
                 break
             for block in fresh:
                 held[block.reference] = block

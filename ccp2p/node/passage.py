@@ -169,8 +169,12 @@ class Passage:
         return SecretReply(request.epoch_key, secret)
 
     def _take_secret(self, reply: SecretReply) -> None:
-        """Keep a secret that is the record's; PeerFault when it is another."""
-        if self._own_secret() or len(reply.secret) != SECRET_BYTES:
+        """Keep a secret that is the record's; PeerFault when it is said to be, and is another.
+
+        What was asked for another epoch's key may come late, and is nobody's fault.
+        """
+        is_asked = reply.epoch_key == self._closing.record.epoch_key
+        if self._own_secret() or not is_asked or len(reply.secret) != SECRET_BYTES:
             return
         EpochSecrets.of_record(reply.secret, self._coin_length, self._closing.record)
         self._secret = reply.secret

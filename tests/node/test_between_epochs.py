@@ -195,6 +195,7 @@ def test_a_secret_is_taken_from_nodes_of_either_epoch_and_from_nobody_else():
     assert passage.hear(b"x" * 32, wrong) is None
     with pytest.raises(PeerFault, match="epoch key"):
         passage.hear(FOUNDERS[0].node, wrong)
+    assert passage.hear(FOUNDERS[0].node, SecretReply(b"o" * 32, b"x" * 32)) is None
 
 
 def test_who_left_gets_blocks_until_it_has_ended_its_epoch_but_is_not_in_the_network():

@@ -292,3 +292,23 @@ async def test_a_store_is_the_old_state_or_the_new_one(recorded: Recorded):
     assert [data for _, data in store.blocks(1)] == [block.to_bytes() for block in found.blocks]
     assert (store.newest_commit(0), store.newest_commit(1)) == (0, found.commits[-1][0])
     assert (store.meta(NetworkRecord.NAME), store.meta(CLOSING)) == (b"record", b"")
+
+
+@pytest.mark.parametrize(("empty", "is_patient"), [(3, True), (1000, False)])
+async def test_an_answer_that_brings_nothing_may_be_a_late_one(
+    recorded: Recorded, empty: int, is_patient: bool
+):
+    left = [empty]
+
+    def lie(_: bytes, message: PeerMessage, answer: PeerMessage) -> PeerMessage:
+        if isinstance(answer, FetchedBlocks) and left[0]:
+            left[0] -= 1
+            return FetchedBlocks(())
+        return answer
+
+    if is_patient:
+        assert await image(recorded, lie) == await image(recorded)
+        return
+    with pytest.raises(PeerFault, match="blocks of its own commits"):
+        await image(recorded, lie)
+    assert empty - left[0] == 4

@@ -76,6 +76,8 @@ FOUND = [
     ("churn", 4, 1106),  # a node set back two epochs, with a seat in neither, was told in vain
     ("churn", 4, 1591),  # a newcomer had a seat before it was there, and another seat was lost
     ("churn", 4, 2752),  # a newcomer believed one traitor that the network had refused it
+    ("churn", 4, 41377),  # a late answer about another epoch's secret was held against its sender
+    ("churn", 5, 40252),  # so was a late answer to a newcomer's last question but one
     ("churn", 4, 32127),  # one fetched a state, and its disk of a moment in between was put back
     ("churn", 4, 1032),  # one lacked a last block of an epoch that all others had ended
     ("rotation", 7, 11),  # the simulator asked for draws where nobody waited for a seat any more
