@@ -50,9 +50,8 @@ from ccp2p.storage.store import Batch, Store
 _VOTE_TRIES = 20
 _VOTE_PAUSE_S = 0.25
 _MAX_FETCHES = 10_000  # replies of one catch-up
-_MAX_FRUITLESS = (
-    4  # of them, one after the other, that bring nothing: late ones do, of honest peers
-)
+# Answers in a row that bring nothing: an honest peer's may come late, when what it holds is here.
+_MAX_FRUITLESS = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -274,7 +273,7 @@ class CatchUp:
                 return None
             found += reply.buckets
             size += sum(len(data) for _, data in reply.buckets)
-            if size > limits.MAX_SNAPSHOT_PART_BYTES:
+            if len(found) > parts.PART_BUCKETS or size > limits.MAX_SNAPSHOT_PART_BYTES:
                 raise PeerFault("oversized", "a part of a snapshot is longer than any state's")
             if not first < reply.next < end:
                 break

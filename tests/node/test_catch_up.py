@@ -240,6 +240,21 @@ async def test_a_part_of_slices_without_end_is_a_lie(recorded: Recorded, step: i
     assert max(asked.values()) <= snapshot.PART_BUCKETS
 
 
+async def test_a_part_of_more_buckets_than_there_are_is_a_lie(recorded: Recorded):
+    """A frame holds a million that are empty, and a part may come in as many frames as it has."""
+    asked = Counter[int]()
+
+    def lie(_: bytes, message: PeerMessage, answer: PeerMessage) -> PeerMessage:
+        if isinstance(answer, SnapshotPart) and isinstance(message, SnapshotRequest):
+            first = message.first
+            return replace(answer, buckets=((first, b""),) * 200, next=first + 1)
+        return answer
+
+    with pytest.raises(PeerFault, match="longer than any"):
+        await image(recorded, counted(asked, lie))
+    assert max(asked.values()) == 2
+
+
 async def test_a_part_longer_than_a_state_is_a_lie(
     recorded: Recorded, monkeypatch: pytest.MonkeyPatch
 ):
