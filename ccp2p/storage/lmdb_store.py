@@ -29,12 +29,11 @@ from ccp2p.storage.environment import Environment
 from ccp2p.storage.log_index import Entry, LogIndex
 from ccp2p.storage.sealer import Sealer
 from ccp2p.storage.store import Batch
-from ccp2p.storage.vault import SEALED, Also, Vault
+from ccp2p.storage.vault import CONTENT, SEALED, Also, Vault
 
 FORMAT_VERSION = 1
 
 _DATABASES = ("header", *SEALED)
-_REPLACED = ("log", "references", "commits", "buckets", "journal")
 _MAX_REFERENCE_BYTES = 128
 _sequence_key = struct.Struct(">Q")
 _commit_key = struct.Struct(">QQ")
@@ -222,16 +221,13 @@ class LmdbStore:
             blocks, journal = LogIndex(blocks.next_sequence), BucketJournal()
         entries = blocks.number((at for at, _ in batch.blocks), batch.epoch)
         # Buckets take their turns with execution's transactions, also with those that change none.
-        due: Mapping[int, bytes] | None = None
-        if batch.replaces:
-            due = batch.buckets
-        elif batch.commits or batch.buckets:
-            due = self._journal.due(batch.buckets)
+        takes_turn = bool(batch.commits or batch.buckets) and not batch.replaces
+        due = self._journal.due(batch.buckets) if takes_turn else batch.buckets
         rows = [
             *self._log_rows(entries, dict(batch.blocks)),
             *self._commit_rows(batch),
-            *(() if batch.replaces else self._journal_rows(batch)),
-            *self._bucket_rows(due or {}),
+            *(self._journal_rows(batch) if takes_turn else ()),
+            *self._bucket_rows(due),
             *self._meta_rows(batch, are_kept=False),
         ]
         kept = list(self._meta_rows(batch, are_kept=True))
@@ -244,20 +240,20 @@ class LmdbStore:
             by_database.setdefault(database, []).append((key, value))
         databases = self._environment.databases
         with self._environment.transaction(write=True) as transaction:
-            for database in _REPLACED if batch.replaces else ():
+            for database in CONTENT if batch.replaces else ():
                 transaction.drop(databases[database], delete=False)
             for database, items in by_database.items():
                 transaction.cursor(db=databases[database]).putmulti(items)
-            for index, data in (due or {}).items():
+            for index, data in due.items():
                 if not data:
                     transaction.delete(_bucket_key.pack(index), db=databases["buckets"])
-            if due is not None and not batch.replaces:
+            if takes_turn:
                 self._forget_journal(transaction)
             if also is not None:
                 also(transaction)
         blocks.add(entries)
         self._all_blocks, self._waiting_buckets = blocks, journal
-        if due is not None and not batch.replaces:
+        if takes_turn:
             journal.written(batch.buckets)
 
     def _forget_journal(self, transaction: lmdb.Transaction) -> None:

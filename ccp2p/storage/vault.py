@@ -19,7 +19,8 @@ from ccp2p.model.errors import LocalFault
 from ccp2p.storage.environment import Environment
 from ccp2p.storage.sealer import Sealer
 
-SEALED: Final = ("log", "references", "commits", "buckets", "journal", "meta")
+CONTENT: Final = ("log", "references", "commits", "buckets", "journal")
+SEALED: Final = (*CONTENT, "meta")
 """The databases whose records are sealed, one by one."""
 
 _ROW: Final = b"vault"  # in the header: the network's id, sealed under the group's key
@@ -95,7 +96,7 @@ class Vault:
         self._is_shared = True
         databases = self._environment.databases
         with self._environment.transaction(write=True) as transaction:
-            for name in SEALED[:-1]:
+            for name in CONTENT:
                 transaction.drop(databases[name], delete=False)
             cursor = transaction.cursor(db=databases["meta"])
             more = cursor.first()
