@@ -13,8 +13,6 @@ if TYPE_CHECKING:
     from ccp2p.client.session import MemberSession
 
 DEFAULT_TIMEOUT_S = 20.0
-
-
 _JSON_HELP = "One JSON object on stdout."
 
 

@@ -73,13 +73,14 @@ def _parse(text: str) -> Address:
 def ip_of(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
     """The IP address that a multiaddress dials; None for a name, or for what is no address."""
     try:
-        return _ip(parse_address(text).host)
+        return ip_of_host(parse_address(text).host)
     except MemberFault:
         return None
 
 
 @lru_cache(maxsize=4096)
-def _ip(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+def ip_of_host(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    """The IP address that a host is given by; None for a name, or for what is none."""
     try:
         return ipaddress.ip_address(host)
     except ValueError:

@@ -194,7 +194,7 @@ class PeerNetwork:
     def send(self, node: bytes, frame: bytes) -> bool:
         """Queue a frame for `node`; False when it is not connected or its queue is full.
 
-        So is what is larger than a frame may be: an answer's size is not always in our hands.
+        Also when the frame is too large: the size of an answer is not always in our hands.
         """
         if len(frame) > limits.MAX_FRAME_BYTES:
             _log.error("a frame is too large to send", bytes=len(frame))

@@ -1,8 +1,6 @@
 """A node's side of a relay: is it reached without one, and taking what a relay passes on."""
 
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
-from ipaddress import ip_address
 from typing import Final
 
 import structlog
@@ -10,6 +8,7 @@ import trio
 
 from ccp2p.model import limits
 from ccp2p.model.errors import Fault, PeerFault, Unreachable
+from ccp2p.network.addresses import ip_of_host
 from ccp2p.network.circuits import (
     PROTOCOL,
     Accept,
@@ -39,16 +38,10 @@ async def probe(relay: str, key_seed: bytes, node_port: int, client_port: int) -
         await frames.send(encode_message(Probe(node_port, client_port)))
         with trio.move_on_after(2 * limits.CIRCUIT_WAIT_MS / 1000):
             answer = decode_message(await frames.receive())
-            if isinstance(answer, Probed) and _is_ip(answer.host):
+            if isinstance(answer, Probed) and ip_of_host(answer.host) and "%" not in answer.host:
                 return answer
             raise PeerFault("protocol", "a probe was answered with something that is no answer")
     raise Unreachable("no answer to a probe")
-
-
-def _is_ip(host: str) -> bool:
-    with suppress(ValueError):
-        return getattr(ip_address(host), "scope_id", None) is None
-    return False
 
 
 async def reserve(relay: str, key_seed: bytes, take: Take, held: Callable[[], None]) -> None:

@@ -61,13 +61,13 @@ class WebSocketStream(trio.abc.Stream):
 
     async def receive_some(self, max_bytes: int | None = None) -> bytes:
         """Some bytes, none at the end; BrokenResourceError when the peer breaks the protocol."""
-        payload: list[bytes] = []
+        payload: list[bytes | bytearray] = []
         while not payload and not self._is_ended:
             data = await self._stream.receive_some(max_bytes)
             self._connection.receive_data(data or None)
             for event in self._connection.events():
                 if isinstance(event, BytesMessage):
-                    payload += [bytes(event.data)] if event.data else []
+                    payload += [event.data] if event.data else []
                 elif isinstance(event, Ping):
                     await self._send(event.response())
                 elif isinstance(event, CloseConnection):

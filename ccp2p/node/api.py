@@ -202,9 +202,10 @@ class ClientApi:
 
     def _submit(self, message: Submit, client: _Client) -> Refused | None:
         refusals: list[Refusal] = []
-        found = list(zip(message.envelopes, self._tags(message.envelopes), strict=True))
-        accepted = [(data, tag) for data, tag in found if tag]
-        if len(accepted) < len(found):
+        tags = self._tags(message.envelopes)
+        accepted = [(d, tag) for d, tag in zip(message.envelopes, tags, strict=True) if tag]
+        if len(accepted) < len(tags):
+            found = list(zip(message.envelopes, tags, strict=True))
             accepted = self._sort_out(found, refusals)
         room = max(0, limits.CLIENT_IN_FLIGHT - len(client.waiting))
         is_repeated = any(tag in client.waiting for _, tag in accepted[:room])
